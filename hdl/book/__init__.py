@@ -1,0 +1,5 @@
+"""Order books: from messages to tops of book."""
+
+from tickgate.hdl.book.book import OrderBook
+
+__all__ = ["OrderBook"]

@@ -1,0 +1,114 @@
+"""Decides whether a top of book is exact.
+
+Ref: docs/architecture.md, "The book".
+"""
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from tickgate.hdl.book.types import Best, Escape, Geometry, Update
+from tickgate.hdl.memory import TableMemory
+from tickgate.hdl.stream import Side, Top
+
+__all__ = ["Answer"]
+
+
+class Escapes(data.StructLayout):
+    """Live orders of one side outside the window."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__({"better": geometry.count_bits, "worse": geometry.count_bits})
+
+
+class Answer(wiring.Component):
+    """Puts together the top of book after an update, and follows what makes it exact.
+
+    Latency: 1 cycle. Throughput: one update a cycle, which must come in order.
+
+    `exact` means: the book is trusted, no order lies outside the window on the better side, and a
+    side that looks empty has no order on the worse side either.
+
+    Parameters
+    ----------
+    geometry : Geometry
+
+    Members
+    -------
+    ready : Out(1)
+    update_valid : In(1), update : In(Update)
+    bid, ask : In(Best)
+        The best levels after the update.
+    tell : In(1)
+        The top is asked for.
+    top_valid : Out(1), top : Out(Top)
+    trusted : Out(symbols)
+        One bit a symbol.
+    """
+
+    LATENCY = 1
+
+    def __init__(self, *, geometry: Geometry) -> None:
+        self._geometry = geometry
+        super().__init__(
+            {
+                "ready": Out(1),
+                "update_valid": In(1),
+                "update": In(Update(geometry)),
+                "bid": In(Best(geometry)),
+                "ask": In(Best(geometry)),
+                "tell": In(1),
+                "top_valid": Out(1),
+                "top": Out(Top(geometry.symbols)),
+                "trusted": Out(geometry.symbols),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        g, update = self._geometry, self.update
+        trust = Signal()
+        m.d.comb += trust.eq(
+            ((self.trusted >> update.symbol)[0] | update.trust) & ~update.distrust
+        )
+        trusted = Array(self.trusted)
+        with m.If(self.update_valid):
+            m.d.sync += trusted[update.symbol].eq(trust)
+
+        readies, unhidden = [], []
+        for side, best in ((Side.BUY, self.bid), (Side.SELL, self.ask)):
+            m.submodules[f"escapes_{side.name.lower()}"] = memory = TableMemory(
+                depth=g.symbols, shape=Escapes(g)
+            )
+            count = Signal(Escapes(g), name=f"escapes_{side.name.lower()}")
+            moves = self.update_valid & update.escapes & (update.side == side)
+            step = Mux(update.add, 1, -1)
+            m.d.comb += [
+                memory.address().eq(update.symbol),
+                count.eq(memory.data()),
+                memory.write.eq(moves),
+                memory.write_address.eq(update.symbol),
+                memory.write_data.eq(count),
+            ]
+            with m.If(moves & (update.escape == Escape.BETTER)):
+                m.d.comb += count.better.eq(memory.data().better + step)
+            with m.If(moves & (update.escape == Escape.WORSE)):
+                m.d.comb += count.worse.eq(memory.data().worse + step)
+            readies.append(memory.ready)
+            unhidden.append(~count.better.any() & (best.present | ~count.worse.any()))
+        m.d.comb += self.ready.eq(Cat(readies).all())
+
+        m.d.sync += [
+            self.top_valid.eq(self.update_valid & self.tell),
+            self.top.symbol.eq(update.symbol),
+            self.top.bid_present.eq(self.bid.present),
+            self.top.bid_price.eq(Mux(self.bid.present, self.bid.price, 0)),
+            self.top.bid_shares.eq(Mux(self.bid.present, self.bid.shares, 0)),
+            self.top.ask_present.eq(self.ask.present),
+            self.top.ask_price.eq(Mux(self.ask.present, self.ask.price, 0)),
+            self.top.ask_shares.eq(Mux(self.ask.present, self.ask.shares, 0)),
+            self.top.exact.eq(trust & Cat(unhidden).all()),
+            self.top.sequence.eq(update.sequence),
+            self.top.stamp.eq(update.stamp),
+        ]
+        return m

@@ -1,0 +1,268 @@
+"""Turns messages into updates of levels, and keeps the order store in step.
+
+Ref: NASDAQ TotalView-ITCH 5.0, sections 4.3 (add), 4.4 (modify), 4.5 (trade).
+"""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from tickgate.hdl.book.store import OrderStore, StoreWrite
+from tickgate.hdl.book.types import Escape, Geometry, Placement, StoredOrder, Update
+from tickgate.hdl.book.window import Window
+from tickgate.hdl.stream import Lookup, Message, MessageKind, Side, Trade
+
+__all__ = ["MessageFlow"]
+
+
+def is_one_of(kind, *kinds):
+    """True when `kind` is one of `kinds`."""
+    return Cat(kind == each for each in kinds).any()
+
+
+class MessageFlow(wiring.Component):
+    """Resolves each message against the order store and tells which level changes by how much.
+
+    Latency: an update leaves `LATENCY` cycles after its message; of a Replace, the removal leaves
+    one cycle earlier. Throughput: a message every second cycle, as fast as the wire can bring them.
+
+    Looks up start with `lookup`, ahead of the message, so that an order is found in the cycle
+    `LATENCY` after the message even when its reference number ends the message (Delete).
+
+    Parameters
+    ----------
+    geometry : Geometry
+
+    Members
+    -------
+    ready : Out(1)
+        Memories are clear after reset.
+    busy : Out(1)
+        A message is here or has yet to become an update.
+    lookup, lookup_new : In(stream of Lookup)
+        The reference number of a message as soon as it is in; at the latest one cycle before
+        `messages`, the second (Replace) after the first.
+    messages : In(stream of Message)
+    window_symbol : Out, window_base : In(32), window_cent : In(1)
+        Price window of a symbol, read in the cycle of the message.
+    update_valid, update : Out
+    trade_valid, trade : Out
+        Prints that may serve as reference price, `LATENCY + 1` cycles after the message.
+    unknown_reference, over_execution, store_overflow, duplicate_reference : Out(1)
+        One cycle for each such message; each takes the trust from the symbol's book.
+    """
+
+    LATENCY = 2
+
+    def __init__(self, *, geometry: Geometry) -> None:
+        self._geometry = geometry
+        symbols = geometry.symbols
+        super().__init__(
+            {
+                "ready": Out(1),
+                "busy": Out(1),
+                "lookup": In(stream.Signature(Lookup, always_ready=True)),
+                "lookup_new": In(stream.Signature(Lookup, always_ready=True)),
+                "messages": In(stream.Signature(Message(symbols), always_ready=True)),
+                "window_symbol": Out(range(symbols)),
+                "window_base": In(32),
+                "window_cent": In(1),
+                "update_valid": Out(1),
+                "update": Out(Update(geometry)),
+                "trade_valid": Out(1),
+                "trade": Out(Trade(symbols)),
+                "unknown_reference": Out(1),
+                "over_execution": Out(1),
+                "store_overflow": Out(1),
+                "duplicate_reference": Out(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        geometry = self._geometry
+        symbols = geometry.symbols
+        m.submodules.store = store = OrderStore(geometry=geometry)
+        m.submodules.window = window = Window(geometry=geometry)
+        m.d.comb += [
+            self.ready.eq(store.ready),
+            store.find.eq(self.lookup.valid),
+            store.reference.eq(self.lookup.payload.reference),
+            store.find_new.eq(self.lookup_new.valid),
+            store.new_reference.eq(self.lookup_new.payload.reference),
+            self.window_symbol.eq(self.messages.payload.symbol),
+            window.price.eq(self.messages.payload.price),
+            window.base.eq(self.window_base),
+            window.cent.eq(self.window_cent),
+        ]
+
+        arriving = Signal()
+        m.d.comb += arriving.eq(
+            self.messages.valid
+            & self.messages.payload.tracked
+            & is_one_of(
+                self.messages.payload.kind,
+                MessageKind.ADD,
+                MessageKind.EXECUTE,
+                MessageKind.EXECUTE_PRICE,
+                MessageKind.CANCEL,
+                MessageKind.DELETE,
+                MessageKind.REPLACE,
+                MessageKind.TRADE,
+            )
+        )
+        shape = data.StructLayout({"message": Message(symbols), "base": 32, "cent": 1})
+        soon_valid, now_valid = Signal(), Signal()
+        soon, now = Signal(shape), Signal(shape)
+        m.d.sync += [
+            soon_valid.eq(arriving),
+            soon.message.eq(self.messages.payload),
+            soon.base.eq(self.window_base),
+            soon.cent.eq(self.window_cent),
+            now_valid.eq(soon_valid),
+            now.eq(soon),
+        ]
+
+        m.d.comb += self.busy.eq(arriving | soon_valid | now_valid)
+
+        self._half(m, store, window, soon, soon_valid, first_half=True)
+        with m.If(now_valid):
+            self._half(m, store, window, now, now_valid, first_half=False)
+        self._trades(m, store, now, now_valid)
+        return m
+
+    def _half(self, m, store, window, held, valid, *, first_half: bool) -> None:
+        """The removal by a Replace (`first_half`), or all that any other message does."""
+        message, found, write = held.message, store.found, store.update
+        order, update = found.order, self.update
+        known = found.hit & (order.symbol == message.symbol)
+        m.d.comb += [
+            update.symbol.eq(message.symbol),
+            update.base.eq(held.base),
+            update.cent.eq(held.cent),
+            update.sequence.eq(message.sequence),
+            update.stamp.eq(message.stamp),
+        ]
+        if first_half:
+            with m.If(valid & (message.kind == MessageKind.REPLACE)):
+                m.d.comb += [self.update_valid.eq(1), update.last.eq(0)]
+                with m.If(known):
+                    self._remove(m, update, order, order.shares)
+                    m.d.comb += [store.write.eq(1), write.live.eq(0)]
+                    self._address(m, write, found)
+            return
+
+        m.d.comb += [
+            self.update_valid.eq(message.kind != MessageKind.TRADE),
+            update.last.eq(1),
+        ]
+        with m.Switch(message.kind):
+            with m.Case(MessageKind.ADD):
+                self._insert(m, window, store, found, message, message.side)
+            with m.Case(MessageKind.REPLACE):
+                # The removal freed the order but its finding stands until the next look-up.
+                with m.If(known):
+                    self._insert(m, window, store, store.found_new, message, order.side)
+                with m.Else():
+                    m.d.comb += [self.unknown_reference.eq(1), update.distrust.eq(1)]
+            with m.Case(
+                MessageKind.EXECUTE,
+                MessageKind.EXECUTE_PRICE,
+                MessageKind.CANCEL,
+                MessageKind.DELETE,
+            ):
+                self._reduce(m, store, found, message, known)
+
+    def _reduce(self, m, store, found, message, known) -> None:
+        order, update, write = found.order, self.update, store.update
+        wholly = Signal()
+        m.d.comb += wholly.eq(
+            (message.kind == MessageKind.DELETE) | (message.shares >= order.shares)
+        )
+        with m.If(known):
+            self._remove(m, update, order, Mux(wholly, order.shares, message.shares))
+            m.d.comb += [
+                update.escapes.eq(wholly & (order.escape != Escape.NONE)),
+                store.write.eq(1),
+                write.live.eq(~wholly),
+                write.order.eq(order),
+                write.order.shares.eq(order.shares - message.shares),
+                self.over_execution.eq(
+                    (message.kind != MessageKind.DELETE) & (message.shares > order.shares)
+                ),
+                update.distrust.eq(self.over_execution),
+            ]
+            self._address(m, write, found)
+        with m.Else():
+            m.d.comb += [self.unknown_reference.eq(1), update.distrust.eq(1)]
+
+    def _insert(self, m, window, store, finding, message, side) -> None:
+        update, write = self.update, store.update
+        place = Signal(Placement(self._geometry), name="place")
+        m.d.comb += place.eq(Mux(side == Side.BUY, window.bid, window.ask))
+        with m.If(finding.hit):
+            m.d.comb += [self.duplicate_reference.eq(1), update.distrust.eq(1)]
+        with m.Else():
+            m.d.comb += [
+                update.side.eq(side),
+                update.changes.eq((place.escape == Escape.NONE) & message.shares.any()),
+                update.escapes.eq(place.escape != Escape.NONE),
+                update.escape.eq(place.escape),
+                update.add.eq(1),
+                update.key.eq(place.key),
+                update.price.eq(message.price),
+                update.shares.eq(message.shares),
+                self.store_overflow.eq(finding.full),
+                update.distrust.eq(finding.full),
+                store.write.eq(~finding.full),
+                write.live.eq(1),
+                write.set.eq(finding.set),
+                write.tag.eq(finding.tag),
+                write.way.eq(finding.free_way),
+                write.order.symbol.eq(message.symbol),
+                write.order.side.eq(side),
+                write.order.escape.eq(place.escape),
+                write.order.key.eq(place.key),
+                write.order.shares.eq(message.shares),
+            ]
+
+    @staticmethod
+    def _remove(m, update, order: StoredOrder, shares) -> None:
+        m.d.comb += [
+            update.side.eq(order.side),
+            update.changes.eq((order.escape == Escape.NONE) & order.shares.any()),
+            update.escapes.eq(order.escape != Escape.NONE),
+            update.escape.eq(order.escape),
+            update.add.eq(0),
+            update.key.eq(order.key),
+            update.shares.eq(shares),
+        ]
+
+    @staticmethod
+    def _address(m, write: StoreWrite, found) -> None:
+        m.d.comb += [write.set.eq(found.set), write.tag.eq(found.tag), write.way.eq(found.way)]
+
+    def _trades(self, m, store, held, valid) -> None:
+        message, order = held.message, store.found.order
+        level = Signal(self._geometry.key_bits)
+        m.d.comb += level.eq(Mux(order.side == Side.BUY, ~order.key, order.key))
+        m.d.sync += [
+            self.trade_valid.eq(0),
+            self.trade.symbol.eq(message.symbol),
+            self.trade.price.eq(message.price),
+        ]
+        with m.If(valid & is_one_of(message.kind, MessageKind.TRADE)):
+            m.d.sync += self.trade_valid.eq(1)
+        with m.If(valid & (message.kind == MessageKind.EXECUTE_PRICE)):
+            m.d.sync += self.trade_valid.eq(message.printable)
+        with m.If(valid & (message.kind == MessageKind.EXECUTE)):
+            m.d.sync += [
+                self.trade_valid.eq(
+                    store.found.hit
+                    & (order.symbol == message.symbol)
+                    & (order.escape == Escape.NONE)
+                ),
+                self.trade.price.eq(
+                    held.base + Mux(held.cent, level * Geometry.CENT, level)
+                ),
+            ]

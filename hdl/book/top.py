@@ -1,0 +1,155 @@
+"""Tells each change of a top of book once: at once where it can, else when the ladder knows.
+
+Ref: docs/architecture.md, "The book".
+"""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from tickgate.hdl.book.answer import Answer
+from tickgate.hdl.book.fast import FastBest
+from tickgate.hdl.book.ladder import Ladder
+from tickgate.hdl.book.types import Best, Geometry, Update
+from tickgate.hdl.memory import TableMemory
+from tickgate.hdl.stream import Side, Top
+
+__all__ = ["TopOfBook"]
+
+
+class TopOfBook(wiring.Component):
+    """Answers an update with the new top of book.
+
+    Latency: `LATENCY` cycles from the update where the best levels are at hand; `SLOW_LATENCY`
+    where a best level was emptied, or an earlier answer of the symbol is still being found. A fast
+    answer that meets a slow one of another symbol waits one cycle. Throughput: one update a cycle,
+    of which every second one may be the last of a message.
+
+    A top is told when any of its prices, shares or its exactness differ from what was told last
+    of the symbol; after reset that is an empty book that is not exact.
+
+    Parameters
+    ----------
+    geometry : Geometry
+
+    Members
+    -------
+    ready : Out(1)
+    update_valid : In(1), update : In(Update)
+    tops : Out(stream of Top)
+    quiet : Out(1)
+        Nothing is on its way.
+    trusted : Out(symbols)
+        One bit a symbol: its book is whole.
+    level_overflow, overflow_symbol, disagreement : Out
+        As in :class:`Ladder`.
+    """
+
+    LATENCY = FastBest.LATENCY + Answer.LATENCY
+    SLOW_LATENCY = Ladder.LATENCY + Answer.LATENCY
+
+    def __init__(self, *, geometry: Geometry) -> None:
+        self._geometry = geometry
+        super().__init__(
+            {
+                "ready": Out(1),
+                "update_valid": In(1),
+                "update": In(Update(geometry)),
+                "tops": Out(stream.Signature(Top(geometry.symbols), always_ready=True)),
+                "quiet": Out(1),
+                "trusted": Out(geometry.symbols),
+                "level_overflow": Out(1),
+                "overflow_symbol": Out(range(geometry.symbols)),
+                "disagreement": Out(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        g = self._geometry
+        m.submodules.ladder = ladder = Ladder(geometry=g)
+        m.submodules.best = best = FastBest(geometry=g)
+        m.submodules.fast = fast = Answer(geometry=g)
+        m.submodules.slow = slow = Answer(geometry=g)
+        slow_path = Signal()
+        m.d.comb += [
+            slow_path.eq(best.mine_lost | best.other_lost | ladder.slow_before),
+            best.update_valid.eq(self.update_valid),
+            best.update.eq(self.update),
+            best.found_valid.eq(
+                ladder.settled_valid
+                & ladder.settled.changes
+                & ~ladder.settled_claimed
+                & ~ladder.superseded
+            ),
+            best.found_update.eq(ladder.settled),
+            best.found.eq(ladder.best),
+            ladder.update_valid.eq(self.update_valid),
+            ladder.update.eq(self.update),
+            ladder.slow.eq(slow_path),
+            ladder.claim_valid.eq(~best.mine_lost),
+            ladder.claim.eq(best.mine),
+            fast.update_valid.eq(self.update_valid),
+            fast.update.eq(self.update),
+            fast.bid.eq(best.bid),
+            fast.ask.eq(best.ask),
+            fast.tell.eq(self.update.last & ~slow_path),
+            self.trusted.eq(fast.trusted),
+            self.level_overflow.eq(ladder.level_overflow),
+            self.overflow_symbol.eq(ladder.overflow_symbol),
+            self.disagreement.eq(ladder.disagreement),
+        ]
+        self._settle(m, ladder, slow)
+        self._tell(m, ladder, fast, slow)
+        m.d.comb += self.ready.eq(
+            ladder.ready & best.ready & fast.ready & slow.ready & m.submodules.told.ready
+        )
+        return m
+
+    def _settle(self, m, ladder, slow) -> None:
+        """The best levels as the ladder knows them, in its own time."""
+        g, settled = self._geometry, ladder.settled
+        for side, output in ((Side.BUY, slow.bid), (Side.SELL, slow.ask)):
+            memory = TableMemory(depth=g.symbols, shape=Best(g))
+            m.submodules[f"settled_{side.name.lower()}"] = memory
+            changed = ladder.settled_valid & settled.changes & (settled.side == side)
+            m.d.comb += [
+                memory.address().eq(settled.symbol),
+                memory.write.eq(changed),
+                memory.write_address.eq(settled.symbol),
+                memory.write_data.eq(ladder.best),
+                output.eq(Mux(changed, ladder.best, memory.data())),
+            ]
+        m.d.comb += [
+            slow.update_valid.eq(ladder.settled_valid),
+            slow.update.eq(settled),
+            slow.tell.eq(settled.last & ladder.settled_slow),
+        ]
+
+    def _tell(self, m, ladder, fast, slow) -> None:
+        """Slow answers first; a fast one waits; what was told before is not told again."""
+        shape = Top(self._geometry.symbols)
+        m.submodules.told = told = TableMemory(depth=self._geometry.symbols, shape=shape)
+        waiting, waiting_top = Signal(), Signal(shape)
+        top, valid = Signal(shape), Signal()
+        m.d.comb += [
+            valid.eq(fast.top_valid | slow.top_valid | waiting),
+            top.eq(Mux(slow.top_valid, slow.top, Mux(waiting, waiting_top, fast.top))),
+        ]
+        with m.If(fast.top_valid):
+            m.d.sync += waiting_top.eq(fast.top)
+        m.d.sync += waiting.eq(
+            Mux(slow.top_valid, fast.top_valid | waiting, fast.top_valid & waiting)
+        )
+        book = slice(shape["bid_present"].offset, shape["sequence"].offset)
+        m.d.comb += [
+            told.address().eq(top.symbol),
+            told.write.eq(self.tops.valid),
+            told.write_address.eq(top.symbol),
+            told.write_data.eq(top),
+            self.tops.payload.eq(top),
+            self.tops.valid.eq(
+                valid & (top.as_value()[book] != told.data().as_value()[book])
+            ),
+            self.quiet.eq(ladder.quiet & ~valid),
+        ]

@@ -1,0 +1,110 @@
+"""What the parts of the book tell each other.
+
+Ref: docs/architecture.md, "The book".
+"""
+
+from amaranth.lib import data, enum
+from amaranth.utils import exact_log2
+
+from tickgate.hdl.stream import Side
+
+__all__ = ["Best", "Escape", "Geometry", "Placement", "StoredOrder", "Update"]
+
+
+class Escape(enum.Enum, shape=2):
+    """Where a price lies that has no place in the window.
+
+    `BETTER` than what the window can show (or off the grid inside it) endangers the top of book;
+    `WORSE` does only while the side is empty.
+    """
+
+    NONE = 0
+    BETTER = 1
+    WORSE = 2
+
+
+class Geometry:
+    """Sizes of a book: symbols, ticks of the price window a side, orders in the store.
+
+    A level is named by its *key*: the tick for asks, the inverted tick for bids, so that on both
+    sides the lower key is the better price.
+    """
+
+    CENT = 100
+    WAYS = 4
+
+    def __init__(self, *, symbols: int, ticks: int, orders: int) -> None:
+        if symbols < 1:
+            raise ValueError(f"symbols must be at least 1, not {symbols}")
+        if ticks & (ticks - 1) or not 16 <= ticks <= 4096:
+            raise ValueError(f"ticks must be a power of two from 16 to 4096, not {ticks}")
+        if orders & (orders - 1) or orders < 4 * self.WAYS:
+            raise ValueError(f"orders must be a power of two of at least 16, not {orders}")
+        self.symbols, self.ticks, self.orders = symbols, ticks, orders
+        self.key_bits = exact_log2(ticks)
+        self.bit_bits = self.key_bits // 2
+        self.word_bits = self.key_bits - self.bit_bits
+        self.set_bits = exact_log2(orders // self.WAYS)
+        self.count_bits = exact_log2(orders) + 1
+        self.sides = 2 * symbols
+
+
+class Placement(data.StructLayout):
+    """A price as the window sees it: a key, or the way in which it escapes."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__({"escape": Escape, "key": geometry.key_bits})
+
+
+class StoredOrder(data.StructLayout):
+    """What the store keeps of an order."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(
+            {
+                "symbol": range(geometry.symbols),
+                "side": Side,
+                "escape": Escape,
+                "key": geometry.key_bits,
+                "shares": 32,
+            }
+        )
+
+
+class Update(data.StructLayout):
+    """One change of one side of one book, or of its trust; messages are one or two of them.
+
+    `changes`: the level `key` gains (`add`) or loses `shares`.
+    `escapes`: the side's count of orders in `escape` goes up (`add`) or down by one.
+    `distrust`, `trust`: the symbol's book is known to be broken, or declared whole.
+    `last`: the message is complete after this update, so its top of book may be told.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(
+            {
+                "symbol": range(geometry.symbols),
+                "side": Side,
+                "changes": 1,
+                "escapes": 1,
+                "escape": Escape,
+                "add": 1,
+                "key": geometry.key_bits,
+                "price": 32,
+                "base": 32,
+                "cent": 1,
+                "shares": 32,
+                "distrust": 1,
+                "trust": 1,
+                "last": 1,
+                "sequence": 32,
+                "stamp": 16,
+            }
+        )
+
+
+class Best(data.StructLayout):
+    """The best level of one side, `present` or not."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__({"present": 1, "key": geometry.key_bits, "price": 32, "shares": 32})

@@ -1,0 +1,131 @@
+"""Memories as the card needs them: they clear themselves, and block RAM is read in two cycles.
+
+Block RAM survives a soft reset, so every memory whose content matters sweeps itself to zero first
+and says when it is ready. A one-cycle block RAM read followed by logic is the slowest path of an
+ECP5 (about 125 MHz on speed 8), hence the output register.
+"""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["BlockMemory", "Sweep", "TableMemory"]
+
+
+class Sweep(wiring.Component):
+    """Walks once through all addresses after reset.
+
+    Latency: none. The sweep takes `depth` cycles.
+
+    Members
+    -------
+    active : Out(1)
+        High while the sweep runs; `address` is then to be cleared.
+    address : Out(range(depth))
+    """
+
+    def __init__(self, *, depth: int) -> None:
+        self._depth = depth
+        super().__init__({"active": Out(1), "address": Out(range(depth))})
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        done = Signal()
+        at = Signal(range(self._depth))
+        m.d.comb += [self.active.eq(~done), self.address.eq(at)]
+        with m.If(~done):
+            m.d.sync += at.eq(at + 1)
+            with m.If(at == self._depth - 1):
+                m.d.sync += done.eq(1)
+        return m
+
+
+class _Swept(wiring.Component):
+    """One write port that yields to the sweep, and read ports of one domain."""
+
+    READ_DOMAIN = "sync"
+
+    def __init__(self, *, depth: int, shape, reads: int = 1) -> None:
+        if depth < 1:
+            raise ValueError(f"depth must be positive, not {depth}")
+        self._depth, self._shape, self._reads = depth, shape, reads
+        members = {
+            "ready": Out(1),
+            "write": In(1),
+            "write_address": In(range(depth)),
+            "write_data": In(shape),
+        }
+        for n in range(reads):
+            members[f"address_{n}"] = In(range(depth))
+            members[f"data_{n}"] = Out(shape)
+        super().__init__(members)
+
+    def address(self, n: int = 0):
+        """The address input of read port `n`."""
+        return getattr(self, f"address_{n}")
+
+    def data(self, n: int = 0):
+        """The data output of read port `n`."""
+        return getattr(self, f"data_{n}")
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.sweep = sweep = Sweep(depth=self._depth)
+        m.submodules.ram = ram = memory.Memory(shape=self._shape, depth=self._depth, init=[])
+        port = ram.write_port()
+        m.d.comb += [
+            self.ready.eq(~sweep.active),
+            port.en.eq(sweep.active | self.write),
+            port.addr.eq(self.write_address),
+            port.data.eq(self.write_data),
+        ]
+        with m.If(sweep.active):
+            m.d.comb += [port.addr.eq(sweep.address), port.data.eq(0)]
+        for n in range(self._reads):
+            self._read(m, ram.read_port(domain=self.READ_DOMAIN), self.address(n), self.data(n))
+        return m
+
+
+class BlockMemory(_Swept):
+    """A block RAM with an output register.
+
+    Latency: `READ_LATENCY` cycles from address to data. Throughput: one read a port and one write
+    a cycle. A read sees the writes of earlier cycles, not of its own.
+
+    Parameters
+    ----------
+    depth : int
+    shape : ShapeLike
+    reads : int
+        Number of read ports (each one costs a copy).
+
+    Members
+    -------
+    ready : Out(1)
+        The sweep after reset is over; until then writes are lost.
+    write, write_address, write_data : In
+    address_n : In, data_n : Out
+        Read port `n`.
+    """
+
+    READ_LATENCY = 2
+
+    @staticmethod
+    def _read(m, port, address, data_out) -> None:
+        m.d.comb += port.addr.eq(address)
+        m.d.sync += data_out.eq(port.data)
+
+
+class TableMemory(_Swept):
+    """A small memory of look-up tables.
+
+    Latency: reads are combinational. A read sees the writes of earlier cycles. Other members and
+    parameters as in :class:`BlockMemory`.
+    """
+
+    READ_LATENCY = 0
+    READ_DOMAIN = "comb"
+
+    @staticmethod
+    def _read(m, port, address, data_out) -> None:
+        m.d.comb += [port.addr.eq(address), data_out.eq(port.data)]

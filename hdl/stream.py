@@ -1,0 +1,191 @@
+"""Payload types that the stages exchange, and the one way to connect two streams.
+
+Ref: docs/architecture.md, "Streams".
+"""
+
+from amaranth.hdl import Module, unsigned
+from amaranth.lib import data, enum, stream, wiring
+from amaranth.utils import exact_log2
+
+__all__ = [
+    "Lookup",
+    "Message",
+    "MessageKind",
+    "Octets",
+    "Order",
+    "Proposal",
+    "Side",
+    "Span",
+    "Top",
+    "Trade",
+    "pipe",
+    "require_width",
+]
+
+
+class Side(enum.Enum, shape=1):
+    """Side of an order."""
+
+    BUY = 0
+    SELL = 1
+
+
+class MessageKind(enum.Enum, shape=4):
+    """What an ITCH 5.0 message means to the card."""
+
+    NONE = 0
+    ADD = 1
+    EXECUTE = 2
+    EXECUTE_PRICE = 3
+    CANCEL = 4
+    DELETE = 5
+    REPLACE = 6
+    TRADE = 7
+    TRADING_STATE = 8
+    SYSTEM = 9
+    BREACH = 10
+    OTHER = 11
+
+
+def require_width(width: int) -> int:
+    """Checks that `width` (octets a cycle) is a power of two and returns its logarithm."""
+    if width not in (1, 2, 4, 8):
+        raise ValueError(f"width must be 1, 2, 4 or 8 octets a cycle, not {width!r}")
+    return exact_log2(width)
+
+
+class Octets(data.StructLayout):
+    """A word of an Ethernet frame, from the destination MAC to the FCS inclusive.
+
+    Octet 0, the first on the wire, is in bits 7:0 of `data`. Only a word with `last` may hold
+    fewer than `width` octets.
+    """
+
+    def __init__(self, width: int) -> None:
+        require_width(width)
+        super().__init__(
+            {"data": unsigned(8 * width), "count": range(width + 1), "first": 1, "last": 1}
+        )
+
+
+class Span(data.StructLayout):
+    """A word of which the octets in [begin, end) count; the alignment is that of the frame."""
+
+    def __init__(self, width: int) -> None:
+        require_width(width)
+        super().__init__(
+            {
+                "data": unsigned(8 * width),
+                "begin": range(width + 1),
+                "end": range(width + 1),
+                "first": 1,
+                "last": 1,
+            }
+        )
+
+
+class Lookup(data.Struct):
+    """An order reference number, sent ahead of the message that carries it."""
+
+    reference: 64
+
+
+class Message(data.StructLayout):
+    """One decoded ITCH 5.0 message.
+
+    `shares`: added (A, F), executed (E, C), cancelled (X), new total (U), traded (P).
+    `price`: limit (A, F, U) or print (C, P), in 1e-4 USD.
+    `code`: trading state (H), event code (S), breached level (W), else 0.
+    `sequence`: low 32 bits of the MoldUDP64 sequence number.
+    `stamp`: low 16 bits of the cycle counter at t0.
+    """
+
+    def __init__(self, symbols: int) -> None:
+        super().__init__(
+            {
+                "kind": MessageKind,
+                "symbol": range(symbols),
+                "tracked": 1,
+                "reference": 64,
+                "new_reference": 64,
+                "side": Side,
+                "shares": 32,
+                "price": 32,
+                "printable": 1,
+                "code": 8,
+                "sequence": 32,
+                "stamp": 16,
+            }
+        )
+
+
+class Top(data.StructLayout):
+    """Top of book of one symbol after a message. An absent side has price and shares 0."""
+
+    def __init__(self, symbols: int) -> None:
+        super().__init__(
+            {
+                "symbol": range(symbols),
+                "bid_present": 1,
+                "bid_price": 32,
+                "bid_shares": 32,
+                "ask_present": 1,
+                "ask_price": 32,
+                "ask_shares": 32,
+                "exact": 1,
+                "sequence": 32,
+                "stamp": 16,
+            }
+        )
+
+
+class Trade(data.StructLayout):
+    """A trade print of one symbol, price in 1e-4 USD."""
+
+    def __init__(self, symbols: int) -> None:
+        super().__init__({"symbol": range(symbols), "price": 32})
+
+
+class Proposal(data.StructLayout):
+    """An order that a strategy would send. Price in 1e-4 USD, quantity in shares."""
+
+    def __init__(self, symbols: int) -> None:
+        super().__init__(
+            {
+                "symbol": range(symbols),
+                "side": Side,
+                "price": 32,
+                "quantity": 32,
+                "sequence": 32,
+                "stamp": 16,
+            }
+        )
+
+
+class Order(data.StructLayout):
+    """A proposal that every risk gate has passed, with its user reference number."""
+
+    def __init__(self, symbols: int) -> None:
+        super().__init__(
+            {
+                "symbol": range(symbols),
+                "side": Side,
+                "price": 32,
+                "quantity": 32,
+                "sequence": 32,
+                "stamp": 16,
+                "user_ref_num": 32,
+            }
+        )
+
+
+def pipe(m: Module, source: stream.Interface, sink: stream.Interface) -> None:
+    """Connects a stream source to a sink, refusing payloads of different shape.
+
+    Amaranth 0.5 connects two structs of equal width without a word; this does not.
+    """
+    if source.payload.shape() != sink.payload.shape():
+        raise TypeError(
+            f"stream payloads differ: {source.payload.shape()!r} and {sink.payload.shape()!r}"
+        )
+    wiring.connect(m, source, sink)
