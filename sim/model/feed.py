@@ -1,0 +1,338 @@
+"""Model of the feed: ITCH 5.0 messages from octets, and the sequence rules of MoldUDP64.
+
+Ref: NASDAQ TotalView-ITCH 5.0, section 4; MoldUDP64 1.00.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from struct import Struct
+from typing import NamedTuple
+
+from tickgate.spec import fields, itch50, moldudp64
+
+__all__ = [
+    "BUY",
+    "SELL",
+    "Delivered",
+    "FeedModel",
+    "Gap",
+    "Message",
+    "blocks",
+    "decode",
+    "messages",
+    "wire_struct",
+]
+
+BUY, SELL = 0, 1
+"""Sides, as the card numbers them."""
+
+SHORTEST_BLOCK = 6
+"""The card does not walk blocks below this length."""
+
+WORD = 0xFFFF_FFFF
+
+
+class Message(NamedTuple):
+    """One ITCH 5.0 message, with the fields that the card looks at.
+
+    `type` is the character of the specification. What a type does not carry is 0, `printable`
+    True, `code` empty. `shares`: added (A, F), executed (E, C), cancelled (X), new total (U),
+    traded (P). `price`: limit (A, F, U) or print (C, P), in 1e-4 USD. `code`: trading state (H),
+    event code (S), breached level (W).
+    """
+
+    type: str
+    locate: int
+    timestamp: int
+    reference: int = 0
+    new_reference: int = 0
+    side: int = BUY
+    shares: int = 0
+    price: int = 0
+    printable: bool = True
+    code: str = ""
+
+
+class Delivered(NamedTuple):
+    """A well-formed message that is due. `symbol` is None where its locate is not tracked."""
+
+    sequence: int
+    symbol: int | None
+    message: Message
+
+
+class Gap(NamedTuple):
+    """From here on, no book is known to be whole.
+
+    `sequence` is that of the first message of the datagram that showed it. `missed` messages from
+    `first_missing` on never came; it is 0 where what was missed is not known.
+    """
+
+    sequence: int
+    first_missing: int
+    missed: int
+
+
+def wire_struct(message: fields.Message, *names: str) -> Struct:
+    """A `Struct` of the named fields, all by default, that passes over the others.
+
+    Text stays octets with its padding. A field of 6 octets is two numbers, the upper 16 bits and
+    the lower 32.
+    """
+    numbers = {1: "B", 2: "H", 4: "I", 6: "HI", 8: "Q"}
+    codes = []
+    for field in message.fields:
+        if names and field.name not in names:
+            codes.append(f"{field.size}x")
+        elif field.kind.is_text:
+            codes.append(f"{field.size}s")
+        else:
+            codes.append(numbers[field.size])
+    return Struct(">" + "".join(codes))
+
+
+def _add(type_: str, unpack: Callable, octets: bytes) -> Message:
+    locate, high, low, reference, side, shares, price = unpack(octets)
+    side = SELL if side == b"S" else BUY
+    return Message(type_, locate, high << 32 | low, reference, 0, side, shares, price)
+
+
+def _reduce(type_: str, unpack: Callable, octets: bytes) -> Message:
+    locate, high, low, reference, shares = unpack(octets)
+    return Message(type_, locate, high << 32 | low, reference, 0, BUY, shares)
+
+
+def _execute_price(type_: str, unpack: Callable, octets: bytes) -> Message:
+    locate, high, low, reference, shares, printable, price = unpack(octets)
+    time = high << 32 | low
+    return Message(type_, locate, time, reference, 0, BUY, shares, price, printable == b"Y")
+
+
+def _delete(type_: str, unpack: Callable, octets: bytes) -> Message:
+    locate, high, low, reference = unpack(octets)
+    return Message(type_, locate, high << 32 | low, reference)
+
+
+def _replace(type_: str, unpack: Callable, octets: bytes) -> Message:
+    locate, high, low, reference, new_reference, shares, price = unpack(octets)
+    time = high << 32 | low
+    return Message(type_, locate, time, reference, new_reference, BUY, shares, price)
+
+
+def _state(type_: str, unpack: Callable, octets: bytes) -> Message:
+    locate, high, low, code = unpack(octets)
+    return Message(type_, locate, high << 32 | low, code=code.decode("latin-1"))
+
+
+def _other(type_: str, unpack: Callable, octets: bytes) -> Message:
+    locate, high, low = unpack(octets)
+    return Message(type_, locate, high << 32 | low)
+
+
+HEADER = wire_struct(moldudp64.HEADER)
+
+ADD = (_add, "order_ref", "side", "shares", "price")
+FIELDS = {
+    "A": ADD,
+    "F": ADD,
+    "P": ADD,
+    "E": (_reduce, "order_ref", "executed_shares"),
+    "X": (_reduce, "order_ref", "canceled_shares"),
+    "C": (_execute_price, "order_ref", "executed_shares", "printable", "execution_price"),
+    "D": (_delete, "order_ref"),
+    "U": (_replace, "orig_order_ref", "new_order_ref", "shares", "price"),
+    "H": (_state, "trading_state"),
+    "S": (_state, "event_code"),
+    "W": (_state, "breached_level"),
+}
+"""How a type is taken apart, and the fields that takes beside locate and timestamp."""
+
+
+def _decoder(type_: str, message: fields.Message) -> Callable[[bytes], Message]:
+    make, *names = FIELDS.get(type_, (_other,))
+    unpack = wire_struct(message, "stock_locate", "timestamp", *names).unpack_from
+    return partial(make, type_, unpack)
+
+
+DECODERS = {
+    ord(type_): (message.size, _decoder(type_, message))
+    for type_, message in itch50.MESSAGES.items()
+}
+"""Size and decoder by the type's octet."""
+
+
+def decode(octets: bytes) -> Message:
+    """Decodes one message. Raises `WireError` for an unknown type or a length that is not its."""
+    size, decoder = DECODERS.get(octets[0] if octets else -1, (0, None))
+    if decoder is None:
+        raise fields.WireError(f"unknown ITCH 5.0 type {bytes(octets[:1])!r}")
+    if len(octets) != size:
+        raise fields.WireError(
+            f"ITCH 5.0 type {chr(octets[0])}: expected {size} octets, not {len(octets)}"
+        )
+    return decoder(octets)
+
+
+def blocks(data: bytes) -> Iterator[bytes]:
+    """The messages of a file, each after its length in two octets, until a length of 0 or the end.
+
+    Raises `WireError` where the data ends inside a message.
+    """
+    at, end = 0, len(data)
+    while at < end:
+        length = int.from_bytes(data[at : at + 2], "big")
+        if at + 2 > end or at + 2 + length > end:
+            raise fields.WireError(f"the data ends inside the message at octet {at}")
+        if not length:
+            return
+        at += 2
+        yield data[at : at + length]
+        at += length
+
+
+def messages(data: bytes) -> Iterator[Message]:
+    """Decodes the messages of a file (see `blocks` and `decode`)."""
+    return map(decode, blocks(data))
+
+
+class FeedModel:
+    """Takes MoldUDP64 datagrams and gives each message that is due, once and in order, and gaps.
+
+    - A datagram beyond the expected sequence number is a gap; its messages are taken.
+    - One that was had in full is dropped; of one that was had in part the rest is taken.
+    - The first session seen is the session; another one replaces it and is a gap.
+    - What cannot be walked (a header or block cut short, a block of less than 6 octets, octets
+      left over) ends the datagram and is a gap; the next datagram is expected to follow it.
+    - A message of unknown type, or of another length than its type has, is skipped; the latter is
+      a gap if the type changes a book.
+
+    Parameters
+    ----------
+    symbols : mapping of int to int
+        Stock locate to symbol index, of the tracked symbols.
+    expected : int
+        The sequence number due next.
+
+    Members
+    -------
+    expected : int
+    counters : dict
+        messages, tracked_messages, gaps, missed_messages, duplicate_datagrams,
+        duplicate_messages, heartbeats, ends_of_session, session_changes, bad_datagrams,
+        bad_blocks, unknown_types, length_mismatches.
+    """
+
+    COUNTERS = (
+        "messages",
+        "tracked_messages",
+        "gaps",
+        "missed_messages",
+        "duplicate_datagrams",
+        "duplicate_messages",
+        "heartbeats",
+        "ends_of_session",
+        "session_changes",
+        "bad_datagrams",
+        "bad_blocks",
+        "unknown_types",
+        "length_mismatches",
+    )
+
+    def __init__(self, *, symbols: Mapping[int, int], expected: int = 1) -> None:
+        self._symbols = dict(symbols)
+        self._session: bytes | None = None
+        self.expected = expected
+        self.counters = dict.fromkeys(self.COUNTERS, 0)
+
+    def restart(self, expected: int) -> None:
+        """Forgets the session and expects a sequence number. Counters go on."""
+        self._session = None
+        self.expected = expected
+
+    def datagram(
+        self, payload: bytes, *, truncated: bool = False, bad_fcs: bool = False
+    ) -> list[Delivered | Gap]:
+        """What one UDP payload gives, in order.
+
+        `truncated`: its frame ended before it was complete; `bad_fcs`: its frame was damaged.
+        Either is known at the end only, and is a gap.
+        """
+        out: list[Delivered | Gap] = []
+        sequence = self._datagram(payload, out)
+        if truncated or bad_fcs:
+            out.append(Gap(sequence & WORD, self.expected, 0))
+        return out
+
+    def _datagram(self, payload: bytes, out: list[Delivered | Gap]) -> int:
+        """Appends to `out`, and returns the sequence number that the datagram carries."""
+        counters = self.counters
+        if len(payload) < HEADER.size:
+            counters["bad_datagrams"] += 1
+            out.append(Gap(self.expected & WORD, self.expected, 0))
+            return self.expected
+        session, sequence, count = HEADER.unpack_from(payload)
+        if self._session is None:
+            self._session = session
+        if session != self._session:
+            self._session = session
+            counters["session_changes"] += 1
+            out.append(Gap(sequence & WORD, sequence, 0))
+            self.expected = sequence
+        if count in (moldudp64.HEARTBEAT, moldudp64.END_OF_SESSION):
+            counters["heartbeats" if count == moldudp64.HEARTBEAT else "ends_of_session"] += 1
+            count = 0
+        if sequence > self.expected:
+            missed = sequence - self.expected
+            counters["gaps"] += 1
+            counters["missed_messages"] += missed
+            out.append(Gap(sequence & WORD, self.expected, missed))
+            self.expected = sequence
+        if count and sequence + count <= self.expected:
+            counters["duplicate_datagrams"] += 1
+            return sequence
+        if count:
+            skip = self.expected - sequence
+            counters["duplicate_messages"] += skip
+            self.expected = sequence + count
+        else:
+            skip = 0
+        cause = self._walk(payload, sequence, count, skip, out)
+        if cause is not None:
+            counters[cause] += 1
+            out.append(Gap(sequence & WORD, self.expected, 0))
+        return sequence
+
+    def _walk(
+        self, payload: bytes, sequence: int, count: int, skip: int, out: list[Delivered | Gap]
+    ) -> str | None:
+        """Takes `count` blocks but the first `skip`; returns the counter of what was wrong."""
+        at, end = HEADER.size, len(payload)
+        for number in range(count):
+            start = at + moldudp64.BLOCK_LENGTH_SIZE
+            if start > end:
+                return "bad_datagrams"
+            length = int.from_bytes(payload[at:start], "big")
+            if length < SHORTEST_BLOCK:
+                return "bad_blocks"
+            at = start + length
+            if at > end:
+                return "bad_datagrams"
+            if number >= skip:
+                self._take(payload[start:at], sequence, sequence + number, out)
+        return "bad_datagrams" if at != end else None
+
+    def _take(self, octets: bytes, first: int, sequence: int, out: list[Delivered | Gap]) -> None:
+        counters = self.counters
+        size, decoder = DECODERS.get(octets[0], (0, None))
+        if decoder is None:
+            counters["unknown_types"] += 1
+        elif len(octets) != size:
+            counters["length_mismatches"] += 1
+            if chr(octets[0]) in itch50.BOOK_TYPES:
+                out.append(Gap(first & WORD, sequence, 0))
+        else:
+            message = decoder(octets)
+            symbol = self._symbols.get(message.locate)
+            counters["messages"] += 1
+            counters["tracked_messages"] += symbol is not None
+            out.append(Delivered(sequence, symbol, message))

@@ -1,0 +1,290 @@
+"""The risk model: each gate at its edge, alone, and what an approval changes."""
+
+import random
+from dataclasses import fields, replace
+
+import pytest
+
+from tickgate.sim.model.book import Trade
+from tickgate.sim.model.feed import BUY, SELL, Message
+from tickgate.sim.model.risk import GATES, Limits, RiskModel
+from tickgate.sim.model.strategy import Proposal
+
+LIMITS = Limits(
+    max_long=1000,
+    max_short=500,
+    max_order_quantity=400,
+    max_order_notional=400 * 101_0000,
+    collar_bps=100,
+    collar_absolute=2_0000,
+    reference_max_age_us=1000,
+)
+PRICE = 100_0000
+NOW = 50_000_000
+
+
+def system(code):
+    return Message("S", 0, 0, code=code)
+
+
+def state(code):
+    return Message("H", 10, 0, code=code)
+
+
+def ready(limits=LIMITS):
+    """A model in which every gate passes."""
+    risk = RiskModel({0: limits}, armed=True, config_valid=True)
+    risk.set_exact(0, True)
+    risk.message(system("Q"), None)
+    risk.message(state("T"), 0)
+    risk.trade(Trade(0, PRICE), NOW)
+    return risk
+
+
+def buy(quantity=100, price=PRICE):
+    return Proposal(0, BUY, price, quantity, 7)
+
+
+def sell(quantity=100, price=PRICE):
+    return Proposal(0, SELL, price, quantity, 7)
+
+
+def reasons(risk, proposal, time_ns=NOW, **more):
+    verdict = risk.judge(proposal, time_ns, **more)
+    assert verdict.approved == (not verdict.reasons)
+    return {gate for gate in range(64) if verdict.reasons >> gate & 1}
+
+
+def test_with_every_gate_passed_an_order_is_approved_with_the_next_reference_number():
+    risk = ready()
+    assert risk.judge(buy(), NOW).order == (0, BUY, PRICE, 100, 7, 1)
+    assert risk.judge(sell(), NOW).order == (0, SELL, PRICE, 100, 7, 2)
+    assert risk.next_user_ref_num == 3
+
+
+def test_as_made_every_gate_that_depends_on_state_refuses():
+    assert reasons(RiskModel({0: LIMITS}), buy()) == {1, 11, 13, 16}
+    assert reasons(RiskModel({0: Limits()}), buy()) == {1, 4, 5, 9, 10, 11, 13, 16}
+
+
+def test_reasons_name_the_gates_of_the_table():
+    assert GATES == (1, 4, 5, 6, 9, 10, 11, 13, 16)
+
+
+@pytest.mark.parametrize("changes", [{"armed": False}, {"killed": True}, {"config_valid": False}])
+def test_gate_1_refuses_unless_armed_with_a_valid_configuration_and_not_killed(changes):
+    risk = ready()
+    for name, value in changes.items():
+        setattr(risk, name, value)
+    assert reasons(risk, buy()) == {1}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Limits)][:-1])
+def test_gate_4_refuses_if_any_limit_is_not_programmed(name):
+    # A sell of 1 share, so that the limit's own gate tells nothing more than it must.
+    assert 4 in reasons(ready(replace(LIMITS, **{name: 0})), sell(1))
+    assert reasons(ready(), sell(1)) == set()
+
+
+def test_gate_5_reserves_what_was_approved_and_refuses_what_would_exceed_the_long_limit():
+    risk = ready()
+    for _ in range(2):
+        assert reasons(risk, buy(400)) == set()
+    assert reasons(risk, buy(201)) == {5}
+    assert reasons(risk, sell(1)) == set()
+    assert reasons(risk, buy(200)) == set()
+    assert reasons(risk, buy(1)) == {5}
+    assert risk.exposure(0) == (0, 1000, 1)
+
+
+def test_gate_6_reserves_what_was_approved_and_refuses_what_would_exceed_the_short_limit():
+    risk = ready()
+    assert reasons(risk, sell(400)) == set()
+    assert reasons(risk, sell(101)) == {6}
+    assert reasons(risk, sell(100)) == set()
+    assert reasons(risk, sell(1)) == {6}
+    assert reasons(risk, buy(1)) == set()
+    assert risk.exposure(0) == (0, 1, 500)
+
+
+def test_the_position_counts_for_the_long_limit_and_against_the_short_limit():
+    risk = ready()
+    risk.set_position(0, 900)
+    assert reasons(risk, buy(101)) == {5}
+    assert reasons(risk, sell(400)) == set()
+    risk.set_position(0, -400)
+    assert reasons(risk, sell(1)) == {6}
+    assert reasons(risk, buy(400)) == set()
+
+
+def test_a_reserve_never_outgrows_33_bits_whatever_the_position():
+    widest = replace(
+        LIMITS,
+        max_long=0xFFFF_FFFF,
+        max_order_quantity=1_000_000,
+        max_order_notional=(1 << 64) - 1,
+    )
+    risk = ready(widest)
+    risk.set_position(0, -(1 << 32))
+    while reasons(risk, buy(1_000_000)) == set():
+        pass
+    assert reasons(risk, buy(1_000_000)) == {5}
+    assert (1 << 33) - 1_000_000 <= risk.exposure(0)[1] < 1 << 33
+
+
+@pytest.mark.parametrize(("quantity", "refusal"), [(0, {9}), (1, set()), (400, set()), (401, {9})])
+def test_gate_9_wants_a_quantity_from_1_to_the_limit(quantity, refusal):
+    risk = ready(replace(LIMITS, max_order_notional=(1 << 64) - 1))
+    assert reasons(risk, buy(quantity)) == refusal
+
+
+@pytest.mark.parametrize(("quantity", "refusal"), [(1_000_000, set()), (1_000_001, {9})])
+def test_gate_9_never_lets_more_than_a_million_shares_pass(quantity, refusal):
+    limits = replace(
+        LIMITS,
+        max_long=0xFFFF_FFFF,
+        max_order_quantity=0xFFFF_FFFF,
+        max_order_notional=(1 << 64) - 1,
+    )
+    assert reasons(ready(limits), buy(quantity)) == refusal
+
+
+@pytest.mark.parametrize(("price", "refusal"), [(101_0000, set()), (101_0001, {10, 11})])
+def test_gate_10_compares_the_whole_product(price, refusal):
+    assert reasons(ready(), buy(400, price)) == refusal
+
+
+@pytest.mark.parametrize(
+    ("price", "refusal"),
+    [(99_0000, set()), (98_9999, {11}), (101_0000, set()), (101_0001, {11})],
+)
+def test_gate_11_keeps_the_price_within_basis_points_of_the_reference(price, refusal):
+    assert reasons(ready(), buy(1, price)) == refusal
+
+
+@pytest.mark.parametrize(
+    ("price", "refusal"),
+    [(98_0000, set()), (97_9999, {11}), (102_0000, set()), (102_0001, {11})],
+)
+def test_gate_11_keeps_the_price_within_the_absolute_collar(price, refusal):
+    assert reasons(ready(replace(LIMITS, collar_bps=10000)), buy(1, price)) == refusal
+
+
+@pytest.mark.parametrize(("age", "refusal"), [(0, set()), (1_000_000, set()), (1_000_001, {11})])
+def test_gate_11_wants_a_fresh_reference(age, refusal):
+    assert reasons(ready(), buy(), NOW + age) == refusal
+
+
+def test_gate_11_refuses_when_the_time_went_back():
+    assert reasons(ready(), buy(), NOW - 1) == {11}
+
+
+def test_gate_11_follows_the_last_print():
+    risk = ready()
+    risk.trade(Trade(0, 2 * PRICE), NOW)
+    assert reasons(risk, buy(1)) == {11}
+    risk.trade(Trade(0, PRICE), NOW)
+    assert reasons(risk, buy(1)) == set()
+
+
+def test_gate_13_wants_the_book_exact():
+    risk = ready()
+    risk.set_exact(0, False)
+    assert reasons(risk, buy()) == {13}
+
+
+@pytest.mark.parametrize("code", "HPQ")
+def test_gate_16_wants_the_symbol_trading(code):
+    risk = ready()
+    risk.message(state(code), 0)
+    assert reasons(risk, buy()) == {16}
+    risk.message(state("T"), 0)
+    assert reasons(risk, buy()) == set()
+
+
+def test_gate_16_does_not_listen_to_the_state_of_an_untracked_symbol():
+    risk = ready()
+    risk.message(state("H"), None)
+    assert reasons(risk, buy()) == set()
+
+
+def test_gate_16_wants_the_regular_session_unless_extended_hours_are_allowed():
+    risk = ready()
+    for code in "OSEC":
+        risk.message(system(code), None)
+        assert reasons(risk, buy(1)) == set()
+    risk.message(system("M"), None)
+    assert reasons(risk, buy(1)) == {16}
+    risk.set_limits(0, replace(LIMITS, extended_hours=True))
+    assert reasons(risk, buy(1)) == set()
+
+
+def test_gate_16_refuses_after_a_market_wide_breach_even_in_extended_hours():
+    risk = ready(replace(LIMITS, extended_hours=True))
+    risk.message(Message("W", 0, 0, code="1"), None)
+    assert reasons(risk, buy()) == {16}
+
+
+def test_a_busy_port_refuses_with_bit_0():
+    assert reasons(ready(), buy(), transmit_busy=True) == {0}
+
+
+def test_a_refusal_carries_every_reason():
+    risk = RiskModel({0: Limits(max_long=1, max_order_quantity=1)})
+    assert reasons(risk, buy(2), transmit_busy=True) == {0, 1, 4, 5, 9, 10, 11, 13, 16}
+    assert reasons(risk, sell(2)) == {1, 4, 6, 9, 10, 11, 13, 16}
+
+
+def test_a_start_of_day_releases_reserves_and_only_while_disarmed():
+    risk = ready()
+    risk.judge(buy(), NOW)
+    with pytest.raises(RuntimeError, match="disarm"):
+        risk.start_of_day()
+    risk.armed = False
+    risk.start_of_day()
+    assert risk.exposure(0) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("position", [1 << 32, -(1 << 32) - 1])
+def test_a_position_beyond_33_bits_is_refused(position):
+    with pytest.raises(ValueError, match="position"):
+        ready().set_position(0, position)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Limits)][:-1])
+@pytest.mark.parametrize("value", [-1, 1 << 64])
+def test_a_limit_that_does_not_fit_is_refused(name, value):
+    with pytest.raises(ValueError, match=name):
+        Limits(**{name: value})
+
+
+@pytest.mark.parametrize("run", range(4))
+def test_what_is_approved_never_breaks_a_limit_and_a_refusal_changes_nothing(seed, run):
+    rng = random.Random(f"{seed} {run}")
+    risk = ready()
+    outcomes = [0, 0]
+    for _ in range(2000):
+        if rng.random() < 0.02:
+            risk.armed = False
+            risk.start_of_day()
+            risk.set_position(0, rng.randrange(-500, 1000))
+            risk.armed = rng.random() < 0.8
+        if rng.random() < 0.05:
+            risk.killed = rng.random() < 0.2
+        before = (*risk.exposure(0), risk.next_user_ref_num)
+        make = rng.choice([buy, sell])
+        proposal = make(rng.randrange(0, 450), PRICE + rng.randrange(-1_1000, 1_1000))
+        verdict = risk.judge(proposal, NOW + rng.randrange(1_100_000))
+        position, buys, sells = risk.exposure(0)
+        outcomes[verdict.approved] += 1
+        if not verdict.approved:
+            assert (position, buys, sells, risk.next_user_ref_num) == before
+            continue
+        assert risk.armed and not risk.killed
+        assert position + buys <= LIMITS.max_long or proposal.side == SELL
+        assert sells - position <= LIMITS.max_short or proposal.side == BUY
+        assert buys + sells == before[1] + before[2] + proposal.quantity
+        assert verdict.order.user_ref_num == before[3] == risk.next_user_ref_num - 1
+        assert abs(proposal.price - PRICE) * 10_000 <= PRICE * LIMITS.collar_bps
+        assert proposal.quantity * proposal.price <= LIMITS.max_order_notional
+    assert min(outcomes) > 30
