@@ -4,9 +4,9 @@ Ref: the kinds are the data types of NASDAQ TotalView-ITCH 5.0 ("Data Types"), O
 Types") and SoupBinTCP 4.00 ("Data Types").
 """
 
+import dataclasses
 import enum
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 __all__ = ["Field", "Kind", "Message", "Value", "WireError"]
 
@@ -36,7 +36,7 @@ class Kind(enum.Enum):
         return self in (Kind.ALPHA, Kind.ALPHA_LEFT)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Field:
     """One field: `size` octets of one `kind`.
 
@@ -142,7 +142,7 @@ class Field:
         return int(digits)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Message:
     """A fixed sequence of fields, without gaps.
 
@@ -162,6 +162,8 @@ class Message:
     fields: tuple[Field, ...]
     type: str | None = None
     note: str = ""
+    _spans: dict[str, tuple[Field, int]] = dataclasses.field(init=False, repr=False, compare=False)
+    _size: int = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         fields = tuple(self.fields)
@@ -172,7 +174,8 @@ class Message:
             if "type" not in names:
                 raise ValueError(f"message {self.name}: has a type but no field named 'type'")
             fields = tuple(
-                replace(item, fixed=self.type) if item.name == "type" else item for item in fields
+                dataclasses.replace(item, fixed=self.type) if item.name == "type" else item
+                for item in fields
             )
         spans = {}
         offset = 0

@@ -110,7 +110,7 @@ LOGIN_REQUEST_410 = _packet(
 
 
 def pack(type_: str, payload: bytes = b"") -> bytes:
-    """Returns a packet with its length. Raises `WireError` for an unknown type or a long payload."""
+    """Returns a packet with its length; `WireError` for an unknown type or too long a payload."""
     if type_ not in TYPES:
         raise WireError(f"no SoupBinTCP packet has the type {type_!r}")
     return HEADER.pack(length=1 + len(payload), type=type_) + payload

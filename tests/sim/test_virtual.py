@@ -325,11 +325,13 @@ def test_serial_octets_flow_while_frames_do(card):
 
 
 @contextlib.contextmanager
-def served(card, **options):
+def served(card, *, feed=(), observe=None, **options):
     """A server of a card's UART that runs in a thread of its own."""
     stop = threading.Event()
     with SerialServer(card, **options) as server:
-        thread = threading.Thread(target=server.run, kwargs={"stop": stop})
+        thread = threading.Thread(
+            target=server.run, kwargs={"stop": stop, "feed": feed, "observe": observe}
+        )
         thread.start()
         try:
             yield server
@@ -394,19 +396,15 @@ def test_a_tcp_port_serves_one_client_after_another(card):
 
 def test_a_feed_is_played_while_clients_are_served(card):
     frames, lengths = random_frames(50)
-    seen, all_seen, stop = [], threading.Event(), threading.Event()
+    seen, all_seen = [], threading.Event()
 
     def observe(log) -> None:
         seen.extend(frame.octets for frame in log.tx_frames)
         if len(seen) == 4 * 50:
             all_seen.set()
 
-    with SerialServer(card) as server:
-        options = {"stop": stop, "feed": [(frames, lengths, 4)] * 4, "observe": observe}
-        thread = threading.Thread(target=server.run, kwargs=options)
-        thread.start()
+    # 25 idle cycles: the loopback must not fall behind, at any width.
+    with served(card, feed=[(frames, lengths, 25)] * 4, observe=observe) as server:
         assert ask(server.path, b"abc") == b"`cb"
         assert all_seen.wait(10)
-        stop.set()
-        thread.join()
     assert seen == pieces(frames, lengths) * 4

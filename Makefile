@@ -1,0 +1,61 @@
+# Everything a person or CI runs. Needs Python 3.11 or later, make, a C++ compiler and perl.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+
+# What is installed: RUN for the card and the simulator, WORK for development as well.
+RUN := $(VENV)/.installed-run
+WORK := $(VENV)/.installed-work
+$(RUN): EXTRAS := sim
+$(WORK): EXTRAS := sim,dev
+
+# Generated documents, and the commands that print them.
+registers.md = $(BIN)/python -m tickgate.spec.registers
+
+# Verilator keeps both cores of a small machine busy by itself; tests share one build.
+PYTEST_FLAGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint docs docs-check clean
+.DELETE_ON_ERROR:
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(RUN)  ## a market, a card and its orders, on this machine: ends with a picture
+	@$(BIN)/tickgate demo
+
+test: lint docs-check check  ## everything CI checks: lint, generated documents, tests
+
+check: $(WORK)  ## the tests alone; make check PYTEST_FLAGS='-k book' for some of them
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+lint: $(WORK)  ## style, import rules and types
+	@$(BIN)/ruff check --quiet --output-format concise
+	@$(BIN)/ruff format --quiet --check
+	@$(BIN)/lint-imports --no-logo
+	@mkdir -p build/typecheck && ln -sfn ../.. build/typecheck/tickgate
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: $(WORK)  ## write the generated documents again
+	@$(registers.md) > docs/registers.md
+	@echo "docs: written"
+
+docs-check: $(WORK)  ## fail if a generated document is not what its source says
+	@$(registers.md) | diff -u docs/registers.md - || { echo "docs/registers.md is not current: make docs"; exit 1; }
+	@echo "docs: current"
+
+clean:  ## remove what was made here, the virtual environment included
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "tickgate needs Python 3.11 or later: make PYTHON=name-of-it"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN) $(WORK): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing tickgate [$(EXTRAS)] into $(VENV): once, some hundred megabytes."
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@touch $@

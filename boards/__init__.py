@@ -1,0 +1,1 @@
+"""Boards: pins, clocks and PHYs around the core; build and flash."""

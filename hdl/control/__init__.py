@@ -1,0 +1,5 @@
+"""The host's side of the card: registers, parameters, events, time."""
+
+from tickgate.hdl.control.control import Control
+
+__all__ = ["Control"]

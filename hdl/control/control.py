@@ -1,0 +1,259 @@
+"""The host's side of the card: registers, parameters, events, time, and whether orders may leave.
+
+Ref: docs/architecture.md, "Control"; tickgate.spec.registers; tickgate.spec.events.
+"""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from tickgate.hdl.control.arming import Arming
+from tickgate.hdl.control.events import Event, EventQueue
+from tickgate.hdl.control.frames import FrameReceiver, FrameTransmitter
+from tickgate.hdl.control.parameters import READERS, ParameterStore, reader_ports
+from tickgate.hdl.control.registers import (
+    CounterBank,
+    RegisterBank,
+    registers_of,
+    shape_of,
+)
+from tickgate.hdl.control.requests import RequestExecutor
+from tickgate.hdl.control.time import NanosecondTime
+from tickgate.spec.events import EventKind
+from tickgate.spec.registers import (
+    BY_NAME,
+    MAGIC,
+    MAP_HASH,
+    SHADOW_BASE,
+    VERSION,
+    Kind,
+    build_hash,
+)
+
+__all__ = ["Control"]
+
+OWN_SOURCES = 2
+"""Events that are made here: a change of state, a commit."""
+
+
+class Control(wiring.Component):
+    """Answers the host and holds what it has set; never in the way of a message or an order.
+
+    Latency: none of the data path. Throughput: one request at a time, at the speed of the line.
+
+    The card is disarmed after reset. A request that arrives damaged is counted and not answered.
+    Commands come one cycle long; each is checked before, so that `arm`, `symbol_write` and the
+    rest need no check where they are used.
+
+    Parameters
+    ----------
+    width, symbols, ticks, orders, locates : int
+        Of the core: octets a cycle, tracked symbols, price levels, live orders, locate codes. Here
+        they only fill registers and size the pages.
+    event_depth : int
+        Events in the queue.
+    event_sources : int
+        Stages that report events.
+    clock_period_ps : int
+        In ps.
+
+    Members
+    -------
+    control_rx : In(stream.Signature(8)), control_tx : Out(stream.Signature(8))
+        Octets from and to the host. `control_rx` is always ready.
+    config : Out(wiring.Signature)
+        `config.<register>` for each configuration register.
+    command : Out(wiring.Signature)
+        `command.<register>` for each command, a stream that cannot be stalled; the payload has
+        the register's fields, or is the word.
+    status : In(wiring.Signature)
+        `status.<register>` for each status register that the core's stages make.
+    count : In(wiring.Signature)
+        `count.<register>` for each counter of the core's stages: the amount of this cycle.
+    window, strategy, limits, name : Out(wiring.Signature)
+        The parameters in force: `symbol` in, `data` out in the same cycle.
+    events : In(stream.Signature(Event(symbols), always_ready=True)).array(event_sources)
+        Lower sources go first.
+    events_room : Out(1)
+        At least 16 more events fit.
+    time : Out(64)
+        In ns.
+    armed, killed : Out(1)
+    kill : In(1)
+        The core's own reason to kill; a strobe is enough.
+    tables_ready, regular_session, breach : In(1)
+        Shown in `state`; the card cannot be armed before `tables_ready`.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        symbols: int,
+        ticks: int,
+        orders: int,
+        locates: int,
+        event_depth: int,
+        clock_period_ps: int,
+        event_sources: int = 2,
+    ) -> None:
+        built = {
+            "width": width,
+            "symbols": symbols,
+            "ticks": ticks,
+            "orders": orders,
+            "locates": locates,
+            "event_depth": event_depth,
+            "clock_period_ps": clock_period_ps,
+        }
+        self._symbols, self._sources = symbols, event_sources
+        self._bank = RegisterBank(
+            identity={
+                "magic": MAGIC,
+                "version": VERSION,
+                "map_hash": MAP_HASH,
+                "build_hash": build_hash(**built),
+                **built,
+            }
+        )
+        self._parameters = ParameterStore(symbols=symbols)
+        self._queue = EventQueue(
+            symbols=symbols, sources=event_sources + OWN_SOURCES, depth=event_depth
+        )
+        self._time = NanosecondTime(clock_period_ps=clock_period_ps)
+        outside = registers_of(Kind.STATUS, inside=False)
+        counted = registers_of(Kind.COUNTER, inside=False)
+        super().__init__(
+            {
+                "control_rx": In(stream.Signature(8)),
+                "control_tx": Out(stream.Signature(8)),
+                "config": self._bank.signature.members["config"],
+                "command": self._bank.signature.members["command"],
+                "status": In(wiring.Signature({r.name: Out(shape_of(r)) for r in outside})),
+                "count": In(wiring.Signature({r.name: Out(unsigned(r.amount)) for r in counted})),
+                **reader_ports(symbols),
+                "events": In(stream.Signature(Event(symbols), always_ready=True)).array(
+                    event_sources
+                ),
+                "events_room": Out(1),
+                "time": Out(64),
+                "armed": Out(1),
+                "killed": Out(1),
+                "kill": In(1),
+                "tables_ready": In(1),
+                "regular_session": In(1),
+                "breach": In(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.bank = bank = self._bank
+        m.submodules.parameters = parameters = self._parameters
+        m.submodules.arming = arming = Arming()
+        m.submodules.time = time = self._time
+        m.submodules.queue = queue = self._queue
+        m.submodules.counters = counters = CounterBank()
+        wiring.connect(m, bank.config, wiring.flipped(self.config))
+        wiring.connect(m, bank.command, wiring.flipped(self.command))
+        for reader in READERS:
+            wiring.connect(m, getattr(parameters, reader), wiring.flipped(getattr(self, reader)))
+        self._serve(m, bank, parameters, queue, counters)
+        self._guard(m, bank, parameters, arming)
+        self._show(m, bank, parameters, counters, queue)
+        self._report(m, bank, parameters, queue)
+        m.d.comb += [
+            time.set.eq(bank.command.time_set.valid),
+            time.start.eq(Cat(bank.config.time_low, bank.config.time_high)),
+            self.time.eq(time.now),
+            self.events_room.eq(queue.room),
+        ]
+        return m
+
+    def _serve(self, m: Module, bank, parameters, queue, counters) -> None:
+        m.submodules.receiver = receiver = FrameReceiver()
+        m.submodules.transmitter = transmitter = FrameTransmitter()
+        m.submodules.executor = executor = RequestExecutor()
+        wiring.connect(m, wiring.flipped(self.control_rx), receiver.octets)
+        wiring.connect(m, receiver.frame, executor.frame)
+        wiring.connect(m, queue.head, executor.head)
+        wiring.connect(m, executor.reply, transmitter.reply)
+        wiring.connect(m, transmitter.octets, wiring.flipped(self.control_tx))
+        for slave in bank, parameters:
+            m.d.comb += [
+                slave.bus.valid.eq(executor.bus.valid),
+                slave.bus.access.eq(executor.bus.access),
+            ]
+        answers = executor.bus.access.address >= SHADOW_BASE
+        for name in "status", "word":
+            chosen = Mux(answers, getattr(parameters.bus, name), getattr(bank.bus, name))
+            m.d.comb += getattr(executor.bus, name).eq(chosen)
+        inside = {
+            "events_lost": queue.lost,
+            "serial_frames": executor.executed,
+            "serial_crc_errors": receiver.crc_error,
+            "serial_framing_errors": receiver.framing_error,
+            "serial_overruns": receiver.overrun,
+        }
+        for register in registers_of(Kind.COUNTER):
+            name = register.name
+            source = inside[name] if register.inside else getattr(self.count, name)
+            m.d.comb += getattr(counters.count, name).eq(source)
+
+    def _guard(self, m: Module, bank, parameters, arming) -> None:
+        command = bank.command
+        m.d.comb += [
+            arming.arm.eq(command.arm.valid),
+            arming.disarm.eq(command.disarm.valid),
+            arming.kill.eq(command.kill.valid | self.kill),
+            arming.clear_kill.eq(command.clear_kill.valid),
+            arming.prepared.eq(parameters.valid & parameters.settled & self.tables_ready),
+            self.armed.eq(arming.armed),
+            self.killed.eq(arming.killed),
+            bank.armed.eq(arming.armed),
+            bank.armable.eq(arming.armable),
+            bank.committing.eq(~parameters.settled),
+            parameters.armed.eq(arming.armed),
+            parameters.commit.eq(command.commit.valid),
+            parameters.commit_checksum.eq(command.commit.payload),
+        ]
+
+    def _show(self, m: Module, bank, parameters, counters, queue) -> None:
+        state = bank.values.state
+        m.d.comb += [
+            state.armed.eq(self.armed),
+            state.killed.eq(self.killed),
+            state.config_valid.eq(parameters.valid),
+            state.committing.eq(parameters.committing),
+            state.commit_failed.eq(parameters.failed),
+            state.tables_ready.eq(self.tables_ready & parameters.ready),
+            state.regular_session.eq(self.regular_session),
+            state.breach.eq(self.breach),
+            state.commit_fixed.eq(parameters.fixed),
+            bank.values.committed_checksum.eq(parameters.checksum),
+            Cat(bank.values.time_now_low, bank.values.time_now_high).eq(self.time),
+            bank.values.events_pending.eq(queue.pending),
+        ]
+        for register in registers_of(Kind.STATUS, inside=False):
+            name = register.name
+            m.d.comb += Value.cast(getattr(bank.values, name)).eq(getattr(self.status, name))
+        for register in registers_of(Kind.COUNTER):
+            name = register.name
+            m.d.comb += getattr(bank.values, name).eq(getattr(counters.values, name))
+
+    def _report(self, m: Module, bank, parameters, queue) -> None:
+        for n in range(self._sources):
+            wiring.connect(m, wiring.flipped(self.events[n]), queue.sources[n])
+        state = bank.values.state.as_value() & ~BY_NAME["state"].field("committing").mask
+        before, committed = Signal.like(state), Signal()
+        m.d.sync += [before.eq(state), committed.eq(parameters.committed)]
+        changed, settled = (queue.sources[self._sources + n] for n in range(OWN_SOURCES))
+        m.d.comb += [
+            changed.valid.eq(state != before),
+            changed.payload.kind.eq(EventKind.STATE_CHANGED),
+            changed.payload.detail.eq(state),
+            settled.valid.eq(committed),
+            settled.payload.kind.eq(EventKind.CONFIG_COMMITTED),
+            settled.payload.detail.eq(parameters.checksum),
+            queue.time.eq(self.time),
+        ]

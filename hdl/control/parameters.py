@@ -1,0 +1,425 @@
+"""Parameters and limits of the symbols: shadow copies, and those in force.
+
+Ref: tickgate.spec.registers, "Symbol pages"; docs/risk.md, theorem 7 (all or nothing).
+"""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from tickgate.hdl.control.bus import BusSignature, Status
+from tickgate.hdl.eth.fcs import FCS_INITIAL, Crc32
+from tickgate.hdl.memory import BlockMemory, Sweep
+from tickgate.spec.registers import (
+    IN_FORCE_BASE,
+    MAX_SYMBOLS,
+    PAGE_WORDS,
+    PARAMETERS,
+    PARAMETERS_BY_NAME,
+    SHADOW_BASE,
+    WORD_MASKS,
+)
+
+__all__ = ["READERS", "Commit", "ParameterStore", "ParametersInForce", "reader_layout"]
+
+READERS = {
+    "window": {"base": ("window_base",), "cent": ("tick_is_cent",)},
+    "strategy": {
+        "enable": ("strategy_enable",),
+        "threshold": ("threshold",),
+        "max_spread": ("max_spread",),
+        "quantity": ("quantity",),
+        "min_interval": ("min_interval_ns",),
+    },
+    "limits": {
+        "max_long": ("max_long",),
+        "max_short": ("max_short",),
+        "max_order_quantity": ("max_order_quantity",),
+        "max_order_notional": ("max_order_notional_low", "max_order_notional_high"),
+        "collar_bps": ("collar_bps",),
+        "collar_absolute": ("collar_absolute",),
+        "reference_max_age_us": ("reference_max_age_us",),
+        "extended_hours": ("extended_hours",),
+    },
+    "name": {"name": ("name_low", "name_high")},
+}
+"""Who reads what: for each reader its members, each made of parameters, the lowest bits first."""
+
+WORD_BITS = PAGE_WORDS.bit_length() - 1
+
+
+def reader_layout(reader: str) -> data.StructLayout:
+    """What a reader gets, by member."""
+    return data.StructLayout(
+        {
+            member: sum(PARAMETERS_BY_NAME[name].width for name in names)
+            for member, names in READERS[reader].items()
+        }
+    )
+
+
+def reader_ports(symbols: int) -> dict[str, Out]:
+    """A port for each reader: `symbol` in, `data` out."""
+    return {
+        reader: Out(
+            wiring.Signature({"symbol": In(range(symbols)), "data": Out(reader_layout(reader))})
+        )
+        for reader in READERS
+    }
+
+
+class ParametersInForce(wiring.Component):
+    """Two banks of parameters: one in force, one to write.
+
+    Latency: reads are combinational. Throughput: a read a reader and a cycle, one write a cycle.
+
+    `flip` exchanges the banks for all readers and all symbols in one cycle. Both banks are swept
+    clear after reset.
+
+    Parameters
+    ----------
+    symbols : int
+
+    Members
+    -------
+    ready : Out(1)
+        The sweep is over; until then writes are lost.
+    write : In(1), write_symbol, write_word, write_data : In
+        Writes a word of a page that is not in force.
+    flip : In(1)
+        Strobe.
+    back_symbol, back_word : In, back_data : Out(32)
+        Reads a word in force.
+    window, strategy, limits, name : Out(wiring.Signature)
+        A port for each of `READERS`: `symbol` in, `data` out.
+    """
+
+    LATENCY = 0
+
+    def __init__(self, *, symbols: int) -> None:
+        if not 1 <= symbols <= MAX_SYMBOLS:
+            raise ValueError(f"symbols must be 1 to {MAX_SYMBOLS}, not {symbols}")
+        self._address_bits = ceil_log2(symbols)
+        super().__init__(
+            {
+                "ready": Out(1),
+                "write": In(1),
+                "write_symbol": In(range(symbols)),
+                "write_word": In(range(PAGE_WORDS)),
+                "write_data": In(32),
+                "flip": In(1),
+                "back_symbol": In(range(symbols)),
+                "back_word": In(range(PAGE_WORDS)),
+                "back_data": Out(32),
+                **reader_ports(symbols),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        bank = Signal()
+        m.submodules.sweep = sweep = Sweep(depth=2 << self._address_bits)
+        m.d.comb += self.ready.eq(~sweep.active)
+        with m.If(self.flip):
+            m.d.sync += bank.eq(~bank)
+        readers = {
+            name: reader for reader, of in READERS.items() for ns in of.values() for name in ns
+        }
+        values, back = {}, {}
+        for parameter in PARAMETERS:
+            name = parameter.name
+            m.submodules[name] = ram = memory.Memory(
+                shape=parameter.width, depth=2 << self._address_bits, init=[]
+            )
+            write = ram.write_port()
+            m.d.comb += [
+                write.en.eq(sweep.active | (self.write & (self.write_word == parameter.word))),
+                write.addr.eq(
+                    Mux(sweep.active, sweep.address, self._address(self.write_symbol, ~bank))
+                ),
+                write.data.eq(Mux(sweep.active, 0, self.write_data >> parameter.low)),
+            ]
+            reader = getattr(self, readers[name])
+            for symbol, found in (reader.symbol, values), (self.back_symbol, back):
+                port = ram.read_port(domain="comb")
+                m.d.comb += port.addr.eq(self._address(symbol, bank))
+                found[name] = port.data
+        for reader, members in READERS.items():
+            for member, names in members.items():
+                view = getattr(self, reader).data[member]
+                m.d.comb += view.eq(Cat(values[name] for name in names))
+        with m.Switch(self.back_word):
+            for word in range(PAGE_WORDS):
+                with m.Case(word):
+                    m.d.comb += self.back_data.eq(_assemble(word, back))
+        return m
+
+    def _address(self, symbol: Value, bank: Value) -> Value:
+        return Cat(symbol[: self._address_bits], bank[0])
+
+
+def _assemble(word: int, values: dict[str, Value]) -> Value:
+    bits = Const(0, 32)
+    for parameter in PARAMETERS:
+        if parameter.word == word:
+            bits = bits | (values[parameter.name] << parameter.low)
+    return bits
+
+
+class Commit(wiring.Component):
+    """Walks once through the shadow pages, copies them and takes their checksum.
+
+    Latency: `CYCLES_A_WORD` cycles for each word of the shadow pages and a few more.
+
+    Parameters
+    ----------
+    symbols : int
+
+    Members
+    -------
+    start : In(1), checksum : In(32)
+        Strobe, with the checksum that the host names. Ignored while one is under way.
+    armed : In(1)
+        What is fixed while armed must not change.
+    address : Out, word : In(32)
+        Reads a word of the shadow pages, with the latency of :class:`BlockMemory`.
+    taking : Out(1), in_force : In(32)
+        `word` is taken now: it is to be copied to the bank not in force. `in_force` is the word
+        that it would replace.
+    busy : Out(1)
+        From the cycle after `start` until the verdict.
+    passed, failed : Out(1)
+        Strobes: the verdict.
+    fixed : Out(1)
+        The checksum is right, but what is fixed while armed would change. Comes with `failed`.
+    """
+
+    CYCLES_A_WORD = BlockMemory.READ_LATENCY + 5
+
+    def __init__(self, *, symbols: int) -> None:
+        self._words = symbols * PAGE_WORDS
+        super().__init__(
+            {
+                "start": In(1),
+                "checksum": In(32),
+                "armed": In(1),
+                "address": Out(range(self._words)),
+                "word": In(32),
+                "taking": Out(1),
+                "in_force": In(32),
+                "busy": Out(1),
+                "passed": Out(1),
+                "failed": Out(1),
+                "fixed": Out(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.crc = crc = Crc32(width=1)
+        expected, state = Signal(32), Signal(32)
+        octets = Signal(32)
+        step = Signal(range(max(BlockMemory.READ_LATENCY, 4)))
+        changes = Signal()
+        m.d.comb += [
+            crc.state.eq(state),
+            crc.data.eq(octets[:8]),
+            crc.count.eq(1),
+            self.busy.eq(1),
+        ]
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += self.busy.eq(0)
+                m.d.sync += [
+                    expected.eq(self.checksum),
+                    state.eq(FCS_INITIAL),
+                    self.address.eq(0),
+                    changes.eq(0),
+                    step.eq(0),
+                ]
+                with m.If(self.start):
+                    m.next = "FETCH"
+            with m.State("FETCH"):
+                m.d.sync += step.eq(step + 1)
+                with m.If(step == BlockMemory.READ_LATENCY - 1):
+                    m.next = "TAKE"
+            with m.State("TAKE"):
+                m.d.comb += self.taking.eq(1)
+                m.d.sync += [octets.eq(self.word), step.eq(0)]
+                with m.If(((self.word ^ self.in_force) & self._fixed_bits()).any()):
+                    m.d.sync += changes.eq(1)
+                m.next = "SUM"
+            with m.State("SUM"):
+                m.d.sync += [state.eq(crc.next_state), octets.eq(octets >> 8), step.eq(step + 1)]
+                with m.If(step == 3):
+                    m.d.sync += [step.eq(0), self.address.eq(self.address + 1)]
+                    m.next = "FETCH"
+                    with m.If(self.address == self._words - 1):
+                        m.next = "VERDICT"
+            with m.State("VERDICT"):
+                right = Signal()
+                m.d.comb += [
+                    right.eq(~state == expected),
+                    self.passed.eq(right & ~(changes & self.armed)),
+                    self.failed.eq(~self.passed),
+                    self.fixed.eq(right & ~self.passed),
+                ]
+                m.next = "IDLE"
+        return m
+
+    def _fixed_bits(self) -> Value:
+        """The bits of the word at `address` that must not change while armed."""
+        masks = [
+            sum(p.mask for p in PARAMETERS if p.word == word and p.fixed_while_armed)
+            for word in range(PAGE_WORDS)
+        ]
+        bits = Const(0, 32)
+        for word, mask in enumerate(masks):
+            if mask:
+                bits = Mux(self.address[:WORD_BITS] == word, mask, bits)
+        return bits
+
+
+class ParameterStore(wiring.Component):
+    """The symbol pages behind the bus, from the first shadow page on.
+
+    Latency: bus accesses take `BusSignature.LATENCY` at most; reads of the readers are
+    combinational. Throughput: one access at a time; a read a reader and a cycle.
+
+    Shadow pages can be written while no commit is under way. A commit with their checksum puts
+    all of them in force in one cycle; with another one, or if it would change, while armed, what
+    is fixed then, it changes nothing. All pages are 0 after reset.
+
+    Parameters
+    ----------
+    symbols : int
+
+    Members
+    -------
+    bus : In(BusSignature())
+    commit : In(1), commit_checksum : In(32)
+        Strobe; ignored while `settled` is low.
+    armed : In(1)
+    ready : Out(1)
+        Memories are clear after reset.
+    settled : Out(1)
+        Ready, and no commit is under way.
+    valid : Out(1)
+        A commit has succeeded since reset.
+    checksum : Out(32)
+        That of the pages in force, 0 if none.
+    committing, failed, fixed : Out(1)
+        A commit is under way; the last one failed; it failed for what is fixed while armed.
+    committed : Out(1)
+        Strobe: new pages are in force from the next cycle on.
+    window, strategy, limits, name : Out(wiring.Signature)
+        As in :class:`ParametersInForce`.
+    """
+
+    def __init__(self, *, symbols: int) -> None:
+        if not 1 <= symbols <= MAX_SYMBOLS:
+            raise ValueError(f"symbols must be 1 to {MAX_SYMBOLS}, not {symbols}")
+        self._symbols = symbols
+        super().__init__(
+            {
+                "bus": In(BusSignature()),
+                "commit": In(1),
+                "commit_checksum": In(32),
+                "armed": In(1),
+                "ready": Out(1),
+                "settled": Out(1),
+                "valid": Out(1),
+                "checksum": Out(32),
+                "committing": Out(1),
+                "failed": Out(1),
+                "fixed": Out(1),
+                "committed": Out(1),
+                **reader_ports(symbols),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.shadow = shadow = BlockMemory(
+            depth=self._symbols * PAGE_WORDS, shape=32, reads=2
+        )
+        m.submodules.in_force = in_force = ParametersInForce(symbols=self._symbols)
+        m.submodules.walk = walk = Commit(symbols=self._symbols)
+        for reader in READERS:
+            wiring.connect(m, getattr(in_force, reader), wiring.flipped(getattr(self, reader)))
+        m.d.comb += [
+            self.ready.eq(shadow.ready & in_force.ready),
+            self.settled.eq(self.ready & ~walk.busy),
+            self.committing.eq(walk.busy),
+            self.committed.eq(walk.passed),
+            walk.start.eq(self.commit & self.settled),
+            walk.checksum.eq(self.commit_checksum),
+            walk.armed.eq(self.armed),
+            shadow.address(1).eq(walk.address),
+            walk.word.eq(shadow.data(1)),
+            walk.in_force.eq(in_force.back_data),
+            in_force.write.eq(walk.taking),
+            in_force.write_symbol.eq(walk.address[WORD_BITS:]),
+            in_force.write_word.eq(walk.address[:WORD_BITS]),
+            in_force.write_data.eq(shadow.data(1)),
+            in_force.flip.eq(walk.passed),
+        ]
+        named = Signal(32)
+        with m.If(walk.start):
+            m.d.sync += named.eq(self.commit_checksum)
+        with m.If(walk.passed):
+            m.d.sync += [self.valid.eq(1), self.checksum.eq(named)]
+        with m.If(walk.passed | walk.failed):
+            m.d.sync += [self.failed.eq(walk.failed), self.fixed.eq(walk.fixed)]
+        self._answer(m, shadow=shadow, in_force=in_force, taking=walk.taking)
+        return m
+
+    def _answer(self, m: Module, *, shadow, in_force, taking: Signal) -> None:
+        access = self.bus.access
+        word = access.address[:WORD_BITS]
+        reads_in_force = Signal()
+        symbol = Signal(16 - WORD_BITS)
+        m.d.comb += [
+            reads_in_force.eq(access.address >= IN_FORCE_BASE),
+            symbol.eq(
+                access.address[WORD_BITS:]
+                - (Mux(reads_in_force, IN_FORCE_BASE, SHADOW_BASE) >> WORD_BITS)
+            ),
+            shadow.address(0).eq(Cat(word, symbol)),
+            in_force.back_symbol.eq(Mux(taking, in_force.write_symbol, symbol)),
+            in_force.back_word.eq(Mux(taking, in_force.write_word, word)),
+        ]
+        reserved = Signal(32)
+        with m.Switch(word):
+            for n, mask in enumerate(WORD_MASKS):
+                with m.Case(n):
+                    m.d.comb += reserved.eq(~mask & 0xFFFF_FFFF)
+        checked = Signal()
+        m.d.sync += checked.eq(self.bus.valid)
+        with m.If(self.bus.valid):
+            m.d.sync += self.bus.status.eq(Status.OK)
+            with m.If(symbol >= self._symbols):
+                m.d.sync += self.bus.status.eq(Status.BAD_ADDRESS)
+            with m.Elif(access.write & reads_in_force):
+                m.d.sync += self.bus.status.eq(Status.READ_ONLY)
+            with m.Elif(access.write & (access.word & reserved).any()):
+                m.d.sync += self.bus.status.eq(Status.BAD_VALUE)
+            with m.Elif(~self.ready | (access.write & ~self.settled)):
+                m.d.sync += self.bus.status.eq(Status.NOT_NOW)
+        m.d.comb += [
+            shadow.write.eq(
+                checked
+                & access.write
+                & access.apply
+                & self.settled
+                & (self.bus.status == Status.OK)
+            ),
+            shadow.write_address.eq(shadow.address(0)),
+            shadow.write_data.eq(access.word),
+        ]
+        found = Signal(32)
+        # The walk borrows the port for one cycle of several; the access is held meanwhile.
+        with m.If(~taking):
+            m.d.sync += found.eq(in_force.back_data)
+        m.d.comb += self.bus.word.eq(Mux(reads_in_force, found, shadow.data(0)))

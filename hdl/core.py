@@ -1,0 +1,269 @@
+"""The card: from the octets of a market-data frame to the octets of an order frame.
+
+Ref: docs/architecture.md.
+"""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from tickgate.hdl.book import OrderBook
+from tickgate.hdl.control import Control
+from tickgate.hdl.eth.receive import Receive
+from tickgate.hdl.feed import Feed
+from tickgate.hdl.order.encoder import OrderEncoder
+from tickgate.hdl.risk.gate import Gate, RiskGate, Verdict
+from tickgate.hdl.strategy.taker import Taker
+from tickgate.hdl.stream import Octets, Top, pipe, require_width
+from tickgate.spec.events import EventKind
+
+__all__ = ["TickToTrade"]
+
+LOCATE_BITS = 14
+"""Nasdaq numbers about 11,000 securities from 1."""
+
+VERDICTS, GAPS = range(2)
+"""Event sources, the one that must not wait first."""
+
+
+class TickToTrade(wiring.Component):
+    """Turns market data into orders, under limits that the host sets.
+
+    Latency, in cycles from the last octet of an ITCH message on `rx` to the first octet of the
+    order on `tx`: `LATENCY`; `SLOW_LATENCY` where the message empties a best level, or the answer
+    to an earlier such message of its symbol is still being found; one more than `LATENCY` where
+    the answer meets a slow one of another symbol. Throughput: the line rate of `rx`, for ever.
+
+    Disarmed after reset. `tx` must take the words of a frame without long pauses: while one is
+    under way, further orders are refused, not queued.
+
+    Parameters
+    ----------
+    width : int
+        Octets a cycle: 1, 4 or 8.
+    symbols : int
+        Tracked symbols.
+    ticks : int
+        Price levels of the window of a side.
+    orders : int
+        Live orders in the store.
+    event_depth : int
+        Events that wait for the host.
+    clock_period_ps : int
+        In ps; for the time.
+
+    Members
+    -------
+    rx : In(stream of Octets, always_ready), tx : Out(stream of Octets)
+        Frames from destination MAC to FCS.
+    control_rx : In(stream of 8 bits), control_tx : Out(stream of 8 bits)
+        Serial frames of the host; see tickgate.spec.registers.
+    tops, verdicts : Out(stream, always_ready), gap : Out(1)
+        For those who watch: every change of a top of book, every judgement, every loss.
+    """
+
+    BOOK_AT = Receive.LATENCY + Feed.LATENCY
+    DECIDE = Taker.LATENCY + RiskGate.LATENCY + OrderEncoder.LATENCY
+    LATENCY = BOOK_AT + OrderBook.LATENCY + DECIDE
+    SLOW_LATENCY = BOOK_AT + OrderBook.SLOW_LATENCY + DECIDE
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        symbols: int,
+        ticks: int,
+        orders: int,
+        event_depth: int,
+        clock_period_ps: int,
+    ) -> None:
+        require_width(width)
+        self._symbols = symbols
+        self._receive = Receive(width=width)
+        self._feed = Feed(width=width, symbols=symbols, locate_bits=LOCATE_BITS)
+        self._book = OrderBook(symbols=symbols, ticks=ticks, orders=orders)
+        self._strategy = Taker(symbols=symbols)
+        self._risk = RiskGate(symbols=symbols)
+        self._order = OrderEncoder(width=width, symbols=symbols)
+        self._control = Control(
+            width=width,
+            symbols=symbols,
+            ticks=ticks,
+            orders=orders,
+            locates=1 << LOCATE_BITS,
+            event_depth=event_depth,
+            event_sources=2,
+            clock_period_ps=clock_period_ps,
+        )
+        super().__init__(
+            {
+                "rx": In(stream.Signature(Octets(width), always_ready=True)),
+                "tx": Out(stream.Signature(Octets(width))),
+                "control_rx": In(stream.Signature(8)),
+                "control_tx": Out(stream.Signature(8)),
+                "tops": Out(stream.Signature(Top(symbols), always_ready=True)),
+                "verdicts": Out(stream.Signature(Verdict(symbols), always_ready=True)),
+                "gap": Out(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.receive = receive = self._receive
+        m.submodules.feed = feed = self._feed
+        m.submodules.book = book = self._book
+        m.submodules.strategy = strategy = self._strategy
+        m.submodules.risk = risk = self._risk
+        m.submodules.order = order = self._order
+        m.submodules.control = control = self._control
+
+        pipe(m, wiring.flipped(self.rx), receive.octets)
+        pipe(m, receive.payload, feed.payload)
+        pipe(m, feed.lookup, book.lookup)
+        pipe(m, feed.lookup_new, book.lookup_new)
+        pipe(m, feed.message, book.messages)
+        pipe(m, book.tops, strategy.tops)
+        pipe(m, strategy.preview, risk.preview)
+        pipe(m, strategy.intents, risk.intents)
+        pipe(m, risk.approved, order.approved)
+        pipe(m, order.octets, wiring.flipped(self.tx))
+        pipe(m, wiring.flipped(self.control_rx), control.control_rx)
+        pipe(m, control.control_tx, wiring.flipped(self.control_tx))
+
+        self._tell_losses(m, receive, feed, book)
+        self._tell_risk(m, feed, book, risk, order, control)
+        self._configure(m, receive, feed, book, strategy, risk, order, control)
+        self._count(m, receive, feed, book, risk, control)
+        self._report(m, feed, risk, control)
+        m.d.comb += [
+            self.tops.payload.eq(book.tops.payload),
+            self.tops.valid.eq(book.tops.valid),
+            self.verdicts.payload.eq(risk.verdicts.payload),
+            self.verdicts.valid.eq(risk.verdicts.valid),
+            self.gap.eq(feed.gap),
+        ]
+        return m
+
+    @staticmethod
+    def _tell_losses(m, receive, feed, book) -> None:
+        m.d.comb += [
+            feed.truncated.eq(receive.truncated),
+            feed.frame_bad.eq(receive.frame_bad),
+            book.gap.eq(feed.gap),
+            book.gap_sequence.eq(feed.gap_sequence),
+        ]
+
+    @staticmethod
+    def _tell_risk(m, feed, book, risk, order, control) -> None:
+        m.d.comb += [
+            risk.messages.payload.eq(feed.message.payload),
+            risk.messages.valid.eq(feed.message.valid),
+            risk.trades.payload.eq(book.trades.payload),
+            risk.trades.valid.eq(book.trades.valid),
+            risk.exact_now.eq(book.trusted),
+            risk.transmit_busy.eq(order.busy),
+            risk.armed.eq(control.armed),
+            risk.killed.eq(control.killed),
+            risk.time.eq(control.time),
+        ]
+
+    @staticmethod
+    def _configure(m, receive, feed, book, strategy, risk, order, control) -> None:
+        config, command, session = control.config, control.command, order.session
+        m.d.comb += [
+            session.destination_mac.eq(
+                Cat(config.destination_mac_low, config.destination_mac_high)
+            ),
+            session.source_mac.eq(Cat(config.source_mac_low, config.source_mac_high)),
+            feed.start_sequence.eq(Cat(config.start_sequence_low, config.start_sequence_high)),
+            receive.address.eq(config.feed_address),
+            receive.port.eq(config.feed_port),
+            receive.enable.eq(config.feed_enable),
+            feed.restart.eq(command.restart_feed.valid),
+            feed.write.eq(command.symbol_write.valid),
+            feed.write_locate.eq(command.symbol_write.payload.locate),
+            feed.write_symbol.eq(command.symbol_write.payload.symbol),
+            feed.write_tracked.eq(command.symbol_write.payload.tracked),
+            book.whole.eq(command.whole.valid),
+            book.whole_symbol.eq(command.whole.payload.symbol),
+            book.whole_value.eq(command.whole.payload.value),
+            control.window.symbol.eq(book.window_symbol),
+            book.window_base.eq(control.window.data.base),
+            book.window_cent.eq(control.window.data.cent),
+            control.strategy.symbol.eq(strategy.parameters_symbol),
+            strategy.time.eq(control.time),
+            control.limits.symbol.eq(risk.limits_symbol),
+            risk.user_ref_num_start.eq(config.user_ref_num_start),
+            risk.load_user_ref_num.eq(command.load_session.valid),
+            risk.start_of_day.eq(command.start_of_day.valid),
+            control.name.symbol.eq(order.name_symbol),
+            order.name.eq(control.name.data.name),
+            order.sequence_start.eq(config.tcp_sequence_start),
+            order.load_sequence.eq(command.load_session.valid),
+            session.source_ip.eq(config.source_ip),
+            session.destination_ip.eq(config.destination_ip),
+            session.source_port.eq(config.tcp_ports.source),
+            session.destination_port.eq(config.tcp_ports.destination),
+            session.acknowledgement.eq(config.tcp_acknowledgement),
+            session.window.eq(config.tcp_window),
+            session.cross_type.eq(config.order_cross_type),
+            session.clordid.eq(
+                Cat(config.clordid_3, config.clordid_2, config.clordid_1, config.clordid_0)
+            ),
+        ]
+        for name in ("time_in_force", "display", "capacity", "intermarket_sweep"):
+            m.d.comb += session[name].eq(config.order_attributes[name])
+        for reader, parameters in (
+            (control.strategy.data, strategy.parameters),
+            (control.limits.data, risk.limits),
+        ):
+            for name, _ in data.Layout.cast(parameters.shape()):
+                m.d.comb += parameters[name].eq(reader[name])
+        m.d.comb += [
+            control.tables_ready.eq(feed.ready & book.ready & strategy.ready & risk.ready),
+            control.regular_session.eq(risk.regular_session),
+            control.breach.eq(risk.breach),
+            control.status.expected_sequence_low.eq(feed.expected[:32]),
+            control.status.expected_sequence_high.eq(feed.expected[32:]),
+            control.status.next_user_ref_num.eq(risk.next_user_ref_num),
+            control.status.tcp_sequence.eq(order.sequence),
+        ]
+
+    @staticmethod
+    def _count(m, receive, feed, book, risk, control) -> None:
+        count, verdict = control.count, risk.verdicts
+        for prefix, part in (("eth", receive), ("feed", feed), ("book", book)):
+            for name in part.COUNTERS:
+                m.d.comb += getattr(count, f"{prefix}_{name}").eq(getattr(part, name))
+        m.d.comb += [
+            count.orders_approved.eq(risk.approved.valid),
+            count.orders_refused.eq(risk.refused.valid),
+        ]
+        for gate in Gate:
+            name = "refused_busy" if gate is Gate.BUSY else f"refused_gate_{gate.value}"
+            m.d.comb += getattr(count, name).eq(verdict.valid & verdict.payload.reasons[gate])
+
+    def _report(self, m, feed, risk, control) -> None:
+        cycle = Signal(16)
+        m.d.sync += cycle.eq(cycle + 1)
+        verdict, order = risk.verdicts.payload, risk.verdicts.payload.order
+        decided, lost = control.events[VERDICTS], control.events[GAPS]
+        m.d.comb += [
+            feed.cycle.eq(cycle),
+            decided.valid.eq(risk.verdicts.valid),
+            decided.payload.side.eq(order.side),
+            decided.payload.symbol.eq(order.symbol),
+            decided.payload.user_ref_num.eq(order.user_ref_num),
+            decided.payload.quantity.eq(order.quantity),
+            decided.payload.price.eq(order.price),
+            decided.payload.reasons.eq(verdict.reasons),
+            decided.payload.message_sequence.eq(order.sequence),
+            decided.payload.latency_cycles.eq(cycle - order.stamp),
+            lost.valid.eq(feed.gap),
+            lost.payload.kind.eq(EventKind.GAP),
+            lost.payload.message_sequence.eq(feed.gap_sequence),
+        ]
+        with m.If(verdict.approved):
+            m.d.comb += decided.payload.kind.eq(EventKind.ORDER_SENT)
+        with m.Else():
+            m.d.comb += decided.payload.kind.eq(EventKind.REFUSED)

@@ -1,0 +1,383 @@
+"""From Ethernet frames to the UDP payload of the feed, header checks made as the octets pass.
+
+Ref: IEEE 802.3 clause 3, IEEE 802.1Q clause 9, RFC 791, RFC 768, RFC 1071.
+"""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from tickgate.hdl.eth.fcs import FCS_INITIAL, FCS_RESIDUE, Crc32
+from tickgate.hdl.stream import Octets, Span, pipe, require_width
+from tickgate.spec.ethernet import (
+    ETHERNET,
+    ETHERTYPE_IPV4,
+    ETHERTYPE_VLAN,
+    FCS_SIZE,
+    IPV4,
+    IPV4_FRAGMENT_OFFSET,
+    IPV4_MORE_FRAGMENTS,
+    IPV4_VERSION_IHL,
+    PROTOCOL_UDP,
+    UDP,
+    VLAN_TAG,
+    ipv4_version,
+)
+
+__all__ = ["Receive"]
+
+ETHERTYPE_AT = ETHERNET.offset("ethertype")
+IP_AT = ETHERNET.size
+UDP_AT = IP_AT + IPV4.size
+PAYLOAD_AT = UDP_AT + UDP.size
+HEADERS = IPV4.size + UDP.size
+
+REJECTIONS = (
+    "not_ip",
+    "ip_version",
+    "ip_options",
+    "ip_checksum",
+    "ip_length",
+    "ip_fragment",
+    "not_udp",
+    "not_for_us",
+    "udp_length",
+)
+"""Why a frame with all its headers is not taken; the first that applies is the cause."""
+
+
+class _Rejection(data.StructLayout):
+    def __init__(self) -> None:
+        super().__init__(dict.fromkeys(REJECTIONS, 1))
+
+
+class _Passing:
+    """The octets of a frame as they pass, those of a tag left out, found by their offset."""
+
+    def __init__(self, *, width: int, valid, data, index: Signal, previous: Signal) -> None:
+        self._width = width
+        self._valid, self._data = valid, data
+        self._index, self._previous = index, previous
+
+    def half(self, offset: int):
+        """Whether this word completes the 16 bits at `offset`, and those bits."""
+        at, lane = divmod(offset + 1, self._width)
+        low = self._data[8 * lane :][:8]
+        high = self._data[8 * (lane - 1) :][:8] if lane else self._previous[-8:]
+        return self._index == at, Cat(low, high)
+
+    def fact(self, m: Module, offset: int, decide) -> Signal:
+        """What `decide` says of the 16 bits at `offset`, from the word on that completes them."""
+        here, value = self.half(offset)
+        return self._kept(m, here, decide(value))
+
+    def _kept(self, m: Module, here, decided) -> Signal:
+        kept, now = Signal(decided.shape()), Signal(decided.shape())
+        m.d.comb += now.eq(Mux(here, decided, kept))
+        with m.If(self._valid):
+            m.d.sync += kept.eq(now)
+        return now
+
+    def checksum_fact(self, m: Module) -> Signal:
+        """Whether the checksum of the IPv4 header is wrong, from its last word on."""
+        offsets = range(IP_AT, UDP_AT, 2)
+        lanes = {}
+        for offset in offsets:
+            here, value = self.half(offset)
+            lanes.setdefault(offset % self._width, (value, []))[1].append(here)
+        added = sum(Mux(Cat(heres).any(), value, 0) for value, heres in lanes.values())
+        total, before = Signal(20), Signal(20)
+        m.d.comb += total.eq(Mux(self.half(offsets[0])[0], 0, before) + added)
+        with m.If(self._valid):
+            m.d.sync += before.eq(total)
+        # 10 terms carry at most 9 times: folded in once, nothing that carries again is 0xFFFF.
+        here, _ = self.half(offsets[-1])
+        return self._kept(m, here, total[:16] + total[16:] != 0xFFFF)
+
+
+class _HeaderCheck(wiring.Component):
+    """Checks Ethernet, IPv4 and UDP headers while they pass.
+
+    Latency: 0 cycles (combinational). Throughput: one word a cycle.
+
+    The octets of a tagged frame are seen as if the tag were not there. Narrow words are counted
+    again from where the tag began; a word of 8 octets is put together from two halves, half a word
+    late, so that the last header word is only known in the cycle in which payload begins.
+
+    Members
+    -------
+    octets : In(stream of Octets)
+    address, port, enable : In
+    decides : Out(1)
+        The first octet after the headers is in this word, at `begin`; `length` and `rejection`
+        hold.
+    begin : Out(range(width))
+    length : Out(16)
+        Octets of UDP payload.
+    rejection : Out(_Rejection)
+        At most one bit: why the frame is not taken.
+    runt : Out(1)
+        The frame ends in this word and never had an octet after its headers.
+    """
+
+    LATENCY = 0
+
+    def __init__(self, *, width: int) -> None:
+        require_width(width)
+        self._width = width
+        super().__init__(
+            {
+                "octets": In(stream.Signature(Octets(width), always_ready=True)),
+                "address": In(32),
+                "port": In(16),
+                "enable": In(1),
+                "decides": Out(1),
+                "begin": Out(range(width)),
+                "length": Out(16),
+                "rejection": Out(_Rejection()),
+                "runt": Out(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        width, word, valid = self._width, self.octets.payload, self.octets.valid
+        tag_words = -(-VLAN_TAG.size // width)
+        tagged_at = PAYLOAD_AT + VLAN_TAG.size
+        index = Signal(range(PAYLOAD_AT // width + 2))
+        previous = Signal(8 * width)
+        tag, tagged, decided = Signal(), Signal(), Signal()
+
+        octets = word.data
+        if width > VLAN_TAG.size:
+            skew = 8 * VLAN_TAG.size
+            octets = Mux(tagged, Cat(previous[skew:], word.data[: 8 * width - skew]), word.data)
+        passing = _Passing(width=width, valid=valid, data=octets, index=index, previous=previous)
+        ethertype_here, ethertype = passing.half(ETHERTYPE_AT)
+        begin = Mux(tagged, tagged_at % width, PAYLOAD_AT % width)
+        decision = Mux(tagged, tagged_at // width - tag_words, PAYLOAD_AT // width)
+        m.d.comb += [
+            tag.eq(ethertype_here & (ethertype == ETHERTYPE_VLAN) & ~tagged),
+            self.begin.eq(begin),
+            self.decides.eq(valid & ~decided & (index == decision) & (word.count > begin)),
+            self.runt.eq(valid & word.last & ~decided & ~self.decides),
+        ]
+        with m.If(valid):
+            m.d.sync += previous.eq(word.data)
+            with m.If(index <= PAYLOAD_AT // width):
+                m.d.sync += index.eq(index + 1)
+            with m.If(tag):
+                m.d.sync += [tagged.eq(1), index.eq(index + 1 - tag_words)]
+            with m.If(self.decides):
+                m.d.sync += decided.eq(1)
+            with m.If(word.last):
+                m.d.sync += [index.eq(0), tagged.eq(0), decided.eq(0)]
+        self._reject(m, passing)
+        return m
+
+    def _reject(self, m: Module, passing: _Passing) -> None:
+        ip = {field.name: IP_AT + IPV4.offset(field.name) for field in IPV4}
+        udp = {field.name: UDP_AT + UDP.offset(field.name) for field in UDP}
+        version, words = ipv4_version(IPV4_VERSION_IHL), IPV4_VERSION_IHL & 0xF
+        fragment = IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET
+
+        def fact(offset, decide):
+            return passing.fact(m, offset, decide)
+
+        length = fact(ip["total_length"], lambda value: (value - HEADERS)[:16])
+        facts = {
+            "not_ip": fact(ETHERTYPE_AT, lambda value: value != ETHERTYPE_IPV4),
+            "ip_version": fact(IP_AT, lambda value: value[12:] != version),
+            "ip_options": fact(IP_AT, lambda value: value[8:12] != words),
+            "ip_checksum": passing.checksum_fact(m),
+            "ip_length": fact(ip["total_length"], lambda value: value < HEADERS),
+            "ip_fragment": fact(ip["flags_fragment"], lambda value: (value & fragment).any()),
+            "not_udp": fact(ip["ttl"], lambda value: value[:8] != PROTOCOL_UDP),
+            "not_for_us": fact(ip["destination"], lambda value: value != self.address[16:])
+            | fact(ip["destination"] + 2, lambda value: value != self.address[:16])
+            | fact(udp["destination_port"], lambda value: value != self.port)
+            | ~self.enable,
+            "udp_length": fact(udp["length"], lambda value: value != length + UDP.size),
+        }
+        m.d.comb += self.length.eq(length)
+        earlier = Const(0, 1)
+        for name in REJECTIONS:
+            m.d.comb += self.rejection[name].eq(facts[name] & ~earlier)
+            earlier = facts[name] | earlier
+
+
+class _FrameCheck(wiring.Component):
+    """Says in the cycle after the last word of a frame whether its FCS is right.
+
+    Latency: `LATENCY` cycles. Throughput: one word a cycle.
+
+    Members
+    -------
+    octets : In(stream of Octets)
+    ends, good : Out(1)
+    """
+
+    LATENCY = 1
+
+    def __init__(self, *, width: int) -> None:
+        self._width = width
+        super().__init__(
+            {
+                "octets": In(stream.Signature(Octets(width), always_ready=True)),
+                "ends": Out(1),
+                "good": Out(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.crc = crc = Crc32(width=self._width)
+        word = Signal(Octets(self._width))
+        valid = Signal()
+        state = Signal(32, init=FCS_INITIAL)
+        m.d.sync += [valid.eq(self.octets.valid), word.eq(self.octets.payload)]
+        m.d.comb += [
+            crc.state.eq(state),
+            crc.data.eq(word.data),
+            crc.count.eq(word.count),
+            self.ends.eq(valid & word.last),
+            self.good.eq(crc.next_state == FCS_RESIDUE),
+        ]
+        with m.If(valid):
+            m.d.sync += state.eq(Mux(word.last, FCS_INITIAL, crc.next_state))
+        return m
+
+
+class Receive(wiring.Component):
+    """Passes on the UDP payload of frames for one IPv4 address and port, and counts the rest.
+
+    Latency: `LATENCY` cycles (combinational) from `octets` to `payload`; `VERDICT_LATENCY` from
+    the last word of a frame to every strobe. Throughput: one word a cycle for ever, frames back to
+    back or with idle cycles anywhere.
+
+    Cut-through: payload passes before the FCS is seen. Where it does not hold good in the end,
+    `frame_bad` or `truncated` says so. One 802.1Q tag is passed over; the destination MAC address
+    is not checked, since that of a multicast group follows from the IPv4 address; nor is the UDP
+    checksum, since the FCS covers the payload and the IPv4 header has its own. Each frame begins
+    with a word marked `first` and ends with one marked `last`.
+
+    `payload` holds no octet beyond the UDP length; of a frame that is shorter than that it may
+    hold octets of the FCS, and `truncated` follows. A datagram without payload is one word that is
+    `first` and `last` and has begin = end.
+
+    Every frame is counted in `frames` and, unless it is for us and sound, by exactly one cause:
+    `fcs_errors`; `runts` if it ends before the first octet after its headers; the first of
+    `not_ip`, `ip_version`, `ip_options`, `ip_checksum`, `ip_length` (no room for the headers),
+    `ip_fragment`, `not_udp`, `not_for_us` (or `enable` is low), `udp_length` (not what IPv4 says)
+    that applies; `truncated` if IPv4 and UDP say more than the frame holds.
+
+    Parameters
+    ----------
+    width : int
+        Octets a cycle.
+
+    Members
+    -------
+    octets : In(stream of Octets)
+    address : In(32), port : In(16), enable : In(1)
+        Destination of the datagrams to take.
+    payload : Out(stream of Span)
+    frame_bad : Out(1)
+        The FCS was wrong of a frame from which payload was taken.
+    frames, fcs_errors, runts, truncated, not_ip, not_udp, ip_version, ip_options, ip_fragment,
+    ip_checksum, ip_length, not_for_us, udp_length : Out(1)
+        Counter strobes.
+    """
+
+    LATENCY = _HeaderCheck.LATENCY
+    VERDICT_LATENCY = _FrameCheck.LATENCY
+    COUNTERS = ("frames", "fcs_errors", "runts", "truncated", *REJECTIONS)
+
+    def __init__(self, *, width: int) -> None:
+        require_width(width)
+        self._width = width
+        super().__init__(
+            {
+                "octets": In(stream.Signature(Octets(width), always_ready=True)),
+                "address": In(32),
+                "port": In(16),
+                "enable": In(1),
+                "payload": Out(stream.Signature(Span(width), always_ready=True)),
+                "frame_bad": Out(1),
+                **{name: Out(1) for name in self.COUNTERS},
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.header = header = _HeaderCheck(width=self._width)
+        pipe(m, wiring.flipped(self.octets), header.octets)
+        m.d.comb += [
+            header.address.eq(self.address),
+            header.port.eq(self.port),
+            header.enable.eq(self.enable),
+        ]
+        accepted, short = Signal(), Signal()
+        m.d.comb += accepted.eq(header.decides & ~header.rejection.as_value().any())
+        taken = self._take_payload(m, header, accepted, short)
+        self._count(m, header, taken, short)
+        return m
+
+    def _take_payload(self, m: Module, header: _HeaderCheck, accepted, short) -> Signal:
+        """Cuts the payload out of the frame; returns whether any was taken by the last word."""
+        width = self._width
+        word, span = self.octets.payload, self.payload.payload
+        inside, after = Signal(), Signal()
+        left, left_now = Signal(16), Signal(16)
+        begin, end = Signal(range(width + 1)), Signal(range(width + 1))
+        completes, taken = Signal(), Signal()
+        trailing, behind = Signal(range(FCS_SIZE + 1)), Signal(range(FCS_SIZE + width + 1))
+        m.d.comb += [
+            begin.eq(Mux(header.decides, header.begin, 0)),
+            left_now.eq(Mux(header.decides, header.length, left)),
+            completes.eq(left_now <= width - begin),
+            end.eq(Mux(completes, begin + left_now, width)),
+            taken.eq(accepted | inside | after),
+            self.payload.valid.eq(self.octets.valid & (accepted | inside)),
+            span.data.eq(word.data),
+            span.begin.eq(begin),
+            span.end.eq(Mux(word.count < end, word.count, end)),
+            span.first.eq(header.decides),
+            span.last.eq(completes | word.last),
+        ]
+        # At least the FCS must follow the payload.
+        with m.If(after):
+            m.d.comb += behind.eq(trailing + word.count)
+        with m.Elif(completes & (word.count > end)):
+            m.d.comb += behind.eq(word.count - end)
+        m.d.comb += short.eq(taken & (behind < FCS_SIZE))
+        with m.If(self.octets.valid):
+            m.d.sync += trailing.eq(Mux(behind > FCS_SIZE, FCS_SIZE, behind))
+            with m.If(accepted | inside):
+                m.d.sync += [
+                    left.eq(left_now - (width - begin)),
+                    inside.eq(~completes),
+                    after.eq(completes),
+                ]
+            with m.If(word.last):
+                m.d.sync += [inside.eq(0), after.eq(0)]
+        return taken
+
+    def _count(self, m: Module, header: _HeaderCheck, taken: Signal, short: Signal) -> None:
+        m.submodules.check = check = _FrameCheck(width=self._width)
+        pipe(m, wiring.flipped(self.octets), check.octets)
+        rejection = Signal(_Rejection())
+        runt, was_short, was_taken = Signal(), Signal(), Signal()
+        m.d.sync += [runt.eq(header.runt), was_short.eq(short), was_taken.eq(taken)]
+        with m.If(header.decides):
+            m.d.sync += rejection.eq(header.rejection)
+        sound = check.ends & check.good
+        m.d.comb += [
+            self.frames.eq(check.ends),
+            self.fcs_errors.eq(check.ends & ~check.good),
+            self.frame_bad.eq(check.ends & ~check.good & was_taken),
+            self.truncated.eq(sound & was_short),
+            self.runts.eq(sound & runt),
+        ]
+        for name in REJECTIONS:
+            m.d.comb += getattr(self, name).eq(sound & ~runt & rejection[name])

@@ -1,0 +1,509 @@
+"""MoldUDP64: from datagrams to message blocks, and what was missed or had before.
+
+Ref: MoldUDP64 Protocol Specification 1.00, "Downstream Packet".
+"""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from tickgate.hdl.stream import Span, pipe, require_width
+from tickgate.spec.ethernet import ETHERNET, IPV4, UDP, VLAN_TAG
+from tickgate.spec.moldudp64 import BLOCK_LENGTH_SIZE, END_OF_SESSION, HEADER, HEARTBEAT
+
+__all__ = ["AMOUNTS", "SHORTEST_BLOCK", "Blocks", "Mold"]
+
+AMOUNTS = {"missed_messages": 32, "duplicate_messages": 16}
+"""Counters that rise by more than one, and the bits of the amount."""
+
+FIRST_SEQUENCE = 1
+"""MoldUDP64 counts the messages of a session from 1."""
+
+SHORTEST_BLOCK = 6
+"""With its length such a block fills a word of 8 octets, so that no word sees two messages begin
+or two of them end."""
+
+FIRST_LENGTH = HEADER.size + BLOCK_LENGTH_SIZE - 1
+"""The octet of a datagram that completes the first block's length."""
+
+
+def _alignments(width: int) -> tuple[int, ...]:
+    """The lanes in which a datagram can begin, without and with a VLAN tag."""
+    plain = ETHERNET.size + IPV4.size + UDP.size
+    return tuple(sorted({plain % width, (plain + VLAN_TAG.size) % width}))
+
+
+class Blocks(data.StructLayout):
+    """A word of the message blocks of a datagram, and where messages begin and end in it.
+
+    `fresh`: the first word of a datagram; a message that was left open is not continued.
+    `begins`: the length of a message is complete here, its first octet is in lane `lane` (lane
+    `width` is the first of the next word) and it has `length` octets.
+    `ends`: the last octet of a message is in this word. If `begins` too, and `length` fits, it is
+    of the very message that begins.
+    `end`: octets from this lane on are not of the datagram.
+    `due`, `sequence`: of the message that ends or goes on; one that was had before is not due.
+    """
+
+    def __init__(self, width: int) -> None:
+        require_width(width)
+        super().__init__(
+            {
+                "data": unsigned(8 * width),
+                "end": range(width + 1),
+                "fresh": 1,
+                "begins": 1,
+                "lane": range(width + 1),
+                "length": 16,
+                "ends": 1,
+                "due": 1,
+                "sequence": 32,
+            }
+        )
+
+
+class _HeaderFields(wiring.Component):
+    """Keeps the fields of the last header.
+
+    Latency: 1 cycle; `count_now` 0 cycles. Throughput: one word a cycle.
+
+    Members
+    -------
+    payload : In(stream of Span)
+    session, sequence, count : Out
+    count_now : Out(16)
+        The count, in the word that completes the header.
+    """
+
+    LATENCY = 1
+
+    def __init__(self, *, width: int) -> None:
+        self._width = width
+        fields = {field.name: Out(8 * field.size) for field in HEADER}
+        super().__init__(
+            {
+                "payload": In(stream.Signature(Span(width), always_ready=True)),
+                "count_now": Out(16),
+                **fields,
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        width, word = self._width, self.payload.payload
+        words = (HEADER.size + width) // width + 1
+        number, number_now = Signal(range(words + 1)), Signal(range(words + 1))
+        begin, begin_now = Signal(range(width + 1)), Signal(range(width + 1))
+        octets = Signal(8 * HEADER.size)
+        octets_now = Signal.like(octets)
+        m.d.comb += [
+            number_now.eq(Mux(word.first, 0, number)),
+            begin_now.eq(Mux(word.first, word.begin, begin)),
+            octets_now.eq(octets),
+        ]
+        for begin_at in _alignments(width):
+            for octet in range(HEADER.size):
+                at, lane = divmod(begin_at + octet, width)
+                with m.If((number_now == at) & (begin_now == begin_at)):
+                    place = octets_now.word_select(HEADER.size - 1 - octet, 8)
+                    m.d.comb += place.eq(word.data.word_select(lane, 8))
+        with m.If(self.payload.valid):
+            m.d.sync += [begin.eq(begin_now), octets.eq(octets_now)]
+            m.d.sync += number.eq(Mux(number_now == words, words, number_now + 1))
+        for field in HEADER:
+            bits = 8 * (HEADER.size - HEADER.end(field.name))
+            m.d.comb += getattr(self, field.name).eq(octets[bits:])
+        m.d.comb += self.count_now.eq(octets_now)
+        return m
+
+
+class _Walker(wiring.Component):
+    """Finds where the header and each message of a datagram end.
+
+    Latency: 0 cycles to `header_ends` and `blocks`; 1 cycle to `short_block`, `bad_end`,
+    `short_header`. Throughput: one word a cycle.
+
+    Members
+    -------
+    payload : In(stream of Span)
+    messages : In(16)
+        Messages that the header announces, in the word with `header_ends`.
+    drop : In(1)
+        The rest of the datagram is of no interest.
+    forget : In(1)
+        As `drop`, inside the header too.
+    header_ends : Out(1)
+        The last octet of the header is in this word.
+    short_header : Out(1)
+        The datagram ended inside its header.
+    blocks : Out(stream of Blocks)
+        `due` and `sequence` are not driven.
+    short_block : Out(1)
+        A block is too short to be walked; the rest of the datagram is not walked.
+    bad_end : Out(1)
+        The datagram ended before its messages did, or went on after them.
+    """
+
+    LATENCY = 0
+
+    def __init__(self, *, width: int) -> None:
+        self._width = width
+        super().__init__(
+            {
+                "payload": In(stream.Signature(Span(width), always_ready=True)),
+                "messages": In(16),
+                "drop": In(1),
+                "forget": In(1),
+                "header_ends": Out(1),
+                "short_header": Out(1),
+                "blocks": Out(stream.Signature(Blocks(width), always_ready=True)),
+                "short_block": Out(1),
+                "bad_end": Out(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        width, word, valid = self._width, self.payload.payload, self.payload.valid
+        blocks = self.blocks.payload
+        # Octets from lane 0 of this word to the end of the next length, modulo 2**17. The header
+        # is counted like a message.
+        ahead = Signal(17)
+        in_header, walking = Signal(), Signal()
+        left, left_now = Signal(16), Signal(16)
+        passes_end, active, length_here, too_short = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            passes_end.eq((ahead >= 2) & (ahead < width + 2) & (ahead <= word.end + 1)),
+            self.header_ends.eq(valid & in_header & ~word.first & passes_end),
+            active.eq((valid & walking & ~word.first) | self.header_ends),
+            left_now.eq(Mux(self.header_ends, self.messages, left)),
+            length_here.eq(active & (ahead < width) & (ahead < word.end)),
+            too_short.eq(length_here & left_now.any() & (blocks.length < SHORTEST_BLOCK)),
+            self.blocks.valid.eq(active),
+            blocks.data.eq(word.data),
+            blocks.end.eq(word.end),
+            blocks.fresh.eq(self.header_ends),
+            blocks.begins.eq(length_here & left_now.any() & ~too_short),
+            blocks.lane.eq(ahead + 1),
+            blocks.ends.eq((active & ~self.header_ends & passes_end) | self._ends_at_once()),
+        ]
+        self._read_length(m, ahead)
+        with m.If(valid):
+            m.d.sync += ahead.eq(ahead + Mux(blocks.begins, blocks.length + 2, 0) - width)
+            with m.If(active):
+                m.d.sync += [left.eq(left_now - blocks.begins), in_header.eq(0), walking.eq(1)]
+            with m.If(word.first):
+                m.d.sync += [ahead.eq(word.begin + FIRST_LENGTH - width), in_header.eq(1)]
+            with m.If(word.last | too_short):
+                m.d.sync += [in_header.eq(0), walking.eq(0)]
+        with m.If(self.drop | self.forget):
+            m.d.sync += walking.eq(0)
+        with m.If(self.forget):
+            m.d.sync += in_header.eq(0)
+        self._close(m, ahead, left, length_here & ~left_now.any(), active & ~too_short)
+        m.d.sync += [
+            self.short_block.eq(too_short),
+            self.short_header.eq(valid & word.last & (word.first | in_header) & ~active),
+        ]
+        return m
+
+    def _read_length(self, m: Module, ahead: Signal) -> None:
+        word = self.payload.payload
+        before = Signal(8)
+        octets = Cat(before, word.data)
+        lane = ahead[: exact_log2(self._width)]
+        with m.If(self.payload.valid):
+            m.d.sync += before.eq(word.data[-8:])
+        m.d.comb += self.blocks.payload.length.eq(
+            Cat(
+                word.data.word_select(lane, 8),
+                octets[: 8 * self._width].word_select(lane, 8),
+            )
+        )
+
+    def _ends_at_once(self):
+        """Whether the message that begins in this word ends in it too."""
+        blocks = self.blocks.payload
+        if self._width <= SHORTEST_BLOCK:
+            return Const(0, 1)
+        return (
+            blocks.begins
+            & ~blocks.length[3:].any()
+            & (blocks.lane + blocks.length[:3] <= blocks.end)
+        )
+
+    def _close(self, m: Module, ahead, left, surplus_now, walked) -> None:
+        """Judges in the cycle after the last word whether everything ended with it."""
+        word, valid = self.payload.payload, self.payload.valid
+        closes, surplus = Signal(), Signal()
+        end = Signal.like(word.end)
+        exact = (ahead + self._width - 1)[: len(ahead)] == end
+        m.d.sync += closes.eq(valid & word.last & walked & ~self.forget)
+        with m.If(valid):
+            m.d.sync += [
+                end.eq(word.end),
+                surplus.eq(surplus_now | (surplus & ~self.header_ends)),
+            ]
+        m.d.comb += self.bad_end.eq(closes & ~(exact & ~surplus & ~left.any()))
+
+
+class _Position(data.Struct):
+    """Where the feed stands: the session, if one was seen, and the sequence number due next."""
+
+    known: 1
+    session: 8 * HEADER.field("session").size
+    expected: 64
+
+
+class _SequenceCheck(wiring.Component):
+    """Compares each header with what is due, and numbers the messages.
+
+    Latency: 0 cycles from `judge` to `due`, `sequence` and `had`; 1 cycle to `gap` and the
+    counters. Throughput: a header a cycle.
+
+    Members
+    -------
+    begins : In(1)
+        A datagram begins: `revert` returns to what stands now.
+    judge : In(1)
+        The fields of a header are complete since the last cycle. They stay.
+    session, sequence_first, count : In
+    message_ends : In(1)
+        The next message is the current one from the next cycle on.
+    revert : In(1)
+        The last datagram was damaged, so its header is not to be believed.
+    restart : In(1), start_sequence : In(64)
+        Forgets the session and loads what is due.
+    due : Out(1), sequence : Out(32)
+        Of the current message.
+    had : Out(1)
+        Every message of the datagram was had before.
+    expected : Out(64)
+    gap : Out(1)
+        Messages were missed, or the session changed.
+    heartbeats, ends_of_session, gaps, duplicate_datagrams, session_changes : Out(1)
+    missed_messages : Out(32), duplicate_messages : Out(16)
+        Counter strobes and amounts.
+    """
+
+    COUNTERS = (
+        "heartbeats",
+        "ends_of_session",
+        "gaps",
+        "missed_messages",
+        "session_changes",
+        "duplicate_datagrams",
+        "duplicate_messages",
+    )
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "begins": In(1),
+                "judge": In(1),
+                "session": In(8 * HEADER.field("session").size),
+                "sequence_first": In(64),
+                "count": In(16),
+                "message_ends": In(1),
+                "revert": In(1),
+                "restart": In(1),
+                "start_sequence": In(64),
+                "due": Out(1),
+                "sequence": Out(32),
+                "had": Out(1),
+                "expected": Out(64),
+                "gap": Out(1),
+                **{name: Out(AMOUNTS.get(name, 1)) for name in self.COUNTERS},
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        position = Signal(_Position, init={"expected": FIRST_SEQUENCE})
+        before = Signal(_Position, init={"expected": FIRST_SEQUENCE})
+        changed, carries, repeats = Signal(), Signal(), Signal()
+        following = Signal(65)
+        m.d.comb += [
+            self.expected.eq(position.expected),
+            changed.eq(position.known & (position.session != self.session)),
+            carries.eq((self.count != HEARTBEAT) & (self.count != END_OF_SESSION)),
+            following.eq(self.sequence_first + Mux(carries, self.count, 0)),
+            repeats.eq(~changed & (self.sequence_first < position.expected)),
+        ]
+        had_now = carries & repeats & (following <= position.expected)
+        self._number(m, changed=changed, repeats=repeats, had_now=had_now)
+        self._count(m, changed=changed, carries=carries, repeats=repeats, had_now=had_now)
+        with m.If(self.judge):
+            m.d.sync += [position.known.eq(1), position.session.eq(self.session)]
+            with m.If(changed | (following > position.expected)):
+                m.d.sync += position.expected.eq(following)
+        with m.If(self.begins):
+            m.d.sync += before.eq(position)
+        with m.If(self.revert):
+            m.d.sync += position.eq(before)
+        with m.If(self.restart):
+            for place in (position, before):
+                m.d.sync += [place.known.eq(0), place.expected.eq(self.start_sequence)]
+        return m
+
+    def _behind(self):
+        """Messages that were had before, if any were."""
+        return (self.expected - self.sequence_first)[:16]
+
+    def _number(self, m: Module, *, changed, repeats, had_now) -> None:
+        index, skip, had = Signal(16), Signal(16), Signal()
+        m.d.comb += [
+            self.had.eq(Mux(self.judge, had_now, had)),
+            self.due.eq(~self.had & Mux(self.judge, ~repeats, index >= skip)),
+            self.sequence.eq(self.sequence_first + index),
+        ]
+        with m.If(self.message_ends):
+            m.d.sync += index.eq(index + 1)
+        with m.If(self.begins):
+            m.d.sync += index.eq(0)
+        with m.If(self.judge):
+            m.d.sync += [had.eq(had_now), skip.eq(Mux(repeats, self._behind(), 0))]
+
+    def _count(self, m: Module, *, changed, carries, repeats, had_now) -> None:
+        missed = ~changed & (self.sequence_first > self.expected)
+        overlaps = repeats & carries & ~had_now
+        facts = {
+            "heartbeats": self.count == HEARTBEAT,
+            "ends_of_session": self.count == END_OF_SESSION,
+            "gaps": missed,
+            "missed_messages": Mux(missed, (self.sequence_first - self.expected)[:32], 0),
+            "session_changes": changed,
+            "duplicate_datagrams": had_now,
+            "duplicate_messages": Mux(overlaps, self._behind(), 0),
+        }
+        m.d.sync += self.gap.eq(self.judge & (missed | changed))
+        for name, fact in facts.items():
+            m.d.sync += getattr(self, name).eq(Mux(self.judge, fact, 0))
+
+
+class Mold(wiring.Component):
+    """Walks through the message blocks of MoldUDP64 datagrams and keeps the sequence.
+
+    Latency: `LATENCY` cycles (combinational) from `payload` to `blocks`; `gap` comes at the latest
+    in the cycle after the one in which the first message of the datagram ends, if the header shows
+    it, otherwise within 2 cycles of the octet that does. Throughput: one word a cycle for ever.
+
+    Of a datagram with sequence number s and n messages, where e is due:
+    s > e is a gap (`gaps`, `missed_messages`), and all messages pass; s + n <= e is a duplicate
+    (`duplicate_datagrams`) that is not looked into; of an overlap the first e - s messages are not
+    due (`duplicate_messages`). In each case max(e, s + n) is due next. A heartbeat or end of
+    session has n = 0. The first session is taken as it is; another one after it is a gap
+    (`session_changes`), and counts on from s.
+
+    A datagram shorter than its header, or that ends elsewhere than its last message, is one of
+    `bad_datagrams`; a block of less than 6 octets, which ends the walk, one of `bad_blocks`. Both
+    are gaps, as are a truncated frame and one whose FCS is wrong. After the latter, what was due
+    before its datagram is due again, since a damaged sequence number must not decide what comes
+    next.
+
+    Parameters
+    ----------
+    width : int
+        Octets a cycle.
+
+    Members
+    -------
+    payload : In(stream of Span)
+        Datagrams begin in the lane in which the payload of UDP does, each with a word `first` and
+        a word `last`; one of less than `width` octets before its end never occurs.
+    truncated, frame_bad : In(1)
+        The frame of the last datagram was short, or damaged; before the next one begins.
+    restart : In(1), start_sequence : In(64)
+        Forgets the session and expects this sequence number. A datagram on its way is dropped.
+    blocks : Out(stream of Blocks)
+    expected : Out(64)
+        The sequence number due next.
+    gap : Out(1), gap_sequence : Out(32)
+        What was built from earlier messages is not whole from the message with this sequence
+        number on, the first of the datagram (or what was due, if its header is not complete).
+    first_sequence : Out(32)
+        Sequence number of the last datagram.
+    gaps, session_changes, bad_datagrams, bad_blocks, heartbeats, ends_of_session,
+    duplicate_datagrams : Out(1)
+    missed_messages : Out(32), duplicate_messages : Out(16)
+        Counter strobes and amounts.
+    """
+
+    LATENCY = 0
+    COUNTERS = (*_SequenceCheck.COUNTERS, "bad_datagrams", "bad_blocks")
+
+    def __init__(self, *, width: int) -> None:
+        require_width(width)
+        self._width = width
+        super().__init__(
+            {
+                "payload": In(stream.Signature(Span(width), always_ready=True)),
+                "truncated": In(1),
+                "frame_bad": In(1),
+                "restart": In(1),
+                "start_sequence": In(64),
+                "blocks": Out(stream.Signature(Blocks(width), always_ready=True)),
+                "expected": Out(64),
+                "gap": Out(1),
+                "gap_sequence": Out(32),
+                "first_sequence": Out(32),
+                **{name: Out(AMOUNTS.get(name, 1)) for name in self.COUNTERS},
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.header = header = _HeaderFields(width=self._width)
+        m.submodules.walker = walker = _Walker(width=self._width)
+        m.submodules.check = check = _SequenceCheck()
+        span = self.payload.payload
+        m.d.comb += [header.payload.valid.eq(self.payload.valid), header.payload.payload.eq(span)]
+        pipe(m, wiring.flipped(self.payload), walker.payload)
+        none = (header.count_now == HEARTBEAT) | (header.count_now == END_OF_SESSION)
+        m.d.sync += [
+            check.judge.eq(walker.header_ends & ~self.restart),
+            check.revert.eq(self.frame_bad),
+        ]
+        m.d.comb += [
+            walker.messages.eq(Mux(none, 0, header.count_now)),
+            walker.drop.eq(check.judge & check.had),
+            walker.forget.eq(self.restart),
+            check.begins.eq(self.payload.valid & span.first),
+            check.session.eq(header.session),
+            check.sequence_first.eq(header.sequence),
+            check.count.eq(header.count),
+            check.message_ends.eq(walker.blocks.valid & walker.blocks.payload.ends),
+            check.restart.eq(self.restart),
+            check.start_sequence.eq(self.start_sequence),
+            self.blocks.valid.eq(walker.blocks.valid),
+            self.blocks.payload.eq(walker.blocks.payload),
+            self.blocks.payload.due.eq(check.due),
+            self.blocks.payload.sequence.eq(check.sequence),
+            self.expected.eq(check.expected),
+            self.first_sequence.eq(header.sequence),
+        ]
+        for name in check.COUNTERS:
+            m.d.comb += getattr(self, name).eq(getattr(check, name))
+        self._report(m, header=header, walker=walker, check=check)
+        return m
+
+    def _report(self, m: Module, *, header, walker, check) -> None:
+        complete = Signal()
+        with m.If(self.payload.valid & self.payload.payload.first):
+            m.d.sync += complete.eq(0)
+        with m.If(walker.header_ends):
+            m.d.sync += complete.eq(1)
+        bad_datagram = walker.short_header | (walker.bad_end & ~check.had)
+        bad_block = walker.short_block & ~check.had
+        later, expected = Signal(), Signal(32)
+        m.d.sync += [
+            self.bad_datagrams.eq(bad_datagram),
+            self.bad_blocks.eq(bad_block),
+            later.eq(bad_datagram | bad_block | self.truncated | self.frame_bad),
+            expected.eq(check.expected),
+        ]
+        m.d.comb += [
+            self.gap.eq(check.gap | later),
+            self.gap_sequence.eq(Mux(complete, header.sequence, expected)),
+        ]

@@ -1,0 +1,137 @@
+"""What a symbol may become if every order sent is executed.
+
+Ref: docs/risk.md, gates 5 (worst-case long) and 6 (worst-case short), "Accounting".
+"""
+
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from tickgate.hdl.memory import TableMemory
+from tickgate.hdl.risk.limits import Limits
+from tickgate.hdl.stream import Proposal, Side
+
+__all__ = ["Exposure"]
+
+
+class _Reserved(data.Struct):
+    """Shares of all orders approved and not released, a side.
+
+    33 bits are enough for ever: a reservation is made only when position + reserved + quantity is
+    within a limit of 32 bits, and no position is below -2**32.
+    """
+
+    buys: 33
+    sells: 33
+
+
+class Exposure(wiring.Component):
+    """Gates 5 and 6: worst-case long and worst-case short; keeps what approved orders reserve.
+
+    Latency: `LATENCY` from the preview to the gates, `LATENCY_RESERVE` to the reservation.
+    Throughput: one preview and one reservation a cycle, of the same symbol too; check and
+    reservation are one step.
+
+    - `within_long`: a sell, or position + reserved buys + quantity <= max_long.
+    - `within_short`: a buy, or reserved sells + quantity - position <= max_short.
+
+    The gates count every reservation up to and including that of their own cycle. Only orders
+    within both may reserve. Nothing is released but by `clear`.
+
+    Parameters
+    ----------
+    symbols : int
+
+    Members
+    -------
+    preview : In(Proposal(symbols))
+    limits : In(Limits)
+        Limits of the preview's symbol, in the cycle of the preview.
+    position : In(signed(33))
+        Position of the preview's symbol, in the cycle of the preview.
+    within_long, within_short : Out(1)
+    reserve : In(1)
+        The preview of two cycles before is approved: its quantity is added to its side.
+    clear : In(1)
+        Sets all reserves to zero, in `symbols` cycles.
+    ready : Out(1)
+        Low while reserves are being cleared, after reset too; the gates fail until then.
+    """
+
+    LATENCY = 1
+    LATENCY_RESERVE = 2
+
+    def __init__(self, *, symbols: int) -> None:
+        self._symbols = symbols
+        super().__init__(
+            {
+                "preview": In(Proposal(symbols)),
+                "limits": In(Limits),
+                "position": In(signed(33)),
+                "within_long": Out(1),
+                "within_short": Out(1),
+                "reserve": In(1),
+                "clear": In(1),
+                "ready": Out(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.memory = memory = ResetInserter(self.clear)(
+            TableMemory(depth=self._symbols, shape=_Reserved, reads=2)
+        )
+        checked, decided = Signal(Proposal(self._symbols)), Signal(Proposal(self._symbols))
+        was_ready = Signal()
+        m.d.comb += [
+            self.ready.eq(memory.ready),
+            memory.address(0).eq(self.preview.symbol),
+            memory.address(1).eq(decided.symbol),
+            memory.write.eq(self.reserve),
+            memory.write_address.eq(decided.symbol),
+            memory.write_data.eq(memory.data(1)),
+        ]
+        m.d.sync += [checked.eq(self.preview), decided.eq(checked), was_ready.eq(memory.ready)]
+        fits = self._compare(m, memory.data(0), checked, decided)
+        for side, total, before, within in (
+            (Side.BUY, memory.write_data.buys, memory.data(1).buys, self.within_long),
+            (Side.SELL, memory.write_data.sells, memory.data(1).sells, self.within_short),
+        ):
+            with m.If(decided.side == side):
+                m.d.comb += total.eq(before + decided.quantity)
+            m.d.comb += within.eq(was_ready & memory.ready & ((checked.side != side) | fits))
+        return m
+
+    def _compare(self, m: Module, reserved, checked, decided) -> Signal:
+        # Two orders are on their way while the memory is read, each of which may reserve or not.
+        # All four answers are made ready before the choice between them is known.
+        preview, limits = self.preview, self.limits
+        sell = preview.side == Side.SELL
+        room, taken_by_decided, taken_by_checked = Signal(signed(37)), Signal(32), Signal(32)
+        after_decided, after_checked, same = Signal(), Signal(), Signal()
+        fits, fits_after = Signal(), Signal(4)
+
+        def same_side(earlier):
+            return Mux(earlier.side == preview.side, earlier.quantity, 0)
+
+        m.d.sync += [
+            room.eq(
+                Mux(sell, limits.max_short, limits.max_long)
+                - Mux(sell, -self.position, self.position)
+                - Mux(sell, reserved.sells, reserved.buys)
+                - preview.quantity
+            ),
+            taken_by_decided.eq(same_side(decided)),
+            taken_by_checked.eq(same_side(checked)),
+            after_decided.eq(self.reserve & (decided.symbol == preview.symbol)),
+            same.eq(checked.symbol == preview.symbol),
+        ]
+        m.d.comb += [
+            after_checked.eq(self.reserve & same),
+            fits_after[0b00].eq(room >= 0),
+            fits_after[0b01].eq(room - taken_by_decided >= 0),
+            fits_after[0b10].eq(room - taken_by_checked >= 0),
+            fits_after[0b11].eq(room - taken_by_decided - taken_by_checked >= 0),
+            fits.eq(fits_after.bit_select(Cat(after_decided, after_checked), 1)),
+        ]
+        return fits

@@ -1,0 +1,202 @@
+"""The gate that every order passes before its first octet leaves.
+
+Ref: docs/risk.md.
+"""
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from tickgate.hdl.risk.collar import PriceCollar
+from tickgate.hdl.risk.exposure import Exposure
+from tickgate.hdl.risk.limits import Limits, OrderLimits
+from tickgate.hdl.risk.trading_state import TradingState
+from tickgate.hdl.stream import Message, Order, Proposal, Trade
+
+__all__ = ["Gate", "Refusal", "RiskGate", "Verdict"]
+
+
+class Gate(enum.IntEnum):
+    """Bit of each gate in the reasons of a refusal: its number in docs/risk.md.
+
+    `BUSY` is no gate of the list: the transmit port is taken, and an order that waits goes stale.
+    """
+
+    BUSY = 0
+    ARMED = 1
+    LIMITS_PRESENT = 4
+    WORST_CASE_LONG = 5
+    WORST_CASE_SHORT = 6
+    ORDER_QUANTITY = 9
+    ORDER_NOTIONAL = 10
+    PRICE_COLLAR = 11
+    FEED_TRUST = 13
+    TRADING_STATE = 16
+
+
+class Refusal(data.StructLayout):
+    """A proposal that was refused, and all reasons: bit g set means that gate g failed."""
+
+    def __init__(self, symbols: int) -> None:
+        super().__init__({"proposal": Proposal(symbols), "reasons": 64})
+
+
+class Verdict(data.StructLayout):
+    """What became of an intent. `reasons` is 0 if and only if `approved`.
+
+    The user reference number of a refused order is the one that it would have had.
+    """
+
+    def __init__(self, symbols: int) -> None:
+        super().__init__({"approved": 1, "reasons": 64, "order": Order(symbols)})
+
+
+class RiskGate(wiring.Component):
+    """Approves an intent if no gate fails, else refuses it with every reason.
+
+    Latency: `LATENCY` cycles from the intent to the verdict, whatever the data. Throughput: one
+    intent a cycle, of the same symbol too.
+
+    All gates are evaluated in parallel, whether or not others fail, in the cycle of the intent.
+    An approval reserves the quantity in the exposure of the symbol, of which the intent of the
+    next cycle already knows, and takes the next user reference number; a refusal changes nothing.
+    Out of reset no reference, no trading state and no exposure is known, so all is refused.
+
+    Parameters
+    ----------
+    symbols : int
+
+    Members
+    -------
+    preview : In(stream.Signature(Proposal(symbols), always_ready=True))
+        Comes one cycle before the intent.
+    intents : In(stream.Signature(Proposal(symbols), always_ready=True))
+        Valid if the preview of the cycle before is meant; the payload is that preview.
+    limits_symbol : Out(range(symbols))
+        Symbol whose limits and position are wanted in this cycle.
+    limits : In(Limits)
+    position : In(signed(33))
+        In shares, short is negative.
+    armed, killed : In(1)
+    exact_now : In(symbols)
+        One bit a symbol: its book is exact in this cycle.
+    messages : In(stream.Signature(Message(symbols), always_ready=True))
+        Decoded feed; only trading states, system events and breaches matter here.
+    trades : In(stream.Signature(Trade(symbols), always_ready=True))
+    time : In(64)
+        In ns.
+    transmit_busy : In(1)
+        No order can be accepted in the next cycle, leaving aside the one now approved.
+    user_ref_num_start : In(32), load_user_ref_num : In(1)
+        Sets the next user reference number, while disarmed.
+    start_of_day : In(1)
+        Clears all exposure, while disarmed.
+    approved : Out(stream.Signature(Order(symbols), always_ready=True))
+    refused : Out(stream.Signature(Refusal(symbols), always_ready=True))
+    verdicts : Out(stream.Signature(Verdict(symbols), always_ready=True))
+        Both, for those who watch.
+    next_user_ref_num : Out(32)
+    regular_session, breach : Out(1)
+    ready : Out(1)
+        Memories are clear; until then every intent is refused.
+    """
+
+    LATENCY = 1
+
+    def __init__(self, *, symbols: int) -> None:
+        if symbols < 1:
+            raise ValueError(f"symbols must be at least 1, not {symbols}")
+        self._symbols = symbols
+
+        def strobed(shape):
+            return stream.Signature(shape, always_ready=True)
+
+        super().__init__(
+            {
+                "preview": In(strobed(Proposal(symbols))),
+                "intents": In(strobed(Proposal(symbols))),
+                "limits_symbol": Out(range(symbols)),
+                "limits": In(Limits),
+                "position": In(signed(33)),
+                "armed": In(1),
+                "killed": In(1),
+                "exact_now": In(symbols),
+                "messages": In(strobed(Message(symbols))),
+                "trades": In(strobed(Trade(symbols))),
+                "time": In(64),
+                "transmit_busy": In(1),
+                "user_ref_num_start": In(32),
+                "load_user_ref_num": In(1),
+                "start_of_day": In(1),
+                "approved": Out(strobed(Order(symbols))),
+                "refused": Out(strobed(Refusal(symbols))),
+                "verdicts": Out(strobed(Verdict(symbols))),
+                "next_user_ref_num": Out(32, init=1),
+                "regular_session": Out(1),
+                "breach": Out(1),
+                "ready": Out(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.order_limits = order_limits = OrderLimits(symbols=self._symbols)
+        m.submodules.exposure = exposure = Exposure(symbols=self._symbols)
+        m.submodules.collar = collar = PriceCollar(symbols=self._symbols)
+        m.submodules.trading_state = trading_state = TradingState(symbols=self._symbols)
+        for part in (order_limits, exposure, collar, trading_state):
+            m.d.comb += [part.preview.eq(self.preview.payload), part.limits.eq(self.limits)]
+        ready = exposure.ready & collar.ready
+        passes = {
+            Gate.BUSY: ~self.transmit_busy & ~self.approved.valid,
+            Gate.ARMED: self.armed & ~self.killed & ready,
+            Gate.LIMITS_PRESENT: order_limits.limits_present,
+            Gate.WORST_CASE_LONG: exposure.within_long,
+            Gate.WORST_CASE_SHORT: exposure.within_short,
+            Gate.ORDER_QUANTITY: order_limits.within_quantity,
+            Gate.ORDER_NOTIONAL: order_limits.within_notional,
+            Gate.PRICE_COLLAR: collar.within_collar,
+            Gate.FEED_TRUST: self.exact_now.bit_select(self.intents.payload.symbol, 1),
+            Gate.TRADING_STATE: trading_state.tradable,
+        }
+        m.d.comb += [
+            self.ready.eq(ready),
+            self.limits_symbol.eq(self.preview.payload.symbol),
+            exposure.position.eq(self.position),
+            exposure.clear.eq(self.start_of_day & ~self.armed),
+            exposure.reserve.eq(self.approved.valid),
+            collar.time.eq(self.time),
+            collar.trades.payload.eq(self.trades.payload),
+            collar.trades.valid.eq(self.trades.valid),
+            trading_state.messages.payload.eq(self.messages.payload),
+            trading_state.messages.valid.eq(self.messages.valid),
+            self.regular_session.eq(trading_state.regular_session),
+            self.breach.eq(trading_state.breach),
+        ]
+        self._conclude(m, passes)
+        return m
+
+    def _conclude(self, m: Module, passes: dict) -> None:
+        # Each gate has its flip-flop, and the verdict is drawn behind them: the longest
+        # comparison and the conjunction of all would not fit in one cycle.
+        valid, failed, proposal = Signal(), Signal(64), Signal(Proposal(self._symbols))
+        verdict = self.verdicts.payload
+        order = verdict.order
+        m.d.sync += [valid.eq(self.intents.valid), proposal.eq(self.intents.payload)]
+        m.d.sync += [failed[gate].eq(~passed) for gate, passed in passes.items()]
+        m.d.comb += [order[name].eq(proposal[name]) for name, _ in Proposal(self._symbols)]
+        m.d.comb += [
+            order.user_ref_num.eq(self.next_user_ref_num),
+            verdict.reasons.eq(failed),
+            verdict.approved.eq(~failed.any()),
+            self.verdicts.valid.eq(valid),
+            self.approved.payload.eq(order),
+            self.approved.valid.eq(valid & verdict.approved),
+            self.refused.payload.reasons.eq(failed),
+            self.refused.payload.proposal.eq(proposal),
+            self.refused.valid.eq(valid & ~verdict.approved),
+        ]
+        with m.If(self.load_user_ref_num & ~self.armed):
+            m.d.sync += self.next_user_ref_num.eq(self.user_ref_num_start)
+        with m.Elif(self.approved.valid):
+            m.d.sync += self.next_user_ref_num.eq(self.next_user_ref_num + 1)

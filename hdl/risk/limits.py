@@ -1,0 +1,104 @@
+"""Limits of a symbol, and the gates that need nothing but the limits and the order.
+
+Ref: docs/risk.md, gates 4 (limits present), 9 (order quantity), 10 (order notional).
+"""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from tickgate.hdl.stream import Proposal
+
+__all__ = ["MAX_SHARES", "Limits", "OrderLimits"]
+
+MAX_SHARES = 1_000_000
+"""No order is larger, whatever the limits say."""
+
+
+class Limits(data.Struct):
+    """Limits of one symbol. A limit of zero has not been programmed.
+
+    `max_long`, `max_short`, `max_order_quantity`: shares.
+    `max_order_notional`, `collar_absolute`: 1e-4 USD.
+    `collar_bps`: 1e-4 of the reference price.
+    `reference_max_age_us`: microseconds.
+    `extended_hours`: orders may leave outside the regular session.
+    """
+
+    max_long: 32
+    max_short: 32
+    max_order_quantity: 32
+    max_order_notional: 64
+    collar_bps: 16
+    collar_absolute: 32
+    reference_max_age_us: 32
+    extended_hours: 1
+
+
+class OrderLimits(wiring.Component):
+    """Gates 4, 9 and 10: limits present, order quantity, order notional.
+
+    Latency: `LATENCY` from the preview to the gates. Throughput: one preview a cycle.
+
+    - `limits_present`: every numeric limit is not zero.
+    - `within_quantity`: 0 < quantity <= max_order_quantity, and at most `MAX_SHARES`.
+    - `within_notional`: quantity * price <= max_order_notional.
+
+    Parameters
+    ----------
+    symbols : int
+
+    Members
+    -------
+    preview : In(Proposal(symbols))
+    limits : In(Limits)
+        Limits of the preview's symbol, in the cycle of the preview.
+    limits_present, within_quantity, within_notional : Out(1)
+    """
+
+    LATENCY = 1
+
+    def __init__(self, *, symbols: int) -> None:
+        super().__init__(
+            {
+                "preview": In(Proposal(symbols)),
+                "limits": In(Limits),
+                "limits_present": Out(1),
+                "within_quantity": Out(1),
+                "within_notional": Out(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        quantity, limits = self.preview.quantity, self.limits
+        m.d.sync += [
+            self.limits_present.eq(
+                Cat(
+                    limits.max_long.any(),
+                    limits.max_short.any(),
+                    limits.max_order_quantity.any(),
+                    limits.max_order_notional.any(),
+                    limits.collar_bps.any(),
+                    limits.collar_absolute.any(),
+                    limits.reference_max_age_us.any(),
+                ).all()
+            ),
+            self.within_quantity.eq(
+                quantity.any() & (quantity <= limits.max_order_quantity) & (quantity <= MAX_SHARES)
+            ),
+        ]
+        self._compare_notional(m)
+        return m
+
+    def _compare_notional(self, m: Module) -> None:
+        # 32 x 32 bits and a comparison are too long for one cycle of an ECP5 at 125 MHz: the
+        # products of the halves are registered and meet the limit after.
+        quantity, price = self.preview.quantity, self.preview.price
+        outer, inner, limit = Signal(64), Signal(33), Signal(64)
+        m.d.sync += [
+            outer.eq(Cat(quantity[:16] * price[:16], quantity[16:] * price[16:])),
+            inner.eq(quantity[:16] * price[16:] + quantity[16:] * price[:16]),
+            limit.eq(self.limits.max_order_notional),
+        ]
+        m.d.comb += self.within_notional.eq(limit - outer - (inner << 16) >= 0)

@@ -1,0 +1,564 @@
+"""The command line of the card: `tickgate`.
+
+Exit codes: 0 done, 2 a mistake of the user, 3 the card cannot be reached, 4 the card refused or
+does not hold what it was told, 5 the card and this host do not fit together, 130 interrupted.
+
+Ref: docs/cli.md.
+"""
+
+import contextlib
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points, version
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+from tickgate.host.config import Config, LimitsConfig, StrategyConfig, change, page_name, usd
+from tickgate.host.driver import Driver, Event
+from tickgate.host.errors import HostError, UserError
+from tickgate.host.registers import find
+from tickgate.host.transport import DEFAULT_BAUD, DEFAULT_TIMEOUT
+from tickgate.spec.events import EventKind
+from tickgate.spec.registers import MAP_HASH, REGISTERS, Kind, page_values, page_words
+from tickgate.spec.registers import VERSION as PROTOCOL_VERSION
+
+__all__ = ["PLUGIN_GROUP", "app", "main"]
+
+PLUGIN_GROUP = "tickgate.commands"
+"""Entry points of this group are `typer.Typer` objects; their commands appear beside ours."""
+
+
+class _Commands(TyperGroup):
+    """Our commands, and those of plug-ins once something asks for a command that is not ours."""
+
+    _merged = False
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        self._merge()
+        return list(self.commands)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in self.commands:
+            self._merge()
+        return super().get_command(ctx, cmd_name)
+
+    def _merge(self) -> None:
+        if self._merged:
+            return
+        self._merged = True
+        for point in sorted(entry_points(group=PLUGIN_GROUP), key=lambda point: point.name):
+            for name, command in _load(point).items():
+                if name in self.commands:
+                    _complain(f"plug-in {point.name!r}: its command {name!r} exists already")
+                else:
+                    self.commands[name] = command
+
+
+def _load(point: EntryPoint) -> Mapping[str, Any]:
+    """The commands of a plug-in. One that is broken is said to be so and has none."""
+    try:
+        plugin = point.load()
+        if not isinstance(plugin, typer.Typer):
+            raise TypeError(f"it is a {type(plugin).__name__}, not a typer.Typer")
+        return typer.main.get_group(plugin).commands
+    # A plug-in is code of others: whatever it raises must not take our commands with it.
+    except Exception as error:
+        hint = ""
+        if isinstance(error, ModuleNotFoundError):
+            hint = "; install what it needs, such as `pip install 'tickgate[sim]'`"
+        _complain(
+            f"plug-in {point.name!r} ({point.value}) does not load and its commands are missing: "
+            f"{type(error).__name__}: {error}{hint}"
+        )
+        return {}
+
+
+def _complain(message: str) -> None:
+    for line in message.splitlines():
+        typer.echo(f"tickgate: {line}", err=True)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Configures, arms and watches a tickgate card.",
+    epilog="Exit codes: 0 done, 2 your mistake, 3 card unreachable, 4 card refused, "
+    "5 card and host do not fit together.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+params = typer.Typer(help="Strategy parameters of the symbols.", no_args_is_help=True)
+limits = typer.Typer(help="Risk limits of the symbols.", no_args_is_help=True)
+registers = typer.Typer(help="Registers by name.", no_args_is_help=True)
+app.add_typer(params, name="params")
+app.add_typer(limits, name="limits")
+app.add_typer(registers, name="registers")
+
+Port = Annotated[
+    str,
+    typer.Option(
+        "--port",
+        envvar="TICKGATE_PORT",
+        show_envvar=True,
+        metavar="URL",
+        help="The card's port: /dev/ttyUSB0, a pseudo-terminal, socket://host:port.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+File = Annotated[str, typer.Argument(metavar="FILE", help="A configuration file (TOML).")]
+Symbol = Annotated[str, typer.Argument(metavar="SYMBOL", help="Its name, such as AAPL.")]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Line:
+    baud: int
+    timeout: float
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(
+            f"tickgate {version('tickgate')} "
+            f"(register map {MAP_HASH:#010x}, protocol {PROTOCOL_VERSION})"
+        )
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    baud: Annotated[
+        int, typer.Option(min=1, envvar="TICKGATE_BAUD", help="Bits a second of the port.")
+    ] = DEFAULT_BAUD,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            min=0.001, envvar="TICKGATE_TIMEOUT", help="Seconds after which a request is repeated."
+        ),
+    ] = DEFAULT_TIMEOUT,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    context.obj = _Line(baud, timeout)
+
+
+@contextlib.contextmanager
+def _card(context: typer.Context, port: str) -> Iterator[Driver]:
+    line = context.find_object(_Line) or _Line(DEFAULT_BAUD, DEFAULT_TIMEOUT)
+    with Driver.open(port, baud=line.baud, timeout=line.timeout) as driver:
+        yield driver
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, default=str))
+
+
+def _table(*heads: str, title: str | None = None) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    return table
+
+
+def _show(table: Table) -> None:
+    Console().print(table)
+
+
+@app.command()
+def status(context: typer.Context, port: Port, as_json: AsJson = False) -> None:
+    """Shows what the card is and what it is doing."""
+    with _card(context, port) as card:
+        state = dataclasses.asdict(card.status())
+        symbols = card.symbols()
+        identity = dataclasses.asdict(card.identity)
+    if as_json:
+        _print_json({"identity": identity, "status": state, "symbols": symbols})
+        return
+    table = _table("", "")
+    for name in ("map_hash", "build_hash", "committed_checksum"):
+        table.add_row(name, f"{(identity | state)[name]:#010x}")
+    for name in ("width", "symbols", "ticks", "orders", "clock_period_ps"):
+        table.add_row(name, f"{identity[name]:,}")
+    for name, value in state.items():
+        if isinstance(value, bool):
+            table.add_row(name, "[bold]yes[/bold]" if value else "no")
+        elif name != "committed_checksum":
+            table.add_row(name, f"{value:,}")
+    table.add_row("symbols in force", " ".join(filter(None, symbols)) or "none")
+    _show(table)
+
+
+@app.command()
+def check(file: File) -> None:
+    """Checks a configuration file without a card."""
+    config = Config.from_file(file)
+    typer.echo(f"{file}: good, {len(config.symbols)} symbols")
+
+
+@app.command()
+def configure(
+    context: typer.Context,
+    file: File,
+    port: Port,
+    begin_day: Annotated[
+        bool,
+        typer.Option(
+            "--begin-day",
+            help="Also take the session's first numbers, clear exposure, restart the feed and "
+            "set the card's time to this machine's (ns since 1970).",
+        ),
+    ] = False,
+    same_locates: Annotated[
+        bool,
+        typer.Option(
+            "--same-locates",
+            help="The stock locates are those of the last configuration: do not clear the table.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Puts a whole configuration in force on a disarmed card and verifies it."""
+    config = Config.from_file(file)
+    with (
+        _card(context, port) as card,
+        Progress(console=Console(stderr=True), transient=True) as progress,
+    ):
+        task = progress.add_task("clearing stock locates", visible=False)
+
+        def cleared(done: int, steps: int) -> None:
+            progress.update(task, completed=done, total=steps, visible=True)
+
+        checksum = card.apply(
+            config, forget_locates=False if same_locates else None, progress=cleared
+        )
+        if begin_day:
+            card.begin_day(time_ns=time.time_ns())
+    if as_json:
+        _print_json({"checksum": checksum, "symbols": [symbol.name for symbol in config.symbols]})
+    else:
+        typer.echo(f"in force: {len(config.symbols)} symbols, checksum {checksum:#010x}")
+
+
+@app.command()
+def arm(
+    context: typer.Context,
+    port: Port,
+    config: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Arm only if this configuration is in force."),
+    ] = None,
+) -> None:
+    """Lets orders leave."""
+    wanted = Config.from_file(config) if config else None
+    with _card(context, port) as card:
+        card.arm(wanted)
+    typer.echo("armed")
+
+
+@app.command()
+def disarm(context: typer.Context, port: Port) -> None:
+    """Stops new orders."""
+    with _card(context, port) as card:
+        card.disarm()
+    typer.echo("disarmed")
+
+
+@app.command()
+def kill(context: typer.Context, port: Port) -> None:
+    """Stops new orders, and latches until clear-kill."""
+    with _card(context, port) as card:
+        card.kill()
+    typer.echo("killed")
+
+
+@app.command()
+def clear_kill(context: typer.Context, port: Port) -> None:
+    """Ends a kill; the card stays disarmed."""
+    with _card(context, port) as card:
+        card.clear_kill()
+    typer.echo("kill cleared; disarmed")
+
+
+@app.command()
+def trust(
+    context: typer.Context,
+    port: Port,
+    symbols: Annotated[
+        list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="All if none is given.")
+    ] = None,
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="Declare that the books are not whole.")
+    ] = False,
+) -> None:
+    """Declares that the books of symbols are whole (empty or complete) now."""
+    with _card(context, port) as card:
+        names = symbols or [name for name in card.symbols() if name]
+        if not names:
+            raise UserError("the card has no symbols; apply a configuration first")
+        for index in [card.symbol_index(name) for name in names]:
+            card.set_whole(index, not withdraw)
+    typer.echo(f"{'not trusted' if withdraw else 'trusted'}: {' '.join(names)}")
+
+
+@app.command()
+def counters(
+    context: typer.Context,
+    port: Port,
+    every: Annotated[bool, typer.Option("--all", help="Also those that are 0.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Shows the counters."""
+    with _card(context, port) as card:
+        values = card.counters()
+    if as_json:
+        _print_json(values)
+        return
+    table = _table("counter", "value", "meaning")
+    for name, value in values.items():
+        if value or every:
+            table.add_row(name, f"{value:,}", find(name).doc)
+    _show(table)
+
+
+@app.command()
+def events(
+    context: typer.Context,
+    port: Port,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Wait for more until interrupted.")
+    ] = False,
+    interval_ms: Annotated[
+        int, typer.Option(min=0, help="Milliseconds between looks while following.")
+    ] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Takes the events that wait from the card and shows them."""
+    with _card(context, port) as card:
+        names = card.symbols()
+        while True:
+            for event in card.events():
+                record = _describe_event(event, names)
+                line = json.dumps(record) if as_json else _event_line(record)
+                typer.echo(line)
+            if not follow:
+                return
+            time.sleep(interval_ms / 1000)
+
+
+def _describe_event(event: Event, names: Sequence[str]) -> dict[str, Any]:
+    """The fields of an event that its kind uses, for people and scripts."""
+    kind = event.kind
+    record: dict[str, Any] = {
+        "sequence": event.sequence,
+        "time_ns": event.time,
+        "kind": EventKind(kind).name if kind in tuple(EventKind) else kind,
+    }
+    if event.lost_before:
+        record["lost_before"] = event.lost_before
+    if kind in (EventKind.STATE_CHANGED, EventKind.CONFIG_COMMITTED):
+        record["detail"] = event.detail
+        if kind == EventKind.STATE_CHANGED:
+            bits = find("state").unpack(event.detail)
+            record["state"] = [name for name, bit in bits.items() if bit]
+        return record
+    record["message_sequence"] = event.message_sequence
+    if kind == EventKind.GAP:
+        return record
+    name = names[event.symbol] if event.symbol < len(names) else ""
+    record |= {
+        "symbol": name or event.symbol,
+        "side": "sell" if event.side else "buy",
+        "quantity": event.quantity,
+        "price_usd": str(usd(event.price)),
+    }
+    if kind == EventKind.REFUSED:
+        record["gates"] = event.gates
+    else:
+        record["user_ref_num"] = event.user_ref_num
+    if kind == EventKind.ORDER_SENT:
+        record["latency_cycles"] = event.latency_cycles
+    return record
+
+
+def _event_line(record: dict[str, Any]) -> str:
+    rest = " ".join(
+        f"{name}={','.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in record.items()
+        if name not in ("sequence", "time_ns", "kind")
+    )
+    return f"{record['sequence']:>8} {record['time_ns']:>20} {record['kind']:<16} {rest}"
+
+
+def _add_section(
+    group: typer.Typer, key: str, section: type[StrategyConfig | LimitsConfig]
+) -> None:
+    """Gives `group` the commands show, set and push for the part `key` of a symbol's page."""
+
+    @group.command()
+    def show(
+        context: typer.Context,
+        port: Port,
+        symbols: Annotated[
+            list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="All if none is given.")
+        ] = None,
+        as_json: AsJson = False,
+    ) -> None:
+        """Shows what is in force."""
+        with _card(context, port) as card:
+            pages = card.pages_in_force()
+            names = symbols or [name for name in map(page_name, pages) if name]
+            indices = [card.symbol_index(name) for name in names]
+        values = {
+            name: dict(section.from_parameters(page_values(pages[index])))
+            for name, index in zip(names, indices, strict=True)
+        }
+        if as_json:
+            _print_json(values)
+            return
+        table = _table("", *names)
+        for field in section.model_fields:
+            table.add_row(field, *(_cell(values[name][field]) for name in names))
+        _show(table)
+
+    @group.command("set")
+    def set_(
+        context: typer.Context,
+        symbol: Symbol,
+        assignments: Annotated[
+            list[str],
+            typer.Argument(metavar="NAME=VALUE...", help=f"Of {', '.join(section.model_fields)}."),
+        ],
+        port: Port,
+    ) -> None:
+        """Changes values of one symbol, all at once. May be done while armed."""
+        # Judged before the card is touched: a mistake must not depend on what is in force.
+        change(section(), assignments, source=symbol)
+        with _card(context, port) as card:
+            pages = card.pages_in_force()
+            index = card.symbol_index(symbol)
+            held = page_values(pages[index])
+            changed = change(section.from_parameters(held), assignments, source=symbol)
+            pages[index] = page_words(held | changed.parameters())
+            checksum = card.commit_pages(pages)
+        typer.echo(f"in force: {symbol}, checksum {checksum:#010x}")
+
+    @group.command()
+    def push(context: typer.Context, file: File, port: Port) -> None:
+        """Takes these values of all symbols from a file, all at once. May be done while armed."""
+        config = Config.from_file(file)
+        with _card(context, port) as card:
+            pages = card.pages_in_force()
+            for symbol in config.symbols:
+                index = card.symbol_index(symbol.name)
+                values = getattr(symbol, key).parameters()
+                pages[index] = page_words(page_values(pages[index]) | values)
+            checksum = card.commit_pages(pages)
+        typer.echo(f"in force: {len(config.symbols)} symbols, checksum {checksum:#010x}")
+
+
+_add_section(params, "strategy", StrategyConfig)
+_add_section(limits, "limits", LimitsConfig)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}"
+
+
+@registers.command("list")
+def list_registers(as_json: AsJson = False) -> None:
+    """Lists all registers; needs no card."""
+    if as_json:
+        _print_json(
+            [
+                {"name": r.name, "address": r.address, "kind": r.kind.name.lower(), "doc": r.doc}
+                for r in REGISTERS
+            ]
+        )
+        return
+    table = _table("address", "name", "kind", "meaning")
+    for register in REGISTERS:
+        table.add_row(
+            f"{register.address:#06x}", register.name, register.kind.name.lower(), register.doc
+        )
+    _show(table)
+
+
+@registers.command()
+def read(
+    context: typer.Context,
+    port: Port,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="All if none is given.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Reads registers."""
+    readable = [register.name for register in REGISTERS if register.kind is not Kind.COMMAND]
+    wanted = [find(name).name for name in names or readable]
+    with _card(context, port) as card:
+        values = card.registers.read_many(wanted)
+    if as_json:
+        _print_json(values)
+        return
+    table = _table("name", "hex", "decimal")
+    for name, value in values.items():
+        table.add_row(name, f"{value:#010x}", f"{value:,}")
+    _show(table)
+
+
+@registers.command()
+def write(
+    context: typer.Context,
+    assignments: Annotated[list[str], typer.Argument(metavar="NAME=VALUE...")],
+    port: Port,
+) -> None:
+    """Writes registers; values are decimal, or hexadecimal after 0x."""
+    values = {}
+    for assignment in assignments:
+        name, _, text = assignment.partition("=")
+        try:
+            values[find(name).name] = int(text, 0)
+        except ValueError:
+            raise UserError(
+                f"{assignment!r} is not NAME=VALUE with a whole number such as 26477 or 0x1F"
+            ) from None
+    with _card(context, port) as card:
+        card.registers.write_many(values)
+    typer.echo(f"written: {' '.join(values)}")
+
+
+def _run(call: Callable[[], Any]) -> int:
+    try:
+        result = call()
+    except HostError as error:
+        _complain(str(error))
+        return error.exit_code
+    except TyperException as error:
+        message = error.format_message()
+        if message:
+            _complain(" ".join(message.split()))
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    return result if isinstance(result, int) else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command line and exits with its code."""
+    sys.exit(_run(lambda: app(args=arguments, prog_name="tickgate", standalone_mode=False)))

@@ -1,0 +1,549 @@
+"""The configuration of a card as a TOML file, with units in the keys.
+
+Prices are `Decimal` here and integers of 1e-4 USD on the card; nothing is ever a float.
+
+Ref: docs/configuration.md; NASDAQ OUCH 5.0, section 2.1 "Enter Order"; docs/risk.md.
+"""
+
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from tickgate.host.errors import ConfigError
+from tickgate.spec import ouch50
+from tickgate.spec.registers import (
+    BY_NAME,
+    PAGE_WORDS,
+    page_values,
+    page_words,
+    parameter_checksum,
+)
+
+__all__ = [
+    "UNITS_A_USD",
+    "Config",
+    "FeedConfig",
+    "LimitsConfig",
+    "SessionConfig",
+    "StrategyConfig",
+    "SymbolConfig",
+    "change",
+    "page_name",
+    "units",
+    "usd",
+]
+
+UNITS_A_USD = 10_000
+_THRESHOLD_ONE = 1 << 16
+
+
+def units(price: Decimal) -> int:
+    """Turns a price in USD into units of 1e-4 USD. Raises `ValueError` if it is none."""
+    try:
+        scaled = price * UNITS_A_USD
+        whole = scaled == scaled.to_integral_value()
+    except InvalidOperation:
+        whole = False
+    if not whole:
+        raise ValueError(f"{price} USD is not a multiple of 0.0001 USD")
+    return int(price * UNITS_A_USD)
+
+
+def usd(amount: int) -> Decimal:
+    """Turns units of 1e-4 USD into USD with four decimals."""
+    return Decimal(amount).scaleb(-4)
+
+
+def _exact(value: Any) -> Any:
+    if isinstance(value, bool | float):
+        raise ValueError(f"give a decimal number such as 0.05, not {value!r}")
+    return value
+
+
+def _text(value: Any) -> Any:
+    if not isinstance(value, str | IPv4Address):
+        raise ValueError(f'give it in quotes, such as "192.0.2.1", not {value!r}')
+    return value
+
+
+def _usd(bits: int) -> AfterValidator:
+    def check(price: Decimal) -> Decimal:
+        if not 0 <= units(price) < 1 << bits:
+            raise ValueError(f"must be 0 to {usd((1 << bits) - 1)} USD, not {price}")
+        return price
+
+    return AfterValidator(check)
+
+
+def _threshold(value: Decimal) -> Decimal:
+    if not 0 <= _threshold_code(value) < _THRESHOLD_ONE:
+        raise ValueError(f"must be at least 0 and below 0.99999, not {value}")
+    return value
+
+
+def _threshold_code(value: Decimal) -> int:
+    """Rounds up, so that the card never acts below the threshold that was asked for."""
+    return int((value * _THRESHOLD_ONE).to_integral_value(ROUND_CEILING))
+
+
+def _mac(value: str) -> str:
+    octets = value.split(":")
+    if len(octets) != 6 or not all(
+        len(octet) == 2 and set(octet.lower()) <= set("0123456789abcdef") for octet in octets
+    ):
+        raise ValueError(f'must be six octets such as "02:00:00:00:00:01", not {value!r}')
+    if int(octets[0], 16) & 1 or not int("".join(octets), 16):
+        raise ValueError(f"must be the address of one station, not {value!r}")
+    return value.lower()
+
+
+def _station(value: IPv4Address) -> IPv4Address:
+    if value.is_multicast or value.is_unspecified or value == IPv4Address("255.255.255.255"):
+        raise ValueError(f"must be the address of one station, not {value}")
+    return value
+
+
+def _printable(value: str) -> str:
+    if not all("!" <= character <= "~" for character in value):
+        raise ValueError(f"must be printable ASCII without spaces, not {value!r}")
+    return value
+
+
+def _upper(value: str) -> str:
+    if value != value.upper():
+        raise ValueError(f"must be in upper case: {value.upper()!r}")
+    return value
+
+
+U16 = Annotated[int, Field(strict=True, ge=0, lt=1 << 16)]
+U32 = Annotated[int, Field(strict=True, ge=0, lt=1 << 32)]
+U64 = Annotated[int, Field(strict=True, ge=0, lt=1 << 64)]
+Port = Annotated[int, Field(strict=True, ge=1, lt=1 << 16)]
+Shares = Annotated[int, Field(strict=True, ge=0, le=ouch50.MAX_QUANTITY)]
+Bool = Annotated[bool, Field(strict=True)]
+Usd32 = Annotated[Decimal, BeforeValidator(_exact), _usd(32)]
+Usd64 = Annotated[Decimal, BeforeValidator(_exact), _usd(64)]
+Fraction = Annotated[Decimal, BeforeValidator(_exact), AfterValidator(_threshold)]
+Mac = Annotated[str, AfterValidator(_mac)]
+Address = Annotated[IPv4Address, BeforeValidator(_text)]
+Station = Annotated[Address, AfterValidator(_station)]
+
+_TIME_IN_FORCE = {
+    "day": ouch50.TimeInForce.DAY,
+    "immediate_or_cancel": ouch50.TimeInForce.IMMEDIATE_OR_CANCEL,
+    "extended_hours": ouch50.TimeInForce.EXTENDED_HOURS,
+    "after_hours": ouch50.TimeInForce.AFTER_HOURS,
+}
+_DISPLAY = {"visible": "Y", "hidden": "N", "attributable": "A"}
+_CAPACITY = {"agency": "A", "principal": "P", "riskless_principal": "R"}
+_CROSS_TYPE = {"continuous": "N"}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FeedConfig(_Section):
+    """`[feed]`: which datagrams the card takes."""
+
+    address: Address
+    port: Port
+    start_sequence: Annotated[int, Field(strict=True, ge=1, lt=1 << 64)] = 1
+    enabled: Bool = True
+
+    def registers(self) -> dict[str, int]:
+        """Register values by name."""
+        return {
+            "feed_address": int(self.address),
+            "feed_port": self.port,
+            "feed_enable": int(self.enabled),
+            **_halves("start_sequence", self.start_sequence),
+        }
+
+
+class SessionConfig(_Section):
+    """`[session]`: the order session and what every order has in common."""
+
+    source_mac: Mac
+    destination_mac: Mac
+    source_ip: Station
+    destination_ip: Station
+    source_port: Port
+    destination_port: Port
+    tcp_sequence_start: U32 = 1
+    tcp_acknowledgement: U32 = 1
+    tcp_window: U16 = 0xFFFF
+    user_ref_num_start: Annotated[int, Field(strict=True, ge=1, lt=1 << 32)] = 1
+    time_in_force: Literal["day", "immediate_or_cancel", "extended_hours", "after_hours"] = (
+        "immediate_or_cancel"
+    )
+    display: Literal["visible", "hidden", "attributable"] = "visible"
+    capacity: Literal["agency", "principal", "riskless_principal"] = "principal"
+    intermarket_sweep: Bool = False
+    cross_type: Literal["continuous"] = "continuous"
+    clordid: Annotated[str, Field(max_length=14), AfterValidator(_printable)] = "TICKGATE"
+
+    def registers(self) -> dict[str, int]:
+        """Register values by name."""
+        clordid = self.clordid.ljust(14).encode("ascii")
+        return {
+            **_mac_halves("destination_mac", self.destination_mac),
+            **_mac_halves("source_mac", self.source_mac),
+            "source_ip": int(self.source_ip),
+            "destination_ip": int(self.destination_ip),
+            "tcp_ports": BY_NAME["tcp_ports"].pack(
+                source=self.source_port, destination=self.destination_port
+            ),
+            "tcp_sequence_start": self.tcp_sequence_start,
+            "tcp_acknowledgement": self.tcp_acknowledgement,
+            "tcp_window": self.tcp_window,
+            "user_ref_num_start": self.user_ref_num_start,
+            "order_attributes": BY_NAME["order_attributes"].pack(
+                time_in_force=ord(_TIME_IN_FORCE[self.time_in_force]),
+                display=ord(_DISPLAY[self.display]),
+                capacity=ord(_CAPACITY[self.capacity]),
+                intermarket_sweep=ord("Y" if self.intermarket_sweep else "N"),
+            ),
+            "order_cross_type": ord(_CROSS_TYPE[self.cross_type]),
+            **{f"clordid_{n}": int.from_bytes(clordid[4 * n : 4 * n + 4], "big") for n in range(4)},
+        }
+
+
+class StrategyConfig(_Section):
+    """`[symbols.strategy]`: the parameters of a symbol's strategy."""
+
+    enabled: Bool = False
+    threshold_fraction: Fraction = Decimal(0)
+    max_spread_usd: Usd32 = Decimal(0)
+    quantity_shares: Shares = 0
+    min_interval_ns: U32 = 0
+
+    def parameters(self) -> dict[str, int]:
+        """Page parameters by name."""
+        return {
+            "strategy_enable": int(self.enabled),
+            "threshold": _threshold_code(self.threshold_fraction),
+            "max_spread": units(self.max_spread_usd),
+            "quantity": self.quantity_shares,
+            "min_interval_ns": self.min_interval_ns,
+        }
+
+    @classmethod
+    def from_parameters(cls, values: Mapping[str, int]) -> Self:
+        """What the card holds, shown as it is, even if a file could not say so."""
+        return cls.model_construct(
+            enabled=bool(values["strategy_enable"]),
+            threshold_fraction=Decimal(values["threshold"]) / _THRESHOLD_ONE,
+            max_spread_usd=usd(values["max_spread"]),
+            quantity_shares=values["quantity"],
+            min_interval_ns=values["min_interval_ns"],
+        )
+
+
+class LimitsConfig(_Section):
+    """`[symbols.limits]`: the risk limits of a symbol. A limit of 0 lets no order pass."""
+
+    max_long_shares: U32 = 0
+    max_short_shares: U32 = 0
+    max_order_quantity_shares: U32 = 0
+    max_order_notional_usd: Usd64 = Decimal(0)
+    collar_bps: U16 = 0
+    collar_absolute_usd: Usd32 = Decimal(0)
+    reference_max_age_us: U32 = 0
+    extended_hours: Bool = False
+
+    def parameters(self) -> dict[str, int]:
+        """Page parameters by name."""
+        return {
+            "max_long": self.max_long_shares,
+            "max_short": self.max_short_shares,
+            "max_order_quantity": self.max_order_quantity_shares,
+            **_halves("max_order_notional", units(self.max_order_notional_usd)),
+            "collar_bps": self.collar_bps,
+            "collar_absolute": units(self.collar_absolute_usd),
+            "reference_max_age_us": self.reference_max_age_us,
+            "extended_hours": int(self.extended_hours),
+        }
+
+    @classmethod
+    def from_parameters(cls, values: Mapping[str, int]) -> Self:
+        """What the card holds, shown as it is, even if a file could not say so."""
+        notional = values["max_order_notional_high"] << 32 | values["max_order_notional_low"]
+        return cls.model_construct(
+            max_long_shares=values["max_long"],
+            max_short_shares=values["max_short"],
+            max_order_quantity_shares=values["max_order_quantity"],
+            max_order_notional_usd=usd(notional),
+            collar_bps=values["collar_bps"],
+            collar_absolute_usd=usd(values["collar_absolute"]),
+            reference_max_age_us=values["reference_max_age_us"],
+            extended_hours=bool(values["extended_hours"]),
+        )
+
+
+class SymbolConfig(_Section):
+    """`[[symbols]]`: one tracked symbol; its place in the file is its index on the card."""
+
+    name: Annotated[
+        str, Field(min_length=1, max_length=8), AfterValidator(_printable), AfterValidator(_upper)
+    ]
+    stock_locate: Annotated[int, Field(strict=True, ge=1, lt=1 << 16)]
+    tick_usd: Annotated[Decimal, BeforeValidator(_exact)] = Decimal("0.01")
+    window_base_usd: Usd32
+    strategy: StrategyConfig = StrategyConfig()
+    limits: LimitsConfig = LimitsConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.tick_usd not in (Decimal("0.01"), Decimal("0.0001")):
+            raise ValueError(f"tick_usd must be 0.01 or 0.0001, not {self.tick_usd}")
+        if units(self.window_base_usd) % units(self.tick_usd):
+            raise ValueError(
+                f"window_base_usd must be a multiple of tick_usd ({self.tick_usd}), "
+                f"not {self.window_base_usd}"
+            )
+        if self.strategy.enabled:
+            zero = [name for name, value in self.limits if name != "extended_hours" and not value]
+            if zero:
+                raise ValueError(
+                    "strategy.enabled needs every limit above 0, or the card refuses each order; "
+                    f"set limits.{', limits.'.join(zero)}"
+                )
+        return self
+
+    def parameters(self) -> dict[str, int]:
+        """Page parameters by name."""
+        name = self.name.ljust(8).encode("ascii")
+        return {
+            "name_high": int.from_bytes(name[:4], "big"),
+            "name_low": int.from_bytes(name[4:], "big"),
+            "window_base": units(self.window_base_usd),
+            "tick_is_cent": int(self.tick_usd == Decimal("0.01")),
+            **self.strategy.parameters(),
+            **self.limits.parameters(),
+        }
+
+    def words(self) -> list[int]:
+        """The 16 words of the symbol's page."""
+        return page_words(self.parameters())
+
+
+class Config(_Section):
+    """A whole configuration. Build it with `from_file`, `from_text` or `from_dict`."""
+
+    feed: FeedConfig
+    session: SessionConfig
+    symbols: Annotated[list[SymbolConfig], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for key in ("name", "stock_locate"):
+            values = [getattr(symbol, key) for symbol in self.symbols]
+            twice = [value for value in values if values.count(value) > 1]
+            if twice:
+                raise ValueError(f"two symbols have the {key} {twice[0]!r}")
+        return self
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """Reads a file. Raises `ConfigError` naming the file, the key and what to do."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise ConfigError(f"{path}: cannot be read: {reason}") from None
+        return cls.from_text(text, source=str(path))
+
+    @classmethod
+    def from_text(cls, text: str, *, source: str = "configuration") -> Self:
+        """Reads TOML; `source` names it in errors. Raises `ConfigError`."""
+        try:
+            values = tomllib.loads(text, parse_float=Decimal)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{source}: is not TOML: {error}") from None
+        return cls.from_dict(values, source=source)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, source: str = "configuration") -> Self:
+        """Takes the tables of a file as dictionaries. Raises `ConfigError`."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise _explain(error, cls, source, values) from None
+
+    def registers(self) -> dict[str, int]:
+        """Configuration registers by name: all but the time."""
+        return {**self.feed.registers(), **self.session.registers()}
+
+    def pages(self, symbols: int) -> list[list[int]]:
+        """The page of each of the card's `symbols`; those beyond this file's are all zero.
+
+        Raises `ConfigError` if the card has fewer symbols than the file.
+        """
+        if len(self.symbols) > symbols:
+            raise ConfigError(
+                f"the configuration has {len(self.symbols)} symbols and the card tracks {symbols}; "
+                f"remove {self.symbols[symbols].name} and those after it"
+            )
+        pages = [symbol.words() for symbol in self.symbols]
+        return pages + [[0] * PAGE_WORDS for _ in range(symbols - len(pages))]
+
+    def checksum(self, symbols: int) -> int:
+        """The value that `commit` takes for these pages on a card of `symbols`."""
+        return parameter_checksum(self.pages(symbols))
+
+    def index(self, name: str) -> int:
+        """The card's index of the symbol called `name`. Raises `ConfigError`."""
+        for index, symbol in enumerate(self.symbols):
+            if symbol.name == name:
+                return index
+        raise ConfigError(f"the configuration has no symbol {name!r}")
+
+    def require_fit(self, *, symbols: int, ticks: int, locates: int) -> None:
+        """Raises `ConfigError` if a card with these parameters cannot hold the configuration."""
+        self.pages(symbols)
+        for symbol in self.symbols:
+            if symbol.stock_locate >= locates:
+                raise ConfigError(
+                    f"symbol {symbol.name}: stock_locate {symbol.stock_locate} is beyond the "
+                    f"card's table, which ends at {locates - 1}"
+                )
+            top = units(symbol.window_base_usd) + ticks * units(symbol.tick_usd)
+            if top > ouch50.MAX_PRICE:
+                raise ConfigError(
+                    f"symbol {symbol.name}: a window of {ticks} ticks from window_base_usd ends "
+                    f"at {usd(top)} USD, above {usd(ouch50.MAX_PRICE)}; lower window_base_usd"
+                )
+
+
+def page_name(words: Sequence[int]) -> str:
+    """The symbol's name in a page; empty if the page is not in use."""
+    values = page_values(words)
+    octets = (values["name_high"] << 32 | values["name_low"]).to_bytes(8, "big")
+    return octets.decode("ascii", "replace").strip(" \0")
+
+
+Section = StrategyConfig | LimitsConfig
+
+
+def change(section: Section, assignments: Sequence[str], *, source: str) -> Section:
+    """Returns `section` with `NAME=VALUE` assignments applied, values as in the TOML file.
+
+    Raises `ConfigError` naming `source`, the key and what to do.
+    """
+    values: dict[str, Any] = dict(section)
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"{source}: {assignment!r} is not NAME=VALUE")
+        try:
+            values[name.strip()] = _value(text)
+        except ValueError:
+            raise ConfigError(
+                f"{source}: {name}: {text!r} is no value; "
+                "give a number such as 0.05, or true or false"
+            ) from None
+    try:
+        return type(section).model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, type(section), source, values) from None
+
+
+def _value(text: str) -> Any:
+    """One value as in the file. Raises `ValueError`."""
+    table = tomllib.loads(f"value = {text}", parse_float=Decimal)
+    if len(table) != 1:
+        raise ValueError("more than a value")
+    return table["value"]
+
+
+def _halves(name: str, value: int) -> dict[str, int]:
+    return {f"{name}_low": value & 0xFFFF_FFFF, f"{name}_high": value >> 32}
+
+
+def _mac_halves(name: str, mac: str) -> dict[str, int]:
+    return _halves(name, int(mac.replace(":", ""), 16))
+
+
+def _explain(
+    error: ValidationError, model: type[BaseModel], source: str, values: Mapping[str, Any]
+) -> ConfigError:
+    """One line for each thing that is wrong."""
+    lines = []
+    for item in error.errors(include_url=False):
+        path = item["loc"]
+        reason = _REASONS.get(item["type"], _plain)(item, _keys(model, path[:-1]))
+        where = _where(path, values)
+        lines.append(f"{source}: {where}{': ' if where else ''}{reason}")
+    return ConfigError("\n".join(lines))
+
+
+def _plain(item: Any, _keys: Sequence[str]) -> str:
+    message = item["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    given = item["input"]
+    if item["type"] == "value_error" or isinstance(given, dict | list | BaseModel):
+        return message
+    return f"{message}, not {str(given) if isinstance(given, Decimal) else repr(given)}"
+
+
+def _unknown(item: Any, keys: Sequence[str]) -> str:
+    near = difflib.get_close_matches(str(item["loc"][-1]), keys, n=1)
+    if near:
+        return f"unknown key; did you mean {near[0]}?"
+    return f"unknown key; the keys here are {', '.join(keys)}"
+
+
+def _missing(_item: Any, _keys: Sequence[str]) -> str:
+    return "is missing; add it"
+
+
+_REASONS: dict[str, Callable[[Any, Sequence[str]], str]] = {
+    "extra_forbidden": _unknown,
+    "missing": _missing,
+}
+
+
+def _where(path: Sequence[int | str], values: Mapping[str, Any]) -> str:
+    """The path as a person would look for it: `symbols[AAPL].limits.collar_bps`."""
+    parts: list[str] = []
+    here: Any = values
+    for step in path:
+        try:
+            here = here[step]
+        except (KeyError, IndexError, TypeError):
+            here = None
+        if isinstance(step, int):
+            name = here.get("name") if isinstance(here, dict) else None
+            parts[-1] += f"[{name}]" if isinstance(name, str) else f"[{step}]"
+        else:
+            parts.append(step)
+    return ".".join(parts)
+
+
+def _keys(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+    """The keys of the table at `path`."""
+    here: Any = model
+    for step in path:
+        if isinstance(step, int):
+            here = typing.get_args(here)[0]
+        else:
+            here = here.model_fields[step].annotation
+        if isinstance(here, types.UnionType):
+            here = typing.get_args(here)[0]
+    return list(here.model_fields) if hasattr(here, "model_fields") else []

@@ -1,0 +1,510 @@
+"""The driver of one card: identity, configuration, arming, events and counters.
+
+Ref: docs/architecture.md, "Control"; docs/risk.md, gate 1.
+"""
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from tickgate.host.config import Config, page_name
+from tickgate.host.errors import CardMismatch, CardRefused, NotInForce, UserError
+from tickgate.host.protocol import Status
+from tickgate.host.registers import Registers
+from tickgate.host.transport import (
+    DEFAULT_BAUD,
+    DEFAULT_TIMEOUT,
+    Link,
+    SerialLike,
+    open_port,
+)
+from tickgate.spec import events as event_records
+from tickgate.spec.registers import (
+    BY_NAME,
+    IN_FORCE_BASE,
+    MAGIC,
+    MAP_HASH,
+    PAGE_WORDS,
+    PARAMETERS,
+    REGISTERS,
+    SHADOW_BASE,
+    VERSION,
+    Kind,
+    parameter_checksum,
+)
+
+__all__ = ["CardStatus", "Driver", "Event", "Identity"]
+
+_POLLS = 2000
+"""How often a state is read while waiting for the card to finish something of its own."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a card is: the constants of its build."""
+
+    magic: int
+    version: int
+    map_hash: int
+    build_hash: int
+    width: int
+    symbols: int
+    ticks: int
+    orders: int
+    clock_period_ps: int
+    locates: int
+    event_depth: int
+
+
+@dataclass(frozen=True)
+class CardStatus:
+    """What a card is doing: the bits of register `state`, and the running numbers."""
+
+    armed: bool
+    killed: bool
+    config_valid: bool
+    committing: bool
+    commit_failed: bool
+    commit_fixed: bool
+    tables_ready: bool
+    regular_session: bool
+    breach: bool
+    committed_checksum: int
+    time_ns: int
+    expected_sequence: int
+    next_user_ref_num: int
+    tcp_sequence: int
+    events_pending: int
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event record; `lost_before` events between the last one and this one are lost."""
+
+    sequence: int
+    kind: int
+    side: int
+    symbol: int
+    time: int
+    user_ref_num: int
+    quantity: int
+    price: int
+    reasons: int
+    message_sequence: int
+    latency_cycles: int
+    detail: int
+    lost_before: int = field(default=0, kw_only=True)
+
+    @property
+    def gates(self) -> list[int]:
+        """The gates that refused, by number; 0 is the transmit port."""
+        return [gate for gate in range(64) if self.reasons >> gate & 1]
+
+
+class Driver:
+    """Drives one card over an open port. Also a context manager that closes the port.
+
+    Opening reads the card's identity and refuses a card with another register map, so that no word
+    ever lands in a register of another meaning.
+
+    Parameters
+    ----------
+    port : SerialLike
+        A pySerial port, or anything that behaves like one.
+    attempts : int
+        How often a request is sent before the card counts as unreachable.
+    first_tag : int or None
+        See `Link`.
+
+    Members
+    -------
+    identity : Identity
+    registers : Registers
+    link : Link
+        With the counts of what went wrong on the line.
+
+    Raises
+    ------
+    CardMismatch
+        It is not a tickgate card, or its register map is another one.
+    CardUnreachable
+        No reply.
+    """
+
+    def __init__(
+        self, port: SerialLike, *, attempts: int = 4, first_tag: int | None = None
+    ) -> None:
+        self.link = Link(port, attempts=attempts, first_tag=first_tag)
+        self.registers = Registers(self.link)
+        self._acknowledge = 0
+        try:
+            self.identity = self._identify()
+        except Exception:
+            port.close()
+            raise
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        baud: int = DEFAULT_BAUD,
+        timeout: float = DEFAULT_TIMEOUT,
+        attempts: int = 4,
+    ) -> Self:
+        """Opens the port at `url` (see `open_port`) and the card on it."""
+        return cls(open_port(url, baud=baud, timeout=timeout), attempts=attempts)
+
+    def close(self) -> None:
+        """Closes the port."""
+        self.link.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _identify(self) -> Identity:
+        first = self.registers.read_many(["magic", "version", "map_hash"])
+        if first["magic"] != MAGIC:
+            raise CardMismatch(
+                f"this is no tickgate card: its first word is {first['magic']:#010x}, "
+                f"not {MAGIC:#010x}"
+            )
+        if first["map_hash"] != MAP_HASH or first["version"] != VERSION:
+            raise CardMismatch(
+                f"the card has register map {first['map_hash']:#010x} (protocol "
+                f"{first['version']}) and this host {MAP_HASH:#010x} (protocol {VERSION}); "
+                "install the host software of the card's release, or load its bitstream"
+            )
+        names = [register.name for register in REGISTERS if register.kind is Kind.IDENTITY]
+        return Identity(**self.registers.read_many(names))
+
+    # State
+
+    def status(self) -> CardStatus:
+        """What the card is doing now."""
+        numbers = self.registers.read_many(
+            ["state", "committed_checksum", "next_user_ref_num", "tcp_sequence", "events_pending"]
+        )
+        bits = BY_NAME["state"].unpack(numbers["state"])
+        return CardStatus(
+            **{name: bool(bit) for name, bit in bits.items()},
+            committed_checksum=numbers["committed_checksum"],
+            next_user_ref_num=numbers["next_user_ref_num"],
+            tcp_sequence=numbers["tcp_sequence"],
+            events_pending=numbers["events_pending"],
+            time_ns=self.registers.read_pair("time_now"),
+            expected_sequence=self.registers.read_pair("expected_sequence"),
+        )
+
+    def counters(self) -> dict[str, int]:
+        """All counters by name."""
+        return self.registers.read_many(
+            register.name for register in REGISTERS if register.kind is Kind.COUNTER
+        )
+
+    # Pages
+
+    def pages_in_force(self) -> list[list[int]]:
+        """The page of each symbol that the card acts by."""
+        return self._pages(IN_FORCE_BASE)
+
+    def symbols(self) -> list[str]:
+        """The names of the symbols in force by index; empty where there is none."""
+        return [page_name(page) for page in self.pages_in_force()]
+
+    def symbol_index(self, name: str) -> int:
+        """The index of the symbol called `name`. Raises `UserError` that tells the names."""
+        names = {used: index for index, used in enumerate(self.symbols()) if used}
+        if name in names:
+            return names[name]
+        near = difflib.get_close_matches(name.upper(), names, n=1, cutoff=0.5)
+        known = ", ".join(names) or "none: apply a configuration first"
+        hint = f"did you mean {near[0]}?" if near else f"its symbols are {known}"
+        raise UserError(f"the card has no symbol {name!r}; {hint}")
+
+    def commit_pages(self, pages: Sequence[Sequence[int]]) -> int:
+        """Puts `pages`, one for each symbol of the card, in force all at once.
+
+        Writes the shadow where it differs, reads it back, commits with its CRC-32 and reads what is
+        in force. Returns the checksum. Raises `CardRefused` if the card keeps what it had, or
+        `NotInForce` if it does not hold what was written.
+        """
+        symbols = self.identity.symbols
+        if len(pages) != symbols or any(len(page) != PAGE_WORDS for page in pages):
+            raise ValueError(f"expected {symbols} pages of {PAGE_WORDS} words")
+        wanted = [list(page) for page in pages]
+        self._settle()
+        for symbol, held in enumerate(self._pages(SHADOW_BASE)):
+            if held != wanted[symbol]:
+                self.registers.write_words(SHADOW_BASE + symbol * PAGE_WORDS, wanted[symbol])
+        self._compare(self._pages(SHADOW_BASE), wanted, "the shadow copy")
+        checksum = parameter_checksum(wanted)
+        self._commit(checksum)
+        self._compare(self.pages_in_force(), wanted, "the page in force")
+        return checksum
+
+    def _commit(self, checksum: int) -> None:
+        accepted = self._try_commit(checksum)
+        bits, committed = self._settle(), self.registers.read("committed_checksum")
+        if not accepted and (committed != checksum or bits["commit_failed"]):
+            # NOT_NOW is either the card's answer to a request that came again because the reply
+            # to the first was lost, and then the work is done, or another commit was under way.
+            self._try_commit(checksum)
+            bits, committed = self._settle(), self.registers.read("committed_checksum")
+        if bits["commit_fixed"]:
+            raise CardRefused(
+                "the card kept its configuration: the name, tick or window of a symbol cannot "
+                "change while it is armed; disarm it first",
+                status=Status.ARMED,
+            )
+        if bits["commit_failed"] or committed != checksum:
+            raise CardRefused(
+                f"the card did not commit: it holds checksum {committed:#010x} and "
+                f"{checksum:#010x} was asked for; what was in force still is"
+            )
+
+    def _try_commit(self, checksum: int) -> bool:
+        try:
+            self.registers.write("commit", checksum)
+        except CardRefused as error:
+            if error.status != Status.NOT_NOW:
+                raise
+            return False
+        return True
+
+    def _pages(self, base: int) -> list[list[int]]:
+        words = self.registers.read_words(base, self.identity.symbols * PAGE_WORDS)
+        return [words[n : n + PAGE_WORDS] for n in range(0, len(words), PAGE_WORDS)]
+
+    def _compare(self, held: list[list[int]], wanted: list[list[int]], what: str) -> None:
+        for symbol, (there, here) in enumerate(zip(held, wanted, strict=True)):
+            for word in range(PAGE_WORDS):
+                if there[word] != here[word]:
+                    names = "/".join(p.name for p in PARAMETERS if p.word == word)
+                    raise NotInForce(
+                        f"symbol {page_name(here) or symbol}: {what} holds {there[word]:#x} in "
+                        f"{names}, not {here[word]:#x}"
+                    )
+
+    def _settle(self) -> dict[str, int]:
+        return self._wait("committing", 0, "its commit does not end")
+
+    def _wait(self, bit: str, value: int, complaint: str) -> dict[str, int]:
+        for _ in range(_POLLS):
+            bits = self.registers.read_fields("state")
+            if bits[bit] == value:
+                return bits
+        raise CardRefused(f"the card does not become ready: {complaint}")
+
+    # Configuration
+
+    def apply(
+        self,
+        config: Config,
+        *,
+        forget_locates: bool | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> int:
+        """Puts a whole configuration in force and verifies it. Returns its checksum.
+
+        The card must be disarmed, and stays so. The day's numbers are not touched: see
+        `begin_day`.
+
+        Parameters
+        ----------
+        config : Config
+        forget_locates : bool or None
+            Whether to clear the table of stock locates first; that takes one request for each
+            code, because nobody can read the table. None: only if the card has been configured
+            since its reset. False is for a caller who knows that the locates are the same.
+        progress : callable or None
+            Called with the steps done and all steps while the table is cleared.
+
+        Raises
+        ------
+        ConfigError
+            The card cannot hold it.
+        CardRefused
+            The card is armed, or refused.
+        NotInForce
+            The card does not hold what was written.
+        """
+        identity = self.identity
+        config.require_fit(symbols=identity.symbols, ticks=identity.ticks, locates=identity.locates)
+        state = self.registers.read_fields("state")
+        if state["armed"]:
+            raise CardRefused(
+                "the card is armed; disarm it before a whole configuration", status=Status.ARMED
+            )
+        self._wait("tables_ready", 1, "its tables are not clear")
+        self.registers.write_many(config.registers())
+        checksum = self.commit_pages(config.pages(identity.symbols))
+        if state["config_valid"] if forget_locates is None else forget_locates:
+            self._forget_locates(progress)
+        for index, symbol in enumerate(config.symbols):
+            self.track(symbol.stock_locate, index)
+        self.verify(config)
+        return checksum
+
+    def verify(self, config: Config) -> int:
+        """Raises `NotInForce` unless `config` is what the card acts by; returns its checksum.
+
+        The table of stock locates cannot be read, and is not compared.
+        """
+        identity = self.identity
+        config.require_fit(symbols=identity.symbols, ticks=identity.ticks, locates=identity.locates)
+        wanted = config.registers()
+        for name, value in self.registers.read_many(wanted).items():
+            if value != wanted[name]:
+                raise NotInForce(f"register {name} holds {value:#x}, not {wanted[name]:#x}")
+        pages = config.pages(identity.symbols)
+        self._compare(self.pages_in_force(), pages, "the page in force")
+        checksum = parameter_checksum(pages)
+        held = self.registers.read_many(["committed_checksum", "state"])
+        if held["committed_checksum"] != checksum:
+            raise NotInForce(
+                f"the card committed {held['committed_checksum']:#010x}, not {checksum:#010x}"
+            )
+        return checksum
+
+    def track(self, locate: int, symbol: int) -> None:
+        """Makes messages with stock locate `locate` those of the symbol with this index."""
+        word = BY_NAME["symbol_write"].pack(locate=locate, symbol=symbol, tracked=1)
+        self.registers.write("symbol_write", word)
+
+    def untrack(self, locate: int) -> None:
+        """Makes messages with stock locate `locate` those of no symbol."""
+        word = BY_NAME["symbol_write"].pack(locate=locate, symbol=0, tracked=0)
+        self.registers.write("symbol_write", word)
+
+    def _forget_locates(self, progress: Callable[[int, int], None] | None) -> None:
+        for locate in range(self.identity.locates):
+            self.untrack(locate)
+            if progress is not None:
+                progress(locate + 1, self.identity.locates)
+
+    # The day
+
+    def begin_day(self, *, time_ns: int | None = None) -> None:
+        """Starts a trading day on a disarmed card.
+
+        Takes the session's first user reference number and TCP sequence number, clears all
+        exposure, and expects the feed's start sequence in whatever session comes first. `time_ns`
+        sets the card's time; None leaves it.
+        """
+        if time_ns is not None:
+            self.set_time(time_ns)
+        self.load_session()
+        self.start_of_day()
+        self.restart_feed()
+
+    def set_time(self, time_ns: int) -> None:
+        """Sets the card's time."""
+        if not 0 <= time_ns < 1 << 64:
+            raise UserError(f"time must be 0 to 2^64 - 1 ns, not {time_ns}")
+        self.registers.write_many({"time_low": time_ns & 0xFFFF_FFFF, "time_high": time_ns >> 32})
+        self.registers.command("time_set")
+
+    def load_session(self) -> None:
+        """Takes user_ref_num_start and tcp_sequence_start as the next numbers."""
+        self.registers.command("load_session")
+
+    def start_of_day(self) -> None:
+        """Clears all exposure."""
+        self.registers.command("start_of_day")
+
+    def restart_feed(self) -> None:
+        """Forgets the feed's session and expects the configured start sequence."""
+        self.registers.command("restart_feed")
+
+    def set_whole(self, symbol: int | str, whole: bool = True) -> None:
+        """Declares that a symbol's book is whole (empty or complete) now, or that it is not."""
+        index = self.symbol_index(symbol) if isinstance(symbol, str) else symbol
+        self.registers.write("whole", BY_NAME["whole"].pack(symbol=index, value=int(whole)))
+
+    # Arming
+
+    def arm(self, config: Config | None = None) -> None:
+        """Lets orders leave; with `config`, only if that is what the card acts by."""
+        if config is not None:
+            self.verify(config)
+        try:
+            self.registers.command("arm")
+        except CardRefused as error:
+            if error.status != Status.NOT_NOW:
+                raise
+            raise CardRefused(
+                f"the card cannot be armed: {self._obstacles()}", status=error.status
+            ) from None
+        if not self.registers.read_fields("state")["armed"]:
+            raise CardRefused(f"the card did not arm: {self._obstacles()}")
+
+    def disarm(self) -> None:
+        """Stops new orders."""
+        self._stop("disarm")
+
+    def kill(self) -> None:
+        """Stops new orders until `clear_kill`."""
+        self._stop("kill")
+        if not self.registers.read_fields("state")["killed"]:
+            raise CardRefused("the card took the kill and is not killed")
+
+    def clear_kill(self) -> None:
+        """Ends the kill; the card stays disarmed."""
+        self.registers.command("clear_kill")
+        if self.registers.read_fields("state")["killed"]:
+            raise CardRefused("the card is still killed: something other than the host holds it")
+
+    def _stop(self, command: str) -> None:
+        self.registers.command(command)
+        if self.registers.read_fields("state")["armed"]:
+            raise CardRefused(f"the card took {command} and is still armed")
+
+    def _obstacles(self) -> str:
+        bits = self.registers.read_fields("state")
+        reasons = [
+            text
+            for stands, text in (
+                (bits["killed"], "it is killed (clear the kill)"),
+                (not bits["config_valid"], "no configuration is in force (apply one)"),
+                (not bits["tables_ready"], "its tables are still being cleared (try again)"),
+                (bits["committing"], "a commit is under way (try again)"),
+            )
+            if stands
+        ]
+        return ", and ".join(reasons) or "its state shows no reason; see `tickgate status`"
+
+    # Events
+
+    def events(self) -> Iterator[Event]:
+        """The events that wait, oldest first; ends when there are none.
+
+        An event is acknowledged when the next one is asked for: if the caller does not come back
+        for more, the card keeps it and gives it again.
+        """
+        while (event := self.next_event()) is not None:
+            yield event
+
+    def next_event(self) -> Event | None:
+        """Acknowledges the last event and returns the next one, or None if none waits."""
+        words = self.registers.take_event(self._acknowledge)
+        if not words:
+            return None
+        values = event_records.unpack(words)
+        sequence = values["sequence"]
+        event = Event(**values, lost_before=self._lost_before(sequence))
+        self._acknowledge = (sequence + 1) & 0xFFFF_FFFF
+        return event
+
+    def _lost_before(self, sequence: int) -> int:
+        if self._acknowledge == 0:
+            # The first event here may have any number: programs before this one read the others.
+            return 0
+        if sequence < self._acknowledge and self._acknowledge - sequence < 1 << 31:
+            # The card was reset and counts from 0; the acknowledgement fell on new events.
+            return sequence
+        return (sequence - self._acknowledge) & 0xFFFF_FFFF

@@ -1,0 +1,455 @@
+"""Compares everything that the card does with the golden models, octet for octet.
+
+The models give the values. When something happens they cannot know, because it depends on the
+cycle in which the card answers: those cycles are taken from the card's log, and how the answers
+follow each other in time is checked here, by the latencies that the parts promise.
+
+Ref: docs/architecture.md, "Verification".
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tickgate.host.config import Config
+from tickgate.sim.model.book import BookModel, Top, Window
+from tickgate.sim.model.feed import FeedModel, Gap, Message
+from tickgate.sim.model.order import SEGMENT_SIZE, Session, encode
+from tickgate.sim.model.risk import GATES, Limits, RiskModel
+from tickgate.sim.model.strategy import StrategyParameters, Taker
+from tickgate.sim.reception import CAUSES
+from tickgate.sim.trace import Trace
+from tickgate.spec import itch50
+from tickgate.spec.registers import BY_NAME
+
+__all__ = ["Checker", "Difference"]
+
+# From t0, when the gates know: a trading state, that a book is no longer trusted, a trade.
+STATE_KNOWN = 2
+TRUST_LOST = 4
+TRADE_SEEN = 4
+TRADE_KNOWN = 6
+# From the strobe of a gap.
+GAP_KNOWN = 1
+# From the top of book: the price is examined, the intent judged, the verdict told.
+EXAMINED = 1
+JUDGED = 2
+TOLD = 3
+
+STATES = ("H", "S", "W")
+WORD = 0xFFFF_FFFF
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Where card and models part.
+
+    Parameters
+    ----------
+    what : str
+        What was compared.
+    message : int
+        1-based index in the input of the message that it came from; 0 if it came from none.
+    where : str
+        The message in words.
+    card, model : dict
+        What each of them says, by field; empty if it says nothing.
+    """
+
+    what: str
+    message: int
+    where: str
+    card: dict
+    model: dict
+
+
+class Checker:
+    """Follows the card through a replay with the golden models.
+
+    The order store has a limit that the models do not know. A symbol that loses an order to it is
+    told to be not exact by the card from then on, and is not compared further.
+
+    Parameters
+    ----------
+    config : Config
+        What the card acts by.
+    ticks : int
+        Levels of a price window.
+    time_ns : callable
+        The card's time in a cycle.
+    store_overflowed : callable
+        Whether the card has lost an order for want of room.
+
+    Members
+    -------
+    abandoned : set of int
+        Symbols that are not compared any more.
+    tops, verdicts, frames : int
+        How many were compared.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        ticks: int,
+        time_ns: Callable[[int], int],
+        store_overflowed: Callable[[], bool],
+    ) -> None:
+        parameters = [symbol.parameters() for symbol in config.symbols]
+        locates = {symbol.stock_locate: index for index, symbol in enumerate(config.symbols)}
+        self._names = [symbol.name for symbol in config.symbols]
+        self._time_ns = time_ns
+        self._store_overflowed = store_overflowed
+        self._feed = FeedModel(symbols=locates, expected=config.feed.start_sequence)
+        self._book = BookModel(
+            symbols=locates,
+            windows={
+                index: Window(
+                    base=values["window_base"],
+                    tick=100 if values["tick_is_cent"] else 1,
+                    ticks=ticks,
+                )
+                for index, values in enumerate(parameters)
+            },
+        )
+        self._taker = Taker({n: _strategy(values) for n, values in enumerate(parameters)})
+        self._risk = RiskModel({n: _limits(values) for n, values in enumerate(parameters)})
+        self._risk.next_user_ref_num = config.session.user_ref_num_start
+        self._risk.armed = self._risk.config_valid = True
+        self._session = _session(config)
+        self._tcp_sequence = config.session.tcp_sequence_start
+        self._sending = (0, -1)
+        self._causes: Counter[str | None] = Counter()
+        self._refusals: Counter[str] = Counter()
+        self._stamp_offset: int | None = None
+        self._updates: list[tuple[int, int, Callable[[], None]]] = []
+        self.abandoned: set[int] = set()
+        self.tops = self.verdicts = self.frames = 0
+
+    def set_whole(self, symbols: list[int], tops) -> Difference | None:
+        """The host declared these books whole; `tops` is what the card told thereupon."""
+        expected = []
+        for symbol in symbols:
+            expected.append(self._book.set_whole(symbol))
+            self._risk.set_exact(symbol, True)
+        for row, model in zip(map(_top, tops), expected, strict=False):
+            if row != model:
+                return self._difference("top of book", 0, "host: whole", row, model)
+        if len(tops) != len(expected):
+            card, model = {"rows": len(tops)}, {"rows": len(expected)}
+            return Difference(
+                what="tops of book", message=0, where="host: whole", card=card, model=model
+            )
+        return None
+
+    def compare(self, trace: Trace) -> Difference | None:
+        """Compares one piece; returns the first difference, in the order of the input."""
+        self._causes.update(trace.frames.causes)
+        for cycle in trace.log.gaps.tolist():
+            for symbol in range(len(self._names)):
+                self._later(cycle + GAP_KNOWN, lambda s=symbol: self._risk.set_exact(s, False))
+        expected = self._expect(trace)
+        return self._compare_tops(trace, expected) or self._compare_orders(trace)
+
+    def compare_counters(self, counters: Mapping[str, int]) -> Difference | None:
+        """Compares the card's counters at the end."""
+        expected = {f"feed_{name}": count for name, count in self._feed.counters.items()}
+        expected |= {f"eth_{cause}": self._causes[cause] for cause in CAUSES}
+        expected["eth_frames"] = self._causes.total()
+        expected["orders_approved"] = self._refusals["approved"]
+        expected["orders_refused"] = self._refusals["refused"]
+        expected["refused_busy"] = self._refusals["busy"]
+        expected |= {f"refused_gate_{gate}": self._refusals[f"gate_{gate}"] for gate in GATES}
+        if not self.abandoned:
+            expected |= {f"book_{name}": count for name, count in self._book.counters.items()}
+            expected |= {"book_disagreement": 0, "book_store_overflow": 0}
+        wrong = [name for name, count in expected.items() if counters[name] != count & WORD]
+        if not wrong:
+            return None
+        return Difference(
+            what="counters",
+            message=0,
+            where="at the end",
+            card={name: counters[name] for name in wrong},
+            model={name: expected[name] for name in wrong},
+        )
+
+    # The feed and the books.
+
+    def _expect(self, trace: Trace) -> dict[int, list[tuple[Top, int, bool]]]:
+        """By symbol, the rows that are due: each with its message, and whether from a gap."""
+        frames = trace.frames
+        rows: dict[int, list[tuple[Top, int, bool]]] = defaultdict(list)
+        octets = frames.octets.tobytes()
+        begins = (frames.starts + frames.payload_at).tolist()
+        first_message = frames.frame.searchsorted(range(len(frames.lengths))).tolist()
+        sequences, t0 = frames.sequence.tolist(), trace.t0.tolist()
+        sizes = frames.payload_size.tolist()
+        for number, size in enumerate(sizes):
+            if size < 0:
+                continue
+            begin, first, cause = begins[number], first_message[number], frames.causes[number]
+            items = self._feed.datagram(
+                octets[begin : begin + size],
+                truncated=cause == "truncated",
+                bad_fcs=cause == "fcs_errors",
+            )
+            for item in items:
+                if isinstance(item, Gap):
+                    for row in self._book.gap(item.sequence):
+                        rows[row.symbol].append((row, -1, True))
+                    continue
+                at = first + item.sequence - sequences[first]
+                row = self._apply(item.message, item.symbol, item.sequence, t0[at])
+                if row is not None:
+                    rows[row.symbol].append((row, at, False))
+        return rows
+
+    def _apply(self, message: Message, symbol: int | None, sequence: int, t0: int) -> Top | None:
+        """Gives one message to the book, and to the gates for when they know it."""
+        if message.type in STATES:
+            self._later(t0 + STATE_KNOWN, lambda: self._risk.message(message, symbol))
+        if symbol is None:
+            return None
+        doubts = sum(self._book.counters.values())
+        row = self._book.apply(message, sequence)
+        if sum(self._book.counters.values()) != doubts:
+            self._later(t0 + TRUST_LOST, lambda: self._risk.set_exact(symbol, False))
+        trade = self._book.trade
+        if trade is not None:
+            time = self._time_ns(t0 + TRADE_SEEN)
+            self._later(t0 + TRADE_KNOWN, lambda: self._risk.trade(trade, time))
+        return row
+
+    def _compare_tops(self, trace: Trace, expected) -> Difference | None:
+        told: dict[int, list[tuple[Top, int]]] = defaultdict(list)
+        for at, row in enumerate(map(_top, trace.log.tops)):
+            told[row.symbol].append((row, at))
+        self.tops += len(trace.log.tops)
+        found = [
+            self._compare_symbol(trace, symbol, told[symbol], expected.get(symbol, []))
+            for symbol in sorted(told.keys() | expected.keys())
+            if symbol not in self.abandoned
+        ]
+        differences = [difference for difference in found if difference is not None]
+        return min(differences, key=lambda difference: difference.message, default=None)
+
+    def _compare_symbol(self, trace: Trace, symbol: int, told, expected) -> Difference | None:
+        place = 0
+        for row, at in told:
+            # The loss of trust by a gap is told by itself or with the symbol's next message.
+            if place < len(expected) and expected[place][2]:
+                alone = row[:-1] == expected[place][0][:-1]
+                place += 1
+                if alone:
+                    continue
+            model, message, _ = expected[place] if place < len(expected) else (None, -1, False)
+            if row != model:
+                if self._is_lost(symbol, row):
+                    return None
+                message = int(trace.top_message[at]) if model is None else message
+                return self._top_difference(trace, message, row, model)
+            if not self._stamp_is_right(int(trace.log.tops["stamp"][at]), int(trace.t0[message])):
+                return self._top_difference(trace, message, row, None, "time stamp of the top")
+            place += 1
+        for model, message, _ in expected[place:]:
+            if self._is_lost(symbol, None):
+                return None
+            return self._top_difference(trace, message, None, model)
+        return None
+
+    def _stamp_is_right(self, stamp: int, t0: int) -> bool:
+        offset = (stamp - t0) & 0xFFFF
+        if self._stamp_offset is None:
+            self._stamp_offset = offset
+        return offset == self._stamp_offset
+
+    def _is_lost(self, symbol: int, row: Top | None) -> bool:
+        """True if the card has told that the order store overflowed: it does not claim more."""
+        if (row is None or not row.exact) and self._store_overflowed():
+            self.abandoned.add(symbol)
+            return True
+        return False
+
+    # Strategy, risk and the frames.
+
+    def _compare_orders(self, trace: Trace) -> Difference | None:
+        log = trace.log
+        verdicts = log.verdicts
+        self._updates.sort(key=lambda update: update[:2])
+        told = 0
+        sent = zip(trace.sent.tolist(), log.tx_frames, strict=True)
+        for at, row in enumerate(map(_top, log.tops)):
+            cycle = int(log.tops["cycle"][at])
+            proposal = self._taker.decide(row, self._time_ns(cycle))
+            if proposal is None:
+                continue
+            self._catch_up(cycle + JUDGED)
+            first, last = self._sending
+            verdict = self._risk.judge(
+                proposal,
+                self._time_ns(cycle + EXAMINED),
+                transmit_busy=first <= cycle + JUDGED <= last,
+            )
+            model = {
+                "cycle": cycle + TOLD,
+                "approved": int(verdict.approved),
+                "reasons": verdict.reasons,
+                **verdict.order._asdict(),
+            }
+            card = _fields(verdicts[told], model) if told < len(verdicts) else {}
+            message = int(trace.top_message[at])
+            if card != model:
+                return self._located("verdict", trace, message, card, model)
+            told += 1
+            self.verdicts += 1
+            self._count(verdict)
+            if verdict.approved:
+                frame = next(sent, None)
+                difference = self._compare_frame(
+                    trace, message, verdict.order, cycle + TOLD, frame
+                )
+                if difference is not None:
+                    return difference
+                self._sending = (cycle + TOLD, frame[1].last_cycle)
+        self._catch_up(None)
+        if told < len(verdicts):
+            message = int(trace.verdict_message[told])
+            card = _fields(verdicts[told], verdicts.dtype.names)
+            return self._located("verdict", trace, message, card, {})
+        extra = next(sent, None)
+        if extra is not None:
+            return self._located("order frame", trace, -1, {"octets": extra[1].octets.hex()}, {})
+        return None
+
+    def _compare_frame(
+        self, trace: Trace, message: int, order, told: int, sent
+    ) -> Difference | None:
+        """Compares the frame of an order that was approved in cycle `told`."""
+        octets = encode(
+            order,
+            session=self._session,
+            name=self._names[order.symbol],
+            tcp_sequence=self._tcp_sequence,
+        )
+        self._tcp_sequence = (self._tcp_sequence + SEGMENT_SIZE) & WORD
+        model = {"cycle": told, "octets": octets.hex()}
+        card = {} if sent is None else {"cycle": sent[0], "octets": sent[1].octets.hex()}
+        if card != model:
+            return self._located("order frame", trace, message, card, model)
+        self.frames += 1
+        return None
+
+    def _count(self, verdict) -> None:
+        self._refusals["approved" if verdict.approved else "refused"] += 1
+        self._refusals["busy"] += verdict.reasons & 1
+        for gate in GATES:
+            self._refusals[f"gate_{gate}"] += verdict.reasons >> gate & 1
+
+    def _later(self, cycle: int, update: Callable[[], None]) -> None:
+        """Something that the gates know from `cycle` on."""
+        self._updates.append((cycle, len(self._updates), update))
+
+    def _catch_up(self, cycle: int | None) -> None:
+        """Tells the gates all that they know in `cycle`; None: everything."""
+        done = 0
+        for due, _, update in self._updates:
+            if cycle is not None and due > cycle:
+                break
+            update()
+            done += 1
+        del self._updates[:done]
+
+    # What to say.
+
+    def _top_difference(
+        self, trace: Trace, message: int, row: Top | None, model: Top | None, what="top of book"
+    ) -> Difference:
+        card = {} if row is None else row._asdict()
+        return self._located(what, trace, message, card, {} if model is None else model._asdict())
+
+    def _located(self, what: str, trace: Trace, message: int, card, model) -> Difference:
+        frames = trace.frames
+        if message < 0:
+            return Difference(what=what, message=0, where="", card=card, model=model)
+        messages = frames.messages
+        begin, size = int(messages.begin[message]), int(messages.size[message])
+        octets = messages.octets[begin : begin + size].tobytes()
+        table = itch50.MESSAGES.get(chr(octets[0]))
+        fields = table.unpack(octets) if table and table.size == size else {"octets": octets.hex()}
+        where = ", ".join(f"{name} {value}" for name, value in fields.items())
+        return Difference(
+            what=what,
+            message=frames.first_index + message,
+            where=f"{where}, t0 in cycle {int(trace.t0[message])}",
+            card=card,
+            model=model,
+        )
+
+    def _difference(self, what: str, message: int, where: str, card, model) -> Difference:
+        return Difference(
+            what=what,
+            message=message,
+            where=where,
+            card=card._asdict(),
+            model={} if model is None else model._asdict(),
+        )
+
+
+def _top(record) -> Top:
+    return Top(*(int(record[name]) for name in Top._fields))
+
+
+def _fields(record, names) -> dict:
+    return {name: int(record[name]) for name in names}
+
+
+def _strategy(values: Mapping[str, int]) -> StrategyParameters:
+    return StrategyParameters(
+        enable=bool(values["strategy_enable"]),
+        threshold=values["threshold"],
+        max_spread=values["max_spread"],
+        quantity=values["quantity"],
+        min_interval=values["min_interval_ns"],
+    )
+
+
+def _limits(values: Mapping[str, int]) -> Limits:
+    high, low = values["max_order_notional_high"], values["max_order_notional_low"]
+    return Limits(
+        max_long=values["max_long"],
+        max_short=values["max_short"],
+        max_order_quantity=values["max_order_quantity"],
+        max_order_notional=high << 32 | low,
+        collar_bps=values["collar_bps"],
+        collar_absolute=values["collar_absolute"],
+        reference_max_age_us=values["reference_max_age_us"],
+        extended_hours=bool(values["extended_hours"]),
+    )
+
+
+def _session(config: Config) -> Session:
+    registers = config.registers()
+    ports = BY_NAME["tcp_ports"].unpack(registers["tcp_ports"])
+    codes = BY_NAME["order_attributes"].unpack(registers["order_attributes"])
+
+    def mac(name: str) -> int:
+        return registers[f"{name}_high"] << 32 | registers[f"{name}_low"]
+
+    return Session(
+        destination_mac=mac("destination_mac"),
+        source_mac=mac("source_mac"),
+        source_ip=registers["source_ip"],
+        destination_ip=registers["destination_ip"],
+        source_port=ports["source"],
+        destination_port=ports["destination"],
+        acknowledgement=registers["tcp_acknowledgement"],
+        window=registers["tcp_window"],
+        time_in_force=chr(codes["time_in_force"]),
+        display=chr(codes["display"]),
+        capacity=chr(codes["capacity"]),
+        intermarket_sweep=chr(codes["intermarket_sweep"]),
+        cross_type=chr(registers["order_cross_type"]),
+        clordid=config.session.clordid,
+    )

@@ -1,0 +1,127 @@
+"""Runs the netlist of the virtual card under cocotb: the same Verilog, another way to drive it.
+
+Needs cocotb (the extra `dev`), make and perl.
+
+Ref: cocotb 2.1, "Building HDL and Running Tests".
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+from cocotb_tools.check_results import get_results
+from cocotb_tools.runner import get_runner
+
+from tickgate.sim.virtual.build import (
+    MODULE,
+    VERILATOR_ROOT,
+    BuildError,
+    digest,
+    netlist,
+    published,
+)
+from tickgate.sim.virtual.top import VirtualTop
+
+__all__ = ["CocotbFailure", "build", "run"]
+
+BUILD_ARGUMENTS = ("-O3", "--x-assign", "fast", "--no-timing", "-Wno-lint", "-Wno-fatal")
+
+
+class CocotbFailure(AssertionError):
+    """Tests under cocotb failed; says which, and the end of their log."""
+
+
+def build(top: VirtualTop, *, quiet: bool = False) -> Path:
+    """Builds the executable of a card, or finds it in the cache; returns its directory.
+
+    Errors: `BuildError` if a tool is missing or fails.
+    """
+    found = netlist(top, quiet=quiet)
+    for tool in "make", "perl", "g++":
+        if shutil.which(tool) is None:
+            raise BuildError(f"No {tool}, which Verilator needs under cocotb: install {tool}.")
+    versions = [metadata.version(package) for package in ("cocotb", "verilator")]
+    key = digest(found.directory.name, *versions, *BUILD_ARGUMENTS)
+    directory = found.directory.parent / f"cocotb-{key}"
+    with published(directory) as scratch:
+        if scratch is not None:
+            _build(found.verilog, scratch)
+    return directory
+
+
+def run(
+    directory: Path,
+    *,
+    module: str,
+    work: Path,
+    seed: int | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Runs the cocotb tests of a module on a built card.
+
+    Parameters
+    ----------
+    directory : Path
+        From `build`.
+    module : str
+        Name of the module, which `sys.path` finds.
+    work : Path
+        Where the log and the results go.
+    seed : int or None
+        Of cocotb's random numbers.
+    environment : mapping or None
+        Further environment variables for the tests.
+
+    Errors: `CocotbFailure`; also if the simulator ended before all tests were run.
+    """
+    log = work / "cocotb.log"
+    try:
+        results = get_runner("verilator").test(
+            hdl_toplevel=MODULE,
+            hdl_toplevel_lang="verilog",
+            test_module=module,
+            build_dir=directory,
+            test_dir=work,
+            results_xml=str(work / "results.xml"),
+            log_file=log,
+            seed=seed,
+            extra_env={"COCOTB_ANSI_OUTPUT": "0", **(environment or {})},
+        )
+        tests, failed = get_results(results)
+    except (RuntimeError, SystemExit) as error:
+        tests, failed = 0, str(error)
+    if failed or not tests:
+        tail = "\n".join(log.read_text().splitlines()[-60:]) if log.exists() else "no log"
+        raise CocotbFailure(f"{module}: {failed} of {tests} tests failed\n{tail}")
+
+
+def _build(verilog: Path, scratch: Path) -> None:
+    log = scratch / "build.log"
+    with _verilator_on_path():
+        try:
+            get_runner("verilator").build(
+                sources=[verilog],
+                hdl_toplevel=MODULE,
+                build_dir=scratch,
+                build_args=BUILD_ARGUMENTS,
+                log_file=log,
+            )
+        except (RuntimeError, SystemExit) as error:
+            tail = "\n".join(log.read_text().splitlines()[-30:])
+            raise BuildError(f"cocotb's build failed: {error}\n{tail}") from None
+    for path in scratch.iterdir():
+        if path.name != MODULE:
+            path.unlink()
+
+
+@contextmanager
+def _verilator_on_path() -> Iterator[None]:
+    before = os.environ["PATH"]
+    os.environ["PATH"] = f"{VERILATOR_ROOT / 'bin'}{os.pathsep}{before}"
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before

@@ -1,0 +1,859 @@
+"""The register map of the card and the frames that carry it: one table for all who need it.
+
+From this table come the gateware's register bank, the driver's attributes, the names of the command
+line, docs/registers.md, and the map hash by which a driver refuses a card with another map.
+
+Addresses, bits, opcodes and codes are never reused: an entry that goes leaves its number in
+`RETIRED`. Reserved bits are rejected, not ignored.
+
+Ref: docs/architecture.md, "Control"; docs/risk.md, gate 1.
+"""
+
+import enum
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+__all__ = [
+    "ARMED_CODE",
+    "BY_ADDRESS",
+    "BY_NAME",
+    "CRC_SIZE",
+    "DELIMITER",
+    "DISARMED_CODE",
+    "IN_FORCE_BASE",
+    "MAGIC",
+    "MAP_HASH",
+    "MAX_REQUEST_SIZE",
+    "MAX_SYMBOLS",
+    "MAX_WORDS",
+    "PAGE_WORDS",
+    "PARAMETERS",
+    "PARAMETERS_BY_NAME",
+    "REGISTERS",
+    "REPLY_FLAG",
+    "REPLY_HEADER_SIZE",
+    "REQUEST_HEADER_SIZE",
+    "RETIRED",
+    "SHADOW_BASE",
+    "VERSION",
+    "WORD_MASKS",
+    "BitField",
+    "Kind",
+    "Need",
+    "Opcode",
+    "Parameter",
+    "Register",
+    "Status",
+    "build_hash",
+    "in_force_address",
+    "map_text",
+    "page_values",
+    "page_words",
+    "parameter_checksum",
+    "render_markdown",
+    "shadow_address",
+]
+
+VERSION = 1
+MAGIC = 0x5447_4154
+"""`TGAT`: the first word that a driver reads."""
+
+MAX_WORDS = 16
+"""Most data words of a frame."""
+REQUEST_HEADER_SIZE = 5
+"""Octets: opcode, tag, address (2, little-endian), count of words."""
+REPLY_HEADER_SIZE = 4
+"""Octets: opcode with `REPLY_FLAG`, tag, status, count of words."""
+CRC_SIZE = 4
+"""Octets of the CRC-32 (that of zlib, little-endian) over everything before it."""
+MAX_REQUEST_SIZE = REQUEST_HEADER_SIZE + 4 * MAX_WORDS + CRC_SIZE
+"""Octets of the longest request, before COBS."""
+REPLY_FLAG = 0x80
+DELIMITER = 0x00
+"""Ends each frame; any number of them between frames does no harm."""
+
+
+class Opcode(enum.IntEnum):
+    """What a request asks for. The reply's opcode has `REPLY_FLAG` set.
+
+    `READ`: no data; the reply holds `count` words from `address` on.
+    `WRITE`: `count` words to `address` on; all take effect, in order, or none.
+    `EVENT`: the address is unused, the one data word is 1 + the sequence number of the last event
+    received (0 if none); the reply holds the next record, or no word if there is none. A record
+    stays in the queue until it is acknowledged so; it is safe to ask twice.
+    """
+
+    READ = 0x01
+    WRITE = 0x02
+    EVENT = 0x03
+
+
+class Status(enum.IntEnum):
+    """What became of a request.
+
+    A reply with `BAD_ADDRESS`, `READ_ONLY`, `ARMED`, `BAD_VALUE` or `NOT_NOW` has one data word: the
+    address at fault.
+    """
+
+    OK = 0
+    BAD_ADDRESS = 1
+    READ_ONLY = 2
+    ARMED = 3
+    BAD_LENGTH = 4
+    UNKNOWN_OPCODE = 5
+    BAD_VALUE = 6
+    NOT_NOW = 7
+
+    @property
+    def doc(self) -> str:
+        """What it means, for people."""
+        return _STATUS_DOC[self]
+
+
+_STATUS_DOC = {
+    Status.OK: "done",
+    Status.BAD_ADDRESS: "no register at this address",
+    Status.READ_ONLY: "the register cannot be written",
+    Status.ARMED: "refused because the card is armed",
+    Status.BAD_LENGTH: "the count of words is 0, more than 16, or not that of the frame",
+    Status.UNKNOWN_OPCODE: "the card does not know this opcode",
+    Status.BAD_VALUE: "a reserved bit is set, a code is wrong or an index is out of range",
+    Status.NOT_NOW: "the card's state does not allow it: a commit is under way, or it cannot be "
+    "armed (killed, no valid configuration, tables not ready); see `state`",
+}
+
+
+class Kind(enum.Enum):
+    """How a register behaves."""
+
+    IDENTITY = "constant of the build"
+    COMMAND = "a write does something once; reads as 0"
+    CONFIG = "holds what is written; writable while disarmed"
+    STATUS = "read-only"
+    COUNTER = "read-only, counts modulo 2^32 from reset"
+
+
+class Need(enum.Enum):
+    """What a write needs of the card's state."""
+
+    DISARMED = "disarmed"
+    SETTLED = "no commit under way"
+    ARMABLE = "not killed, configuration valid, tables ready, no commit under way"
+
+    @property
+    def refusal(self) -> Status:
+        """The status of a write that lacks it."""
+        return Status.ARMED if self is Need.DISARMED else Status.NOT_NOW
+
+
+@dataclass(frozen=True)
+class BitField:
+    """Bits of a register.
+
+    Parameters
+    ----------
+    name : str
+    low, width : int
+        The lowest bit, and how many.
+    doc : str
+    below : str or None
+        Identity register that bounds the value: it must be less.
+    """
+
+    name: str
+    low: int
+    width: int
+    doc: str = ""
+    below: str | None = None
+
+    @property
+    def mask(self) -> int:
+        """The bits of the register that are this field's."""
+        return ((1 << self.width) - 1) << self.low
+
+
+@dataclass(frozen=True)
+class Register:
+    """One 32-bit register.
+
+    Parameters
+    ----------
+    name : str
+        The name everywhere: gateware, driver, command line, documentation.
+    address : int
+        Word address.
+    kind : Kind
+    doc : str
+    width : int
+        Bits from bit 0 that mean something; the others are reserved. Ignored where there are
+        `fields`.
+    fields : tuple of BitField
+    code : int or None
+        The one value that a command takes.
+    needs : tuple of Need
+    latched_by : str or None
+        The register whose read freezes this one, so that both halves are of the same moment.
+    amount : int
+        Bits of the amount by which a counter may rise in one cycle.
+    inside : bool
+        The control part makes this value itself; the others come from the core's stages.
+    """
+
+    name: str
+    address: int
+    kind: Kind
+    doc: str
+    width: int = 32
+    fields: tuple[BitField, ...] = ()
+    code: int | None = None
+    needs: tuple[Need, ...] = ()
+    latched_by: str | None = None
+    amount: int = 1
+    inside: bool = False
+
+    @property
+    def mask(self) -> int:
+        """The bits that are not reserved."""
+        if self.fields:
+            return sum(field.mask for field in self.fields)
+        return (1 << self.width) - 1
+
+    @property
+    def writable(self) -> bool:
+        """True for commands and configuration."""
+        return self.kind in (Kind.COMMAND, Kind.CONFIG)
+
+    def field(self, name: str) -> BitField:
+        """The bit field of this name. Raises `KeyError`."""
+        for field in self.fields:
+            if field.name == name:
+                return field
+        raise KeyError(f"register {self.name} has no field {name!r}")
+
+    def pack(self, **values: int) -> int:
+        """Makes a word from the values of all its fields.
+
+        Raises `ValueError` naming the register and the field if a value is missing, unknown or too
+        large.
+        """
+        word = 0
+        for field in self.fields:
+            if field.name not in values:
+                raise ValueError(f"register {self.name}: field {field.name} is missing")
+            word |= _fit(
+                f"register {self.name}: {field.name}", values.pop(field.name), field
+            )
+        if values:
+            raise ValueError(f"register {self.name} has no field {', '.join(values)}")
+        return word
+
+    def unpack(self, word: int) -> dict[str, int]:
+        """Takes a word apart into its fields."""
+        return {field.name: (word & field.mask) >> field.low for field in self.fields}
+
+
+def _fit(what: str, value: int, field: "BitField | Parameter") -> int:
+    if not 0 <= value < 1 << field.width:
+        raise ValueError(f"{what} must be 0 to {(1 << field.width) - 1}, not {value}")
+    return value << field.low
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One value of a symbol's page, in a word of its own or with others.
+
+    Parameters
+    ----------
+    name : str
+    word : int
+        Word of the page, 0 to 15.
+    doc : str
+        With the unit.
+    low, width : int
+        The lowest bit, and how many.
+    fixed_while_armed : bool
+        A commit that would change it is refused while the card is armed.
+    """
+
+    name: str
+    word: int
+    doc: str
+    low: int = 0
+    width: int = 32
+    fixed_while_armed: bool = False
+
+    @property
+    def mask(self) -> int:
+        """The bits of the word that are this parameter's."""
+        return ((1 << self.width) - 1) << self.low
+
+
+def _identity(address: int, name: str, doc: str) -> Register:
+    return Register(name, address, Kind.IDENTITY, doc)
+
+
+def _command(address: int, name: str, doc: str, **keywords) -> Register:
+    return Register(name, address, Kind.COMMAND, doc, **keywords)
+
+
+def _config(address: int, name: str, doc: str, **keywords) -> Register:
+    return Register(name, address, Kind.CONFIG, doc, needs=(Need.DISARMED,), **keywords)
+
+
+def _status(address: int, name: str, doc: str, **keywords) -> Register:
+    return Register(name, address, Kind.STATUS, doc, **keywords)
+
+
+def _counter(address: int, name: str, doc: str, **keywords) -> Register:
+    return Register(name, address, Kind.COUNTER, doc, **keywords)
+
+
+RETIRED: frozenset[int] = frozenset()
+"""Addresses that once were registers and must never be again."""
+
+REGISTERS: tuple[Register, ...] = (
+    _identity(0x0000, "magic", "the letters TGAT"),
+    _identity(0x0001, "version", "version of the frame protocol"),
+    _identity(0x0002, "map_hash", "CRC-32 of the register map"),
+    _identity(0x0003, "build_hash", "CRC-32 of the parameters of the core"),
+    _identity(0x0004, "width", "octets a cycle on the wire side"),
+    _identity(0x0005, "symbols", "tracked symbols"),
+    _identity(0x0006, "ticks", "price levels of a side of a book"),
+    _identity(0x0007, "orders", "live orders in the store"),
+    _identity(0x0008, "clock_period_ps", "clock period in ps"),
+    _identity(
+        0x0009, "locates", "stock locate codes that can be tracked: 0 to this less 1"
+    ),
+    _identity(0x000A, "event_depth", "events that the queue holds"),
+    _command(
+        0x0100, "arm", "lets orders leave", code=0x4152_4D21, needs=(Need.ARMABLE,)
+    ),
+    _command(0x0101, "disarm", "stops new orders", code=0x5354_4F50),
+    _command(0x0102, "kill", "stops new orders and latches", code=0x4B49_4C4C),
+    _command(
+        0x0103,
+        "clear_kill",
+        "ends the kill; the card stays disarmed",
+        code=0x434C_5231,
+        needs=(Need.DISARMED,),
+    ),
+    _command(
+        0x0104,
+        "commit",
+        "puts all shadow pages in force if this is their CRC-32",
+        needs=(Need.SETTLED,),
+    ),
+    _command(
+        0x0105,
+        "whole",
+        "declares that a symbol's book is whole, or is not",
+        fields=(
+            BitField("symbol", 0, 16, "symbol index", below="symbols"),
+            BitField("value", 16, 1, "1: the book is whole (empty or complete) now"),
+        ),
+    ),
+    _command(
+        0x0106,
+        "start_of_day",
+        "clears all exposure",
+        code=0x534F_4431,
+        needs=(Need.DISARMED,),
+    ),
+    _command(
+        0x0107,
+        "restart_feed",
+        "forgets the feed's session; expects start_sequence",
+        code=0x5253_5446,
+        needs=(Need.DISARMED,),
+    ),
+    _command(
+        0x0108,
+        "time_set",
+        "sets the time to time_low and time_high",
+        code=0x5449_4D45,
+        needs=(Need.DISARMED,),
+    ),
+    _command(
+        0x0109,
+        "symbol_write",
+        "maps a stock locate to a symbol index",
+        fields=(
+            BitField("locate", 0, 16, "stock locate code", below="locates"),
+            BitField("symbol", 16, 12, "symbol index", below="symbols"),
+            BitField(
+                "tracked", 31, 1, "1: this locate is that symbol; 0: it is not tracked"
+            ),
+        ),
+        needs=(Need.DISARMED,),
+    ),
+    _command(
+        0x010A,
+        "load_session",
+        "takes user_ref_num_start and tcp_sequence_start as the next numbers",
+        code=0x4C53_4553,
+        needs=(Need.DISARMED,),
+    ),
+    _config(0x0200, "feed_address", "multicast IPv4 address of the feed"),
+    _config(0x0201, "feed_port", "UDP port of the feed", width=16),
+    _config(0x0202, "feed_enable", "1: the feed is received", width=1),
+    _config(
+        0x0203,
+        "start_sequence_low",
+        "sequence number that restart_feed expects, low half",
+    ),
+    _config(0x0204, "start_sequence_high", "its high half"),
+    _config(0x0205, "time_low", "time that time_set sets, in ns, low half"),
+    _config(0x0206, "time_high", "its high half"),
+    _config(
+        0x0210, "destination_mac_low", "MAC address of the next hop, last 4 octets"
+    ),
+    _config(0x0211, "destination_mac_high", "its first 2 octets", width=16),
+    _config(0x0212, "source_mac_low", "MAC address of the card, last 4 octets"),
+    _config(0x0213, "source_mac_high", "its first 2 octets", width=16),
+    _config(0x0214, "source_ip", "IPv4 address of the card"),
+    _config(0x0215, "destination_ip", "IPv4 address of the venue"),
+    _config(
+        0x0216,
+        "tcp_ports",
+        "TCP ports of the order session",
+        fields=(BitField("source", 0, 16), BitField("destination", 16, 16)),
+    ),
+    _config(0x0217, "tcp_sequence_start", "TCP sequence number that load_session sets"),
+    _config(0x0218, "tcp_acknowledgement", "TCP acknowledgement number of each order"),
+    _config(0x0219, "tcp_window", "TCP window of each order", width=16),
+    _config(
+        0x0220, "user_ref_num_start", "user reference number that load_session sets"
+    ),
+    _config(
+        0x0221,
+        "order_attributes",
+        "OUCH 5.0 codes of each order, as ASCII",
+        fields=(
+            BitField("time_in_force", 0, 8),
+            BitField("display", 8, 8),
+            BitField("capacity", 16, 8),
+            BitField("intermarket_sweep", 24, 8),
+        ),
+    ),
+    _config(
+        0x0222,
+        "order_cross_type",
+        "OUCH 5.0 cross type of each order, as ASCII",
+        width=8,
+    ),
+    _config(
+        0x0223, "clordid_0", "client order id, characters 1 to 4, the first on top"
+    ),
+    _config(0x0224, "clordid_1", "characters 5 to 8"),
+    _config(0x0225, "clordid_2", "characters 9 to 12"),
+    _config(0x0226, "clordid_3", "characters 13 and 14", width=16),
+    _status(
+        0x0300,
+        "state",
+        "what the card is doing",
+        inside=True,
+        fields=(
+            BitField("armed", 0, 1, "orders may leave"),
+            BitField("killed", 1, 1, "latched until clear_kill"),
+            BitField("config_valid", 2, 1, "a commit has succeeded since reset"),
+            BitField("committing", 3, 1, "a commit is being checked"),
+            BitField("commit_failed", 4, 1, "the last commit changed nothing"),
+            BitField("tables_ready", 5, 1, "all memories are clear after reset"),
+            BitField(
+                "regular_session", 6, 1, "the feed said that market hours have begun"
+            ),
+            BitField("breach", 7, 1, "a market-wide circuit breaker has tripped"),
+            BitField(
+                "commit_fixed",
+                8,
+                1,
+                "the last commit failed because it would have changed, while armed, what is "
+                "fixed then; if only commit_failed is set, its checksum was wrong",
+            ),
+        ),
+    ),
+    _status(
+        0x0301,
+        "committed_checksum",
+        "CRC-32 of the pages in force; 0 if none",
+        inside=True,
+    ),
+    _status(
+        0x0302,
+        "time_now_low",
+        "time in ns, low half; freezes the high half",
+        inside=True,
+    ),
+    _status(
+        0x0303, "time_now_high", "its high half", inside=True, latched_by="time_now_low"
+    ),
+    _status(
+        0x0304,
+        "expected_sequence_low",
+        "next feed sequence number; freezes the high half",
+    ),
+    _status(
+        0x0305,
+        "expected_sequence_high",
+        "its high half",
+        latched_by="expected_sequence_low",
+    ),
+    _status(0x0306, "next_user_ref_num", "user reference number of the next order"),
+    _status(0x0307, "tcp_sequence", "TCP sequence number of the next order"),
+    _status(0x0308, "events_pending", "events in the queue", inside=True),
+    _counter(0x0400, "eth_frames", "frames received"),
+    _counter(0x0401, "eth_fcs_errors", "frames with a wrong FCS"),
+    _counter(0x0402, "eth_not_ip", "frames that are not IPv4"),
+    _counter(0x0403, "eth_not_udp", "IPv4 packets that are not UDP"),
+    _counter(0x0404, "eth_ip_version", "IPv4 packets of another version"),
+    _counter(0x0405, "eth_ip_options", "IPv4 packets with options"),
+    _counter(0x0406, "eth_ip_fragment", "IPv4 fragments"),
+    _counter(0x0407, "eth_ip_checksum", "IPv4 headers with a wrong checksum"),
+    _counter(0x0408, "eth_ip_length", "IPv4 packets of an impossible length"),
+    _counter(0x0409, "eth_not_for_us", "datagrams for another address or port"),
+    _counter(0x040A, "eth_udp_length", "datagrams of an impossible length"),
+    _counter(0x040B, "eth_runts", "frames that ended inside the headers"),
+    _counter(0x040C, "eth_truncated", "frames that ended inside the payload"),
+    _counter(0x0420, "feed_messages", "messages decoded"),
+    _counter(0x0421, "feed_tracked_messages", "messages of tracked symbols"),
+    _counter(0x0422, "feed_gaps", "gaps in the sequence"),
+    _counter(0x0423, "feed_missed_messages", "messages missed in gaps", amount=32),
+    _counter(0x0424, "feed_session_changes", "changes of the MoldUDP64 session"),
+    _counter(0x0425, "feed_bad_datagrams", "datagrams whose blocks do not add up"),
+    _counter(0x0426, "feed_bad_blocks", "message blocks shorter than 6 octets"),
+    _counter(0x0427, "feed_heartbeats", "heartbeats"),
+    _counter(0x0428, "feed_ends_of_session", "end of session datagrams"),
+    _counter(0x0429, "feed_duplicate_datagrams", "datagrams that had nothing new"),
+    _counter(
+        0x042A, "feed_duplicate_messages", "messages skipped as already seen", amount=16
+    ),
+    _counter(0x042B, "feed_unknown_types", "messages of unknown type"),
+    _counter(
+        0x042C, "feed_length_mismatches", "messages of known type and wrong length"
+    ),
+    _counter(0x042D, "feed_bad_sides", "adds that are neither buy nor sell"),
+    _counter(
+        0x0440, "book_unknown_reference", "messages that name an order not in the book"
+    ),
+    _counter(0x0441, "book_over_execution", "reductions by more shares than there are"),
+    _counter(0x0442, "book_store_overflow", "orders that found no room"),
+    _counter(0x0443, "book_duplicate_reference", "orders added twice"),
+    _counter(
+        0x0444, "book_level_overflow", "price levels with more than 2^32 - 1 shares"
+    ),
+    _counter(
+        0x0445,
+        "book_disagreement",
+        "disagreements of the two paths to the top: an error",
+    ),
+    _counter(0x0460, "orders_approved", "orders that passed every gate"),
+    _counter(0x0461, "orders_refused", "orders that some gate refused"),
+    _counter(0x0462, "refused_busy", "refused: the transmit port was taken"),
+    _counter(0x0463, "refused_gate_1", "refused by gate 1, armed"),
+    _counter(0x0464, "refused_gate_4", "refused by gate 4, limits present"),
+    _counter(0x0465, "refused_gate_5", "refused by gate 5, worst-case long"),
+    _counter(0x0466, "refused_gate_6", "refused by gate 6, worst-case short"),
+    _counter(0x0467, "refused_gate_9", "refused by gate 9, order quantity"),
+    _counter(0x0468, "refused_gate_10", "refused by gate 10, order notional"),
+    _counter(0x0469, "refused_gate_11", "refused by gate 11, price collar"),
+    _counter(0x046A, "refused_gate_13", "refused by gate 13, feed trust"),
+    _counter(0x046B, "refused_gate_16", "refused by gate 16, trading state"),
+    _counter(
+        0x0480, "events_lost", "events that found the queue full", amount=8, inside=True
+    ),
+    _counter(0x0481, "serial_frames", "request frames executed", inside=True),
+    _counter(
+        0x0482, "serial_crc_errors", "request frames with a wrong CRC", inside=True
+    ),
+    _counter(
+        0x0483,
+        "serial_framing_errors",
+        "request frames that are not COBS or too short",
+        inside=True,
+    ),
+    _counter(
+        0x0484,
+        "serial_overruns",
+        "request frames that were too long or came while one was waiting",
+        inside=True,
+    ),
+)
+
+PAGE_WORDS = 16
+"""Words of a symbol's page."""
+SHADOW_BASE = 0x1000
+"""Address of the first shadow page: read and write at any time but during a commit."""
+IN_FORCE_BASE = 0x8000
+"""Address of the first page in force: read-only."""
+MAX_SYMBOLS = 1024
+
+PARAMETERS: tuple[Parameter, ...] = (
+    Parameter(
+        "name_high",
+        0,
+        "symbol, characters 1 to 4, the first on top",
+        fixed_while_armed=True,
+    ),
+    Parameter("name_low", 1, "symbol, characters 5 to 8", fixed_while_armed=True),
+    Parameter(
+        "window_base",
+        2,
+        "lowest price of the book's window, in 1e-4 USD, a multiple of the tick",
+        fixed_while_armed=True,
+    ),
+    Parameter(
+        "tick_is_cent",
+        3,
+        "1: the tick is 0.01 USD; 0: it is 0.0001 USD",
+        low=0,
+        width=1,
+        fixed_while_armed=True,
+    ),
+    Parameter("strategy_enable", 3, "1: the strategy may act", low=1, width=1),
+    Parameter(
+        "extended_hours", 3, "1: orders may leave outside market hours", low=2, width=1
+    ),
+    Parameter(
+        "threshold",
+        4,
+        "share of the heavier side at the touch, in 2^-16; 0: never",
+        width=16,
+    ),
+    Parameter("max_spread", 5, "widest spread to cross, in 1e-4 USD"),
+    Parameter("quantity", 6, "shares of each order"),
+    Parameter("min_interval_ns", 7, "time between two intents, in ns"),
+    Parameter("max_long", 8, "limit, in shares"),
+    Parameter("max_short", 9, "limit, in shares"),
+    Parameter("max_order_quantity", 10, "limit, in shares"),
+    Parameter("max_order_notional_low", 11, "limit, in 1e-4 USD, low half"),
+    Parameter("max_order_notional_high", 12, "its high half"),
+    Parameter("collar_bps", 13, "limit, in 1e-4 of the reference price", width=16),
+    Parameter("collar_absolute", 14, "limit, in 1e-4 USD"),
+    Parameter("reference_max_age_us", 15, "limit, in microseconds"),
+)
+
+ARMED_CODE = 0xA5
+DISARMED_CODE = 0x5A
+"""The codes in which the card keeps whether it is armed; whatever is not `ARMED_CODE` is not."""
+
+
+def _by_name(entries: Iterable) -> dict:
+    named = {}
+    for entry in entries:
+        if entry.name in named:
+            raise ValueError(f"{entry.name} is in the table twice")
+        named[entry.name] = entry
+    return named
+
+
+BY_NAME: Mapping[str, Register] = _by_name(REGISTERS)
+BY_ADDRESS: Mapping[int, Register] = {
+    register.address: register for register in REGISTERS
+}
+PARAMETERS_BY_NAME: Mapping[str, Parameter] = _by_name(PARAMETERS)
+WORD_MASKS: tuple[int, ...] = tuple(
+    sum(parameter.mask for parameter in PARAMETERS if parameter.word == word)
+    for word in range(PAGE_WORDS)
+)
+"""The bits of each word of a page that are not reserved."""
+
+
+def _page_address(base: int, symbol: int, word: int) -> int:
+    if not 0 <= symbol < MAX_SYMBOLS:
+        raise ValueError(f"symbol index must be 0 to {MAX_SYMBOLS - 1}, not {symbol}")
+    if not 0 <= word < PAGE_WORDS:
+        raise ValueError(f"a page has words 0 to {PAGE_WORDS - 1}, not {word}")
+    return base + symbol * PAGE_WORDS + word
+
+
+def shadow_address(symbol: int, word: int = 0) -> int:
+    """Address of a word of a symbol's shadow page."""
+    return _page_address(SHADOW_BASE, symbol, word)
+
+
+def in_force_address(symbol: int, word: int = 0) -> int:
+    """Address of a word of a symbol's page in force."""
+    return _page_address(IN_FORCE_BASE, symbol, word)
+
+
+def page_words(values: Mapping[str, int]) -> list[int]:
+    """Makes a page from parameters by name; those not given are 0.
+
+    Raises `ValueError` naming the parameter if one is unknown or does not fit.
+    """
+    words = [0] * PAGE_WORDS
+    for name, value in values.items():
+        if name not in PARAMETERS_BY_NAME:
+            raise ValueError(f"there is no parameter {name!r}")
+        parameter = PARAMETERS_BY_NAME[name]
+        words[parameter.word] |= _fit(f"parameter {name}", value, parameter)
+    return words
+
+
+def page_values(words: Sequence[int]) -> dict[str, int]:
+    """Takes a page apart into parameters by name.
+
+    Raises `ValueError` if there are not 16 words.
+    """
+    if len(words) != PAGE_WORDS:
+        raise ValueError(f"a page has {PAGE_WORDS} words, not {len(words)}")
+    return {p.name: (words[p.word] & p.mask) >> p.low for p in PARAMETERS}
+
+
+def parameter_checksum(pages: Iterable[Sequence[int]]) -> int:
+    """The value with which `commit` names these pages: one for each symbol of the card, in order."""
+    crc = 0
+    for page in pages:
+        for word in page:
+            crc = zlib.crc32(word.to_bytes(4, "little"), crc)
+    return crc
+
+
+def map_text() -> str:
+    """The map as canonical text: everything that gateware and driver must agree upon."""
+    lines = [f"protocol {VERSION}"]
+    lines += [f"opcode {opcode.value} {opcode.name}" for opcode in Opcode]
+    lines += [f"status {status.value} {status.name}" for status in Status]
+    for register in sorted(REGISTERS, key=lambda register: register.address):
+        needs = ",".join(need.name for need in register.needs)
+        code = "" if register.code is None else f"{register.code:08x}"
+        lines.append(
+            f"register {register.address:04x} {register.name} {register.kind.name} "
+            f"{register.mask:08x} {code} {needs} {register.latched_by or ''}".rstrip()
+        )
+        lines += [
+            f"  {f.low} {f.width} {f.name} {f.below or ''}".rstrip()
+            for f in register.fields
+        ]
+    lines.append(f"pages {SHADOW_BASE:04x} {IN_FORCE_BASE:04x} {PAGE_WORDS}")
+    lines += [f"parameter {p.word} {p.low} {p.width} {p.name}" for p in PARAMETERS]
+    return "\n".join(lines) + "\n"
+
+
+MAP_HASH = zlib.crc32(map_text().encode("ascii"))
+"""CRC-32 of the map; the card carries it in `map_hash`."""
+
+
+def build_hash(**parameters: int) -> int:
+    """CRC-32 of the core's parameters by name, for `build_hash`."""
+    text = "".join(f"{name} {value}\n" for name, value in sorted(parameters.items()))
+    return zlib.crc32(text.encode("ascii"))
+
+
+def _check_table() -> None:
+    if len(BY_ADDRESS) != len(REGISTERS):
+        raise ValueError("two registers have the same address")
+    if RETIRED & BY_ADDRESS.keys():
+        raise ValueError("a retired address is in use again")
+    for register in REGISTERS:
+        if register.address >= SHADOW_BASE:
+            raise ValueError(f"register {register.name} lies in the pages")
+        if register.mask != _union(register.fields) and register.fields:
+            raise ValueError(f"fields of register {register.name} overlap")
+    for word, mask in enumerate(WORD_MASKS):
+        if mask != _union(p for p in PARAMETERS if p.word == word):
+            raise ValueError(f"parameters of word {word} overlap")
+
+
+def _union(fields: "Iterable[BitField | Parameter]") -> int:
+    mask = 0
+    for field in fields:
+        mask |= field.mask
+    return mask
+
+
+_check_table()
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(head) + " |", "|" + "|".join("---" for _ in head) + "|"]
+    return [*lines, *("| " + " | ".join(row) + " |" for row in rows), ""]
+
+
+def _describe(register: Register) -> str:
+    parts = [register.doc]
+    if register.code is not None:
+        parts.append(f"code `0x{register.code:08X}`")
+    if register.kind is Kind.COMMAND and register.needs:
+        parts.append("needs: " + "; ".join(need.value for need in register.needs))
+    return ". ".join(parts)
+
+
+def _bits(low: int, width: int) -> str:
+    return str(low) if width == 1 else f"{low + width - 1}:{low}"
+
+
+_MARKDOWN_HEAD = f"""\
+# Registers
+
+Generated from `spec/registers.py`; do not edit.
+
+Map hash `0x{MAP_HASH:08X}`, protocol version {VERSION}. Registers are 32-bit words with word
+addresses. A reserved bit must be written as 0; a write that sets one is refused.
+
+## Frames
+
+Request: opcode 1, tag 1, address 2, count 1, the words (at most {MAX_WORDS}), CRC-32 (zlib) over all
+of it. Reply: opcode | 0x80, the same tag, status 1, count 1, the words, CRC-32. Little-endian;
+COBS-encoded, then a zero octet. A frame that arrives damaged is counted and not answered: ask
+again. Everything is safe to repeat.
+"""
+
+_MARKDOWN_PAGES = f"""\
+## Symbol pages
+
+Symbol i has its shadow page at `0x{SHADOW_BASE:04X}` + {PAGE_WORDS} i, which can be written at any time
+but during a commit, and its page in force at `0x{IN_FORCE_BASE:04X}` + {PAGE_WORDS} i, which is read-only.
+`commit` with the CRC-32 of all shadow pages (each word as 4 octets, little-endian, in address
+order) puts all of them in force in one clock cycle; with any other value it changes nothing.
+"""
+
+
+def render_markdown() -> str:
+    """The map as docs/registers.md."""
+    lines = [_MARKDOWN_HEAD]
+    opcodes = [(f"`0x{opcode.value:02X}`", opcode.name) for opcode in Opcode]
+    lines += _table(("opcode", "name"), opcodes)
+    lines += _table(("status", "name", "meaning"), _status_rows())
+    for kind in Kind:
+        lines += [
+            f"## {kind.name.capitalize()} registers",
+            "",
+            f"{kind.value.capitalize()}.",
+            "",
+        ]
+        lines += _table(("address", "name", "bits", "meaning"), _register_rows(kind))
+    lines.append(_MARKDOWN_PAGES)
+    lines += _table(
+        ("word", "bits", "name", "meaning", "fixed while armed"), _parameter_rows()
+    )
+    return "\n".join(lines)
+
+
+def _status_rows() -> Iterable[Sequence[str]]:
+    return [(str(status.value), status.name, status.doc) for status in Status]
+
+
+def _register_rows(kind: Kind) -> Iterable[Sequence[str]]:
+    for register in sorted(REGISTERS, key=lambda register: register.address):
+        if register.kind is kind:
+            bits = "" if register.fields else _bits(0, register.width)
+            yield (
+                f"`0x{register.address:04X}`",
+                f"`{register.name}`",
+                bits,
+                _describe(register),
+            )
+            for field in register.fields:
+                yield "", f"`.{field.name}`", _bits(field.low, field.width), field.doc
+
+
+def _parameter_rows() -> Iterable[Sequence[str]]:
+    for p in PARAMETERS:
+        fixed = "yes" if p.fixed_while_armed else ""
+        yield str(p.word), _bits(p.low, p.width), f"`{p.name}`", p.doc, fixed
+
+
+if __name__ == "__main__":
+    print(render_markdown(), end="")

@@ -1,0 +1,562 @@
+# amaranth: UnusedElaboratable=no
+# ruff: noqa: ERA001 - the line above is for Amaranth
+"""The risk gate against its model, and each gate at its limit."""
+
+import pytest
+from amaranth.hdl import ResetInserter, Signal
+from amaranth.sim import Simulator
+
+from tickgate.hdl.risk.collar import PriceCollar
+from tickgate.hdl.risk.exposure import Exposure
+from tickgate.hdl.risk.gate import Gate, RiskGate
+from tickgate.hdl.stream import MessageKind
+from tickgate.sim.model import risk as model
+from tickgate.sim.model.book import Trade
+from tickgate.sim.model.feed import Message
+from tickgate.sim.model.strategy import Proposal
+
+SYMBOLS = 3
+BUY, SELL = 0, 1
+WORD = 0xFFFF_FFFF
+REFERENCE = 100_0000
+KINDS = {"H": MessageKind.TRADING_STATE, "S": MessageKind.SYSTEM, "W": MessageKind.BREACH}
+
+LIMITS = {
+    "max_long": 1000,
+    "max_short": 1000,
+    "max_order_quantity": 500,
+    "max_order_notional": 500 * REFERENCE,
+    "collar_bps": 100,
+    "collar_absolute": 2_0000,
+    "reference_max_age_us": 10,
+    "extended_hours": 0,
+}
+PROPOSAL = {
+    "symbol": 1,
+    "side": BUY,
+    "price": REFERENCE,
+    "quantity": 100,
+    "sequence": 70,
+    "stamp": 9,
+}
+CYCLE = {
+    "preview": None,
+    "meant": True,
+    "limits": LIMITS,
+    "position": 0,
+    "armed": 1,
+    "killed": 0,
+    "exact": (1 << SYMBOLS) - 1,
+    "message": None,
+    "trade": None,
+    "time": 1_000_000,
+    "busy": 0,
+    "load": None,
+    "start_of_day": 0,
+}
+OPENING = [
+    {**CYCLE, "message": ("S", None, "Q")},
+    *({**CYCLE, "message": ("H", symbol, "T")} for symbol in range(SYMBOLS)),
+    *({**CYCLE, "trade": (symbol, REFERENCE)} for symbol in range(SYMBOLS)),
+]
+IDLE = {**CYCLE}
+
+
+def cycle(proposal=None, /, **facts) -> dict:
+    """One cycle with a preview that differs from `PROPOSAL` as told, and is meant."""
+    return {**CYCLE, "preview": {**PROPOSAL, **(proposal or {})}, **facts}
+
+
+def bits(*gates) -> int:
+    return sum(1 << gate for gate in gates)
+
+
+def simulate(cycles) -> list[tuple]:
+    """Returns (approved, reasons, order) of each preview that was meant, as the gate says."""
+    dut = RiskGate(symbols=SYMBOLS)
+    verdicts = []
+
+    async def card(ctx):
+        assert not ctx.get(dut.ready)
+        await ctx.tick().until(dut.ready)
+        intents = [None]
+        for now in [*cycles, *[IDLE] * (1 + dut.LATENCY)]:
+            drive(ctx, dut, now, intents[-1])
+            intents.append(now["preview"] if now["meant"] else None)
+            due = intents[-2 - dut.LATENCY] if len(intents) > 1 + dut.LATENCY else None
+            assert ctx.get(dut.verdicts.valid) == (due is not None)
+            if due is not None:
+                verdicts.append(read(ctx, dut, due))
+            else:
+                assert not ctx.get(dut.approved.valid)
+                assert not ctx.get(dut.refused.valid)
+            await ctx.tick()
+
+    simulator = Simulator(dut)
+    simulator.add_clock(8e-9)
+    simulator.add_testbench(card)
+    simulator.run()
+    return verdicts
+
+
+def drive(ctx, dut, now, intent) -> None:
+    for name in ("limits", "position", "armed", "killed", "time", "start_of_day"):
+        ctx.set(getattr(dut, name), now[name])
+    ctx.set(dut.exact_now, now["exact"])
+    ctx.set(dut.transmit_busy, now["busy"])
+    ctx.set(dut.load_user_ref_num, now["load"] is not None)
+    ctx.set(dut.user_ref_num_start, now["load"] or 0)
+    ctx.set(dut.preview.valid, now["preview"] is not None)
+    if now["preview"]:
+        ctx.set(dut.preview.payload, now["preview"])
+        assert ctx.get(dut.limits_symbol) == now["preview"]["symbol"]
+    ctx.set(dut.intents.valid, intent is not None)
+    if intent:
+        ctx.set(dut.intents.payload, intent)
+    ctx.set(dut.messages.valid, now["message"] is not None)
+    if now["message"]:
+        kind, symbol, code = now["message"]
+        fields = {"kind": KINDS[kind], "symbol": symbol or 0, "tracked": symbol is not None}
+        ctx.set(dut.messages.payload, {**fields, "code": ord(code)})
+    ctx.set(dut.trades.valid, now["trade"] is not None)
+    if now["trade"]:
+        symbol, price = now["trade"]
+        ctx.set(dut.trades.payload, {"symbol": symbol, "price": price})
+
+
+def read(ctx, dut, intent) -> tuple:
+    """The verdict, which must be told alike on all three ports, and must name the intent."""
+    verdict = ctx.get(dut.verdicts.payload)
+    order, approved, reasons = verdict.order, verdict.approved, verdict.reasons
+    assert ctx.get(dut.approved.valid) == approved
+    assert ctx.get(dut.refused.valid) == (not approved)
+    if approved:
+        assert ctx.get(dut.approved.payload) == order
+    else:
+        refused = ctx.get(dut.refused.payload)
+        assert refused.reasons == reasons
+        assert all(getattr(refused.proposal, name) == getattr(order, name) for name in PROPOSAL)
+    assert order.stamp == intent["stamp"]
+    fields = ("symbol", "price", "quantity", "sequence", "user_ref_num")
+    values = {name: getattr(order, name) for name in fields}
+    return bool(approved), reasons, model.Order(side=order.side.value, **values)
+
+
+def judge(cycles) -> list[tuple]:
+    """The same by the model. A trade counts from the next cycle's previews on."""
+    risk = model.RiskModel({symbol: model.Limits() for symbol in range(SYMBOLS)})
+    risk.config_valid = True
+    verdicts, before, approved = [], IDLE, False
+    for now in [*cycles, IDLE]:
+        risk.armed, risk.killed = bool(now["armed"]), bool(now["killed"])
+        if now["load"] is not None and not now["armed"]:
+            risk.next_user_ref_num = now["load"]
+        busy, approved = now["busy"] or approved, False
+        if before["preview"] and before["meant"]:
+            proposal = {name: before["preview"][name] for name in Proposal._fields}
+            symbol, limits = proposal["symbol"], before["limits"]
+            limits = {**limits, "extended_hours": bool(limits["extended_hours"])}
+            risk.set_limits(symbol, model.Limits(**limits))
+            risk.set_position(symbol, before["position"])
+            risk.set_exact(symbol, now["exact"] >> symbol & 1)
+            verdict = risk.judge(Proposal(**proposal), before["time"], transmit_busy=bool(busy))
+            approved = verdict.approved
+            verdicts.append(tuple(verdict))
+        if before["trade"]:
+            risk.trade(Trade(*before["trade"]), before["time"])
+        if now["message"]:
+            kind, symbol, code = now["message"]
+            risk.message(Message(type=kind, locate=0, timestamp=0, code=code), symbol)
+        before = now
+    return verdicts
+
+
+def outcome(*cycles, opening=OPENING) -> list[int]:
+    """Reasons of each intent after the opening, about which the model must agree."""
+    cycles = [*opening, *cycles]
+    verdicts = simulate(cycles)
+    assert verdicts == judge(cycles)
+    return [reasons for _, reasons, _ in verdicts]
+
+
+def some_limits(generator) -> dict:
+    limits = {
+        "max_long": generator.choice([1000, 3000, WORD]),
+        "max_short": generator.choice([1000, 3000, WORD]),
+        "max_order_quantity": generator.choice([100, 500, 1_000_000, WORD]),
+        "max_order_notional": generator.choice([100 * REFERENCE, 2**64 - 1, 2**33]),
+        "collar_bps": generator.choice([1, 100, 10_000, 0xFFFF]),
+        "collar_absolute": generator.choice([1, 1_0000, WORD]),
+        "reference_max_age_us": generator.choice([1, 10, WORD]),
+        "extended_hours": generator.getrandbits(1),
+    }
+    if generator.random() < 0.1:
+        limits[generator.choice(list(limits))] = 0
+    return limits
+
+
+def a_preview(generator, limits, references) -> dict:
+    symbol = generator.choice([0, 0, 0, 1, 2])
+    reference = references[symbol]
+    allowed = reference * limits["collar_bps"] // 10_000
+    distance = generator.choice([0, 1, allowed, allowed + 1, limits["collar_absolute"]])
+    price = reference + generator.choice([-1, 1]) * (distance + generator.choice([-1, 0, 0, 1]))
+    quantities = [1, 10, 10, 100, 101, limits["max_order_quantity"], 1_000_001, 0, WORD]
+    return {
+        "symbol": symbol,
+        "side": generator.getrandbits(1),
+        "price": min(WORD, max(0, price)),
+        "quantity": generator.choice(quantities),
+        "sequence": generator.getrandbits(32),
+        "stamp": generator.getrandbits(16),
+    }
+
+
+def a_random_cycle(generator, limits, references, time) -> dict:
+    def rarely(value, otherwise, chance=0.02):
+        return value if generator.random() < chance else otherwise
+
+    symbol = generator.randrange(SYMBOLS)
+    messages = [("H", symbol, "T"), ("H", symbol, generator.choice("THPQ")), ("H", None, "H")]
+    messages += [("S", None, "Q"), ("S", None, generator.choice("QMOSEC"))]
+    trade = rarely((symbol, generator.choice([1, REFERENCE, REFERENCE + 1, WORD])), None, 0.05)
+    preview = rarely(a_preview(generator, limits[0], references), None, 0.8)
+    if preview:
+        same = limits[preview["symbol"]]
+        preview = a_preview(generator, same, references) | {"symbol": preview["symbol"]}
+    at = preview["symbol"] if preview else 0
+    if trade:
+        references[symbol] = trade[1]
+    return {
+        "preview": preview,
+        "meant": generator.random() < 0.7,
+        "limits": limits[at],
+        "position": rarely(generator.choice([-(2**32), 2**32 - 1, -500]), 0, 0.1),
+        "armed": rarely(0, 1),
+        "killed": rarely(1, 0),
+        "exact": rarely(generator.randrange(1 << SYMBOLS), (1 << SYMBOLS) - 1, 0.05),
+        "message": rarely(generator.choice(messages), None, 0.1),
+        "trade": trade,
+        "time": time,
+        "busy": rarely(1, 0, 0.1),
+        "load": rarely(generator.choice([0, 5, WORD]), None),
+        "start_of_day": 0,
+    }
+
+
+@pytest.mark.parametrize("breach", [False, True])
+def test_it_judges_as_the_model_judges(breach, generator):
+    limits = [some_limits(generator) for _ in range(SYMBOLS)]
+    references, time, cycles = [REFERENCE] * SYMBOLS, 2**64 - 10_000, []
+    for n in range(3000):
+        time = (time + generator.choice([0, 8, 8, 8, 1000])) % 2**64
+        if n % 20 == 0:
+            limits[generator.randrange(SYMBOLS)] = some_limits(generator)
+        cycles.append(a_random_cycle(generator, limits, references, time))
+    if breach:
+        cycles[2500]["message"] = ("W", None, "1")
+    verdicts = simulate([*OPENING, *cycles])
+    assert verdicts == judge([*OPENING, *cycles])
+    approved = sum(verdict[0] for verdict in verdicts)
+    assert approved > 40, approved
+    seen = {gate for gate in Gate for verdict in verdicts if verdict[1] >> gate & 1}
+    assert seen == set(Gate)
+
+
+def test_an_order_within_every_limit_is_approved():
+    assert outcome(cycle(), IDLE, cycle({"side": SELL})) == [0, 0]
+
+
+def test_out_of_reset_every_fact_is_against_an_order():
+    cold = {**IDLE, "armed": 0, "exact": 0}
+    order = cycle(armed=0, exact=0, limits=dict.fromkeys(LIMITS, 0))
+    harmless = {Gate.BUSY, Gate.WORST_CASE_SHORT}
+    assert outcome(order, cold, opening=[]) == [bits(*(set(Gate) - harmless))]
+    unknown = bits(Gate.PRICE_COLLAR, Gate.TRADING_STATE)
+    assert outcome(cycle(), opening=[]) == [unknown]
+
+
+@pytest.mark.parametrize("facts", [{"armed": 0}, {"killed": 1}, {"armed": 0, "killed": 1}])
+def test_an_order_leaves_only_armed_and_not_killed_in_the_cycle_of_the_decision(facts):
+    assert outcome(cycle(), {**IDLE, **facts}) == [bits(Gate.ARMED)]
+    assert outcome(cycle(**facts), IDLE) == [0]
+
+
+@pytest.mark.parametrize("name", [name for name in LIMITS if name != "extended_hours"])
+def test_a_limit_that_is_not_programmed_refuses(name):
+    (reasons,) = outcome(cycle(limits={**LIMITS, name: 0}))
+    assert reasons >> Gate.LIMITS_PRESENT & 1
+
+
+@pytest.mark.parametrize(("over", "passes"), [(-1, True), (0, True), (1, False)])
+@pytest.mark.parametrize("held", [0, 300, -100, WORD - 250])
+@pytest.mark.parametrize(("side", "gate"), [(BUY, 5), (SELL, 6)])
+def test_the_worst_case_is_within_its_limit(side, gate, held, over, passes):
+    facts = {"position": held if side == BUY else -held}
+    facts["limits"] = {**LIMITS, "max_long" if side == BUY else "max_short": held + 250}
+    first = cycle({"side": side, "quantity": 100}, **facts)
+    second = cycle({"side": side, "quantity": 150 + over}, **facts)
+    assert outcome(first, IDLE, second) == [0, 0 if passes else bits(gate)]
+
+
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_the_most_extreme_position_does_not_wrap(side):
+    limits = {**LIMITS, "max_long": 1, "max_short": WORD}
+    reasons = outcome(cycle({"side": side}, limits=limits, position=-(2**32)))
+    assert reasons == [bits(Gate.WORST_CASE_SHORT) if side == SELL else 0]
+
+
+@pytest.mark.parametrize(("side", "other", "gate"), [(BUY, SELL, 5), (SELL, BUY, 6)])
+def test_exposure_is_reserved_with_the_approval_and_only_then(side, other, gate):
+    order = {"side": side, "quantity": 500}
+    full, busy = bits(gate), bits(Gate.BUSY)
+    refused = {**IDLE, "killed": 1}
+    assert outcome(
+        cycle(order), refused, cycle(order), cycle(order), cycle(order), IDLE, cycle(order), IDLE,
+        cycle({**order, "side": other}), IDLE, cycle({**order, "symbol": 2}),
+    ) == [bits(Gate.ARMED), 0, busy, 0, full, 0, 0]  # fmt: skip
+
+
+def test_the_next_intent_knows_the_reservation_of_the_one_before():
+    order = {"quantity": 500}
+    limits = {**LIMITS, "max_long": 900}
+    reasons = outcome(cycle(order, limits=limits), cycle(order, limits=limits))
+    assert reasons == [0, bits(Gate.BUSY, Gate.WORST_CASE_LONG)]
+
+
+@pytest.mark.parametrize(
+    ("quantity", "limit", "passes"),
+    [
+        (0, 500, False),
+        (1, 500, True),
+        (499, 500, True),
+        (500, 500, True),
+        (501, 500, False),
+        (999_999, WORD, True),
+        (1_000_000, WORD, True),
+        (1_000_001, WORD, False),
+    ],
+)
+def test_the_quantity_is_positive_and_within_both_limits(quantity, limit, passes):
+    wide = {"max_long": WORD, "max_order_notional": 2**64 - 1, "max_order_quantity": limit}
+    reasons = outcome(cycle({"quantity": quantity}, limits={**LIMITS, **wide}))
+    assert reasons == [0 if passes else bits(Gate.ORDER_QUANTITY)]
+
+
+@pytest.mark.parametrize("price", [1, 0xFFFF, 0x10000, REFERENCE, WORD])
+@pytest.mark.parametrize("quantity", [1, 0xFFFF, 0x10001, 1_000_000, WORD])
+def test_the_notional_is_exact_to_the_last_bit(price, quantity):
+    order = {"price": price, "quantity": quantity}
+    notional = price * quantity
+    for limit, passes in ((notional - 1, False), (notional, True), (notional + 1, True)):
+        if limit:
+            (reasons,) = outcome(cycle(order, limits={**LIMITS, "max_order_notional": limit}))
+            assert (reasons >> Gate.ORDER_NOTIONAL & 1) == (not passes)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize(("distance", "passes"), [(9999, True), (1_0000, True), (1_0001, False)])
+@pytest.mark.parametrize("limit", ["collar_bps", "collar_absolute"])
+def test_the_price_is_within_the_collar_on_both_sides(limit, distance, passes, sign):
+    limits = {**LIMITS, "collar_bps": 0xFFFF, "collar_absolute": WORD, "max_order_notional": 2**60}
+    limits[limit] = 100 if limit == "collar_bps" else 1_0000
+    reasons = outcome(cycle({"price": REFERENCE + sign * distance}, limits=limits))
+    assert reasons == [0 if passes else bits(Gate.PRICE_COLLAR)]
+
+
+@pytest.mark.parametrize(
+    ("age", "passes"), [(0, True), (9_999, True), (10_000, True), (10_001, False), (-1, False)]
+)
+def test_the_reference_is_fresh(age, passes):
+    reasons = outcome(cycle(time=1_000_000 + age))
+    assert reasons == [0 if passes else bits(Gate.PRICE_COLLAR)]
+
+
+def test_a_trade_moves_the_reference_of_its_symbol_for_later_previews():
+    trade = (1, REFERENCE // 2)
+    reasons = outcome(cycle(trade=trade), cycle(), cycle({"symbol": 2}))
+    assert reasons == [0, bits(Gate.BUSY, Gate.PRICE_COLLAR), 0]
+
+
+def test_the_book_is_exact_in_the_cycle_of_the_decision():
+    assert outcome(cycle(exact=0), {**IDLE, "exact": 0b010}) == [0]
+    assert outcome(cycle(), {**IDLE, "exact": 0b101}) == [bits(Gate.FEED_TRUST)]
+
+
+@pytest.mark.parametrize(
+    ("messages", "extended_hours", "passes"),
+    [
+        ([], 0, True),
+        ([("H", 1, "H")], 0, False),
+        ([("H", 1, "P")], 0, False),
+        ([("H", 1, "Q")], 0, False),
+        ([("H", 1, "H"), ("H", 1, "T")], 0, True),
+        ([("H", 2, "H")], 0, True),
+        ([("H", None, "H")], 0, True),
+        ([("S", None, "M")], 0, False),
+        ([("S", None, "M")], 1, True),
+        ([("S", None, "M"), ("S", None, "Q")], 0, True),
+        ([("S", None, "E")], 0, True),
+        ([("W", None, "1")], 1, False),
+        ([("W", None, "1"), ("H", 1, "T"), ("S", None, "Q")], 1, False),
+    ],
+)
+def test_the_symbol_trades_and_the_market_is_open(messages, extended_hours, passes):
+    news = [{**CYCLE, "message": message} for message in messages]
+    limits = {**LIMITS, "extended_hours": extended_hours}
+    reasons = outcome(*news, cycle(limits=limits))
+    assert reasons == [0 if passes else bits(Gate.TRADING_STATE)]
+
+
+def test_a_busy_port_refuses_in_the_cycle_of_the_decision():
+    assert outcome(cycle(), {**IDLE, "busy": 1}) == [bits(Gate.BUSY)]
+    assert outcome(cycle(busy=1), IDLE) == [0]
+
+
+def test_a_refusal_names_every_gate_that_failed():
+    limits = {**LIMITS, "collar_absolute": 0}
+    order = {"price": WORD, "quantity": 1_000_001}
+    facts = {"armed": 0, "busy": 1, "exact": 0, "message": ("W", None, "3")}
+    reasons = outcome({**IDLE, **facts}, cycle(order, limits=limits), {**IDLE, **facts})
+    assert reasons == [bits(*(set(Gate) - {Gate.WORST_CASE_SHORT}))]
+    reasons = outcome(
+        {**IDLE, **facts}, cycle({**order, "side": SELL}, limits=limits), {**IDLE, **facts}
+    )
+    assert reasons == [bits(*(set(Gate) - {Gate.WORST_CASE_LONG}))]
+
+
+def test_the_user_reference_number_moves_with_approvals_only_and_is_loaded_only_disarmed():
+    cycles = [
+        *OPENING,
+        {**IDLE, "armed": 0, "load": 41},
+        cycle(),
+        IDLE,
+        cycle(),
+        {**IDLE, "killed": 1},
+    ]
+    cycles += [cycle(load=7), IDLE, cycle(), IDLE]
+    verdicts = simulate(cycles)
+    assert verdicts == judge(cycles)
+    assert [(v[0], v[2].user_ref_num) for v in verdicts] == [
+        (True, 41), (False, 42), (True, 42), (True, 43)
+    ]  # fmt: skip
+
+
+def test_a_preview_that_is_not_meant_has_no_verdict_and_no_effect():
+    order = {"quantity": 500}
+    spared = [cycle(order, meant=False)] * 5
+    assert outcome(*spared, cycle(order), IDLE, cycle(order)) == [0, 0]
+
+
+@pytest.mark.parametrize("armed", [0, 1])
+def test_the_start_of_day_clears_exposure_while_disarmed(armed):
+    order = cycle({"quantity": 500})
+    start = {**IDLE, "start_of_day": 1, "armed": armed}
+    cycles = [*OPENING, order, IDLE, order, IDLE, start, *[IDLE] * SYMBOLS, order]
+    verdicts = simulate(cycles)
+    assert [v[1] for v in verdicts] == [0, 0, bits(Gate.WORST_CASE_LONG) if armed else 0]
+
+
+def test_no_order_passes_while_exposure_is_being_cleared():
+    start = {**IDLE, "start_of_day": 1, "armed": 0}
+    worst = {Gate.WORST_CASE_LONG, Gate.WORST_CASE_SHORT}
+    expected = [{Gate.ARMED} | worst] * SYMBOLS + [worst, set()]
+    outcomes = [simulate([*OPENING, {**start, "preview": PROPOSAL}])]
+    outcomes += [simulate([*OPENING, start, *[IDLE] * n, cycle()]) for n in range(SYMBOLS + 1)]
+    assert [verdict[1] for (verdict,) in outcomes] == [bits(*gates) for gates in expected]
+
+
+def test_reservations_in_every_cycle_are_never_lost(generator):
+    dut = Exposure(symbols=2)
+    limits = {**LIMITS, "max_long": 40, "max_short": 60}
+    reserved, passed = {}, 0
+
+    def a_preview() -> dict:
+        return {
+            "symbol": generator.choice([0, 0, 1]),
+            "side": generator.choice([BUY, BUY, SELL]),
+            "quantity": generator.choice([0, 1, 2, 3]),
+        }
+
+    def take(preview) -> bool:
+        """Reserves in the plain reference, mostly if it fits."""
+        key, limit = (preview["symbol"], preview["side"]), (40, 60)[preview["side"]]
+        fits = reserved.get(key, 0) + preview["quantity"] <= limit
+        assert gates == ((fits, 1) if preview["side"] == BUY else (1, fits))
+        if not fits or generator.random() < 0.2:
+            return False
+        reserved[key] = reserved.get(key, 0) + preview["quantity"]
+        return True
+
+    async def orders(ctx):
+        nonlocal passed, gates
+        await ctx.tick().until(dut.ready)
+        ctx.set(dut.limits, limits)
+        for _ in range(10):
+            checked, reserve = None, False
+            for n in range(400):
+                preview = a_preview() if n < 390 else None
+                ctx.set(dut.preview, preview or {})
+                ctx.set(dut.reserve, reserve)
+                gates = ctx.get(dut.within_long), ctx.get(dut.within_short)
+                reserve = checked is not None and take(checked)
+                passed += reserve
+                checked = preview
+                await ctx.tick()
+            ctx.set(dut.clear, 1)
+            await ctx.tick()
+            ctx.set(dut.clear, 0)
+            await ctx.tick().until(dut.ready)
+            reserved.clear()
+
+    gates = None
+    simulator = Simulator(dut)
+    simulator.add_clock(8e-9)
+    simulator.add_testbench(orders)
+    simulator.run()
+    assert passed > 500
+
+
+@pytest.mark.parametrize(("beyond", "passes"), [(0, True), (1, False)])
+def test_the_greatest_age_of_a_reference_is_exact_too(beyond, passes):
+    limits = {**LIMITS, "reference_max_age_us": WORD}
+    reasons = outcome(cycle(limits=limits, time=CYCLE["time"] + WORD * 1000 + beyond))
+    assert reasons == [0 if passes else bits(Gate.PRICE_COLLAR)]
+
+
+def test_a_symbol_that_never_traded_has_no_reference_not_even_zero():
+    assert outcome(cycle({"price": 0}, time=0), opening=OPENING[:4]) == [bits(Gate.PRICE_COLLAR)]
+
+
+def test_a_reference_does_not_survive_a_reset():
+    reset = Signal()
+    dut = PriceCollar(symbols=2)
+    within = []
+
+    async def card(ctx):
+        ctx.set(dut.limits, LIMITS)
+        ctx.set(dut.preview, {**PROPOSAL, "symbol": 1})
+        await ctx.tick().until(dut.ready)
+        ctx.set(dut.trades.payload, {"symbol": 1, "price": REFERENCE})
+        ctx.set(dut.trades.valid, 1)
+        await ctx.tick()
+        ctx.set(dut.trades.valid, 0)
+        await ctx.tick()
+        assert ctx.get(dut.within_collar)
+        ctx.set(reset, 1)
+        await ctx.tick()
+        ctx.set(reset, 0)
+        for _ in range(8):
+            await ctx.tick()
+            within.append(ctx.get(dut.within_collar))
+
+    simulator = Simulator(ResetInserter(reset)(dut))
+    simulator.add_clock(8e-9)
+    simulator.add_testbench(card)
+    simulator.run()
+    assert not any(within)
+
+
+def test_no_symbols_are_refused():
+    with pytest.raises(ValueError, match="symbols must be at least 1"):
+        RiskGate(symbols=0)

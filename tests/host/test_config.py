@@ -1,0 +1,223 @@
+"""Configuration files, and what is said of those that are not good."""
+
+import zlib
+from decimal import Decimal
+
+import pytest
+
+from tickgate.host.config import Config, LimitsConfig, StrategyConfig, change, units, usd
+from tickgate.host.errors import ConfigError
+from tickgate.spec import registers as spec
+
+
+def test_every_configuration_register_but_the_time_has_its_value(config):
+    expected = {
+        "feed_address": 0xE936_0C6F,
+        "feed_port": 26477,
+        "feed_enable": 1,
+        "start_sequence_low": 5,
+        "start_sequence_high": 1,
+        "destination_mac_low": 0x5E10_00FE,
+        "destination_mac_high": 0x0200,
+        "source_mac_low": 1,
+        "source_mac_high": 0x0200,
+        "source_ip": 0xC000_020A,
+        "destination_ip": 0xC633_6414,
+        "tcp_ports": 15001 << 16 | 40001,
+        "tcp_sequence_start": 4_000_000_000,
+        "tcp_acknowledgement": 1,
+        "tcp_window": 0xFFFF,
+        "user_ref_num_start": 100,
+        "order_attributes": int.from_bytes(b"3YPN", "little"),
+        "order_cross_type": ord("N"),
+        "clordid_0": int.from_bytes(b"DESK", "big"),
+        "clordid_1": int.from_bytes(b"-7  ", "big"),
+        "clordid_2": int.from_bytes(b"    ", "big"),
+        "clordid_3": int.from_bytes(b"  ", "big"),
+    }
+    assert config.registers() == expected
+    names = {r.name for r in spec.REGISTERS if r.kind is spec.Kind.CONFIG}
+    assert names == expected.keys() | {"time_low", "time_high"}
+
+
+def test_a_symbol_becomes_the_words_of_its_page(config):
+    assert config.symbols[0].words() == [
+        int.from_bytes(b"AAPL", "big"),
+        int.from_bytes(b"    ", "big"),
+        3_000_000,
+        0b011,
+        0xC000,
+        500,
+        100,
+        1_000_000,
+        5000,
+        4000,
+        300,
+        6_000_000_001 & 0xFFFF_FFFF,
+        6_000_000_001 >> 32,
+        50,
+        25_000,
+        500_000,
+    ]
+
+
+def test_a_symbol_without_strategy_and_limits_is_watched_only(config):
+    words = config.symbols[1].words()
+    assert words[2:] == [1_500_000, 0b001, *[0] * 12]
+
+
+def test_pages_beyond_the_file_are_empty_and_count_in_the_checksum(config):
+    pages = config.pages(3)
+    assert pages[2] == [0] * 16
+    octets = b"".join(word.to_bytes(4, "little") for page in pages for word in page)
+    assert config.checksum(3) == zlib.crc32(octets)
+
+
+def test_what_is_in_force_reads_as_what_was_configured(config):
+    symbol = config.symbols[0]
+    held = spec.page_values(symbol.words())
+    assert StrategyConfig.from_parameters(held) == symbol.strategy
+    assert LimitsConfig.from_parameters(held) == symbol.limits
+
+
+def test_prices_are_exact(text):
+    config = Config.from_text(text.replace("max_spread_usd = 0.05", "max_spread_usd = 0.0007"))
+    assert config.symbols[0].strategy.max_spread_usd == Decimal("0.0007")
+    assert units(Decimal("429496.7295")) == 0xFFFF_FFFF
+    assert usd(0xFFFF_FFFF) == Decimal("429496.7295")
+
+
+def test_a_threshold_between_two_steps_is_rounded_up(text):
+    config = Config.from_text(text.replace("= 0.75", "= 0.70001"))
+    assert config.symbols[0].strategy.parameters()["threshold"] == 45876
+    assert Decimal(45875) / 65536 < Decimal("0.70001") < Decimal(45876) / 65536
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "complaint"),
+    [
+        ("port = 26477", "prot = 26477", "feed.prot: unknown key; did you mean port?"),
+        (
+            "port = 26477",
+            "zzz = 26477",
+            "feed.zzz: unknown key; the keys here are address, port, start_sequence, enabled",
+        ),
+        ("port = 26477", "", "feed.port: is missing; add it"),
+        ("port = 26477", "port = 0", "feed.port: should be greater than or equal to 1, not 0"),
+        ("port = 26477", "port = true", "feed.port: should be a valid integer, not True"),
+        ("port = 26477", 'port = "26477"', "feed.port: should be a valid integer, not '26477'"),
+        ('"233.54.12.111"', "5", "feed.address: give it in quotes"),
+        ('"233.54.12.111"', '"233.54.12"', "feed.address: "),
+        ('"192.0.2.10"', '"224.0.0.1"', "session.source_ip: must be the address of one station"),
+        ("02:00:00:00:00:01", "02:00:00:00:01", "session.source_mac: must be six octets"),
+        ("02:00:00:00:00:01", "01:00:5e:00:00:01", "must be the address of one station"),
+        ("DESK-7", "DESK 7", "session.clordid: must be printable ASCII without spaces"),
+        ("DESK-7", "DESK-7-AND-MORE", "session.clordid: "),
+        (
+            "collar_bps = 50",
+            "colar_bps = 50",
+            "symbols[AAPL].limits.colar_bps: unknown key; did you mean collar_bps?",
+        ),
+        (
+            "collar_bps = 50",
+            "",
+            (
+                "symbols[AAPL]: strategy.enabled needs every limit above 0, or the card refuses each "
+                "order; set limits.collar_bps"
+            ),
+        ),
+        (
+            "max_spread_usd = 0.05",
+            "max_spread_usd = 0.00005",
+            "symbols[AAPL].strategy.max_spread_usd: 0.00005 USD is not a multiple of 0.0001 USD",
+        ),
+        (
+            "max_spread_usd = 0.05",
+            "max_spread_usd = 429496.7296",
+            "must be 0 to 429496.7295 USD, not 429496.7296",
+        ),
+        ("max_spread_usd = 0.05", "max_spread_usd = -0.01", "must be 0 to 429496.7295 USD"),
+        ("max_spread_usd = 0.05", "max_spread_usd = nan", "max_spread_usd: "),
+        ("max_spread_usd = 0.05", "max_spread_usd = true", "give a decimal number such as 0.05"),
+        ("= 0.75", "= 1", "threshold_fraction: must be at least 0 and below 0.99999, not 1"),
+        ("quantity_shares = 100", "quantity_shares = 1000000", "less than or equal to 999999"),
+        ("= 300.00", "= 300.005", "window_base_usd must be a multiple of tick_usd (0.01)"),
+        ("tick_usd = 0.01", "tick_usd = 0.05", "tick_usd must be 0.01 or 0.0001, not 0.05"),
+        ('"MSFT"', '"AAPL"', "two symbols have the name 'AAPL'"),
+        ("stock_locate = 21", "stock_locate = 13", "two symbols have the stock_locate 13"),
+        ('"MSFT"', '"msft"', "symbols[msft].name: must be in upper case: 'MSFT'"),
+        ('"MSFT"', '"ABCDEFGHI"', "symbols[ABCDEFGHI].name: "),
+        ("[feed]", "[feed", "is not TOML: "),
+    ],
+)
+def test_a_mistake_is_named_with_its_file_and_key(text, before, after, complaint):
+    assert before in text
+    with pytest.raises(ConfigError) as caught:
+        Config.from_text(text.replace(before, after, 1), source="desk.toml")
+    assert str(caught.value).startswith("desk.toml: ")
+    assert complaint in str(caught.value)
+
+
+def test_all_mistakes_are_named_at_once(text):
+    bad = text.replace("port = 26477", "prot = 26477").replace("collar_bps", "colar_bps")
+    with pytest.raises(ConfigError) as caught:
+        Config.from_text(bad, source="desk.toml")
+    lines = str(caught.value).splitlines()
+    assert [line.split(": ")[1] for line in lines] == [
+        "feed.port",
+        "feed.prot",
+        "symbols[AAPL].limits.colar_bps",
+    ]
+
+
+def test_a_float_from_python_is_refused(text):
+    with pytest.raises(ConfigError, match=r"x: max_spread_usd: give a decimal number"):
+        change(StrategyConfig.model_construct(max_spread_usd=0.05), [], source="x")
+
+
+def test_a_file_that_cannot_be_read_says_why(tmp_path):
+    with pytest.raises(ConfigError, match=r"none\.toml: cannot be read: No such file"):
+        Config.from_file(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"bad\.toml: cannot be read: it is not UTF-8"):
+        Config.from_file(tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize(
+    ("card", "complaint"),
+    [
+        ({"symbols": 1}, "has 2 symbols and the card tracks 1; remove MSFT and those after it"),
+        ({"locates": 21}, "symbol MSFT: stock_locate 21 is beyond the card's table, which ends"),
+        ({"ticks": 1 << 25}, "symbol AAPL: a window of 33554432 ticks from window_base_usd ends"),
+    ],
+)
+def test_a_card_that_is_too_small_is_noticed(config, card, complaint):
+    good = {"symbols": 2, "ticks": 4096, "locates": 22}
+    config.require_fit(**good)
+    with pytest.raises(ConfigError, match=complaint):
+        config.require_fit(**good | card)
+
+
+def test_assignments_change_what_they_name_only(config):
+    before = config.symbols[0].limits
+    after = change(before, ["collar_bps=75", "max_order_notional_usd = 1.5"], source="AAPL")
+    assert after == before.model_copy(
+        update={"collar_bps": 75, "max_order_notional_usd": Decimal("1.5")}
+    )
+
+
+@pytest.mark.parametrize(
+    ("assignment", "complaint"),
+    [
+        ("collar_bps", "AAPL: 'collar_bps' is not NAME=VALUE"),
+        ("collar_bps=fifty", "AAPL: collar_bps: 'fifty' is no value; give a number such as 0.05"),
+        ("colar_bps=50", "AAPL: colar_bps: unknown key; did you mean collar_bps?"),
+        ("collar_bps=-1", "AAPL: collar_bps: should be greater than or equal to 0, not -1"),
+        ("extended_hours=1", "AAPL: extended_hours: should be a valid boolean, not 1"),
+        ("collar_bps=1\nmax_long_shares=2", "collar_bps: '1\\nmax_long_shares=2' is no value"),
+    ],
+)
+def test_a_wrong_assignment_is_named(config, assignment, complaint):
+    with pytest.raises(ConfigError) as caught:
+        change(config.symbols[0].limits, [assignment], source="AAPL")
+    assert complaint in str(caught.value)
