@@ -3,7 +3,7 @@
 Exit codes: 0 done, 2 a mistake of the user, 3 the card cannot be reached, 4 the card refused or
 does not hold what it was told, 5 the card and this host do not fit together, 130 interrupted.
 
-Ref: docs/cli.md.
+Ref: docs/architecture.md, "Control".
 """
 
 import contextlib
@@ -233,9 +233,10 @@ def configure(
 ) -> None:
     """Puts a whole configuration in force on a disarmed card and verifies it."""
     config = Config.from_file(file)
+    console = Console(stderr=True)
     with (
         _card(context, port) as card,
-        Progress(console=Console(stderr=True), transient=True) as progress,
+        Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
     ):
         task = progress.add_task("clearing stock locates", visible=False)
 

@@ -2,7 +2,7 @@
 
 Prices are `Decimal` here and integers of 1e-4 USD on the card; nothing is ever a float.
 
-Ref: docs/configuration.md; NASDAQ OUCH 5.0, section 2.1 "Enter Order"; docs/risk.md.
+Ref: NASDAQ OUCH 5.0, section 2.1 "Enter Order"; docs/risk.md; docs/registers.md.
 """
 
 import difflib

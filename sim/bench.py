@@ -12,14 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tickgate.hdl.core import TickToTrade
 from tickgate.host.config import Config, usd
 from tickgate.host.driver import Driver
 from tickgate.sim import market
 from tickgate.sim.capture import ItchFile
 from tickgate.sim.frames import Frames, Packer
 from tickgate.sim.session import FEED_ADDRESS, FEED_PORT, LIMITS, SESSION
-from tickgate.sim.virtual import CLOCK_PERIOD_PS, Card
+from tickgate.sim.virtual import Card, make_core
 from tickgate.sim.virtual.top import VirtualTop
 from tickgate.spec import ethernet
 
@@ -167,8 +166,7 @@ def _config(instruments: Sequence[market.Instrument], *, ticks: int) -> Config:
 def _pace_of_cocotb(frames: Frames, messages: int, *, width: int, gap: int, quiet: bool) -> Pace:
     count = int(frames.frame[min(messages, len(frames.messages)) - 1]) + 1
     lengths = frames.lengths[:count]
-    core = TickToTrade(width=width, clock_period_ps=CLOCK_PERIOD_PS[width])
-    directory = under_cocotb.build(VirtualTop(core), quiet=quiet)
+    directory = under_cocotb.build(VirtualTop(make_core(width=width)), quiet=quiet)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         stored, result = work / "frames.npz", work / "result.json"

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from tickgate.host.errors import UserError
 from tickgate.sim.messages import Messages
 from tickgate.spec import itch50
 
@@ -40,7 +41,7 @@ LONGEST = 1450
 READ_SIZE = 1 << 22
 
 
-class InputError(ValueError):
+class InputError(UserError, ValueError):
     """A file that cannot be replayed: what is wrong with it, and where."""
 
 

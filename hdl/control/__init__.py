@@ -1,4 +1,4 @@
-"""The host's side of the card: registers, parameters, events, time."""
+"""The host's side of the card: registers, parameters, events, time and arming."""
 
 from tickgate.hdl.control.control import Control
 

@@ -8,7 +8,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from tickgate.hdl.eth.fcs import FCS_INITIAL, FCS_RESIDUE, Crc32
+from tickgate.hdl.fcs import FCS_INITIAL, FCS_RESIDUE, Crc32
 from tickgate.spec import registers
 
 __all__ = ["FrameReceiver", "FrameSignature", "FrameTransmitter", "ReplyOctet"]

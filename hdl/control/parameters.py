@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from tickgate.hdl.control.bus import BusSignature, Status
-from tickgate.hdl.eth.fcs import FCS_INITIAL, Crc32
+from tickgate.hdl.fcs import FCS_INITIAL, Crc32
 from tickgate.hdl.memory import BlockMemory, Sweep
 from tickgate.spec.registers import (
     IN_FORCE_BASE,

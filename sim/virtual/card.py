@@ -13,10 +13,11 @@ from amaranth.lib import wiring
 from serial import PortNotOpenError, SerialException
 from serial.serialutil import SerialBase, to_bytes
 
+from tickgate.hdl.core import TickToTrade
 from tickgate.sim.virtual import build
 from tickgate.sim.virtual.top import VirtualTop
 
-__all__ = ["CLOCK_PERIOD_PS", "Card", "CardSerial", "Frame", "Log"]
+__all__ = ["CLOCK_PERIOD_PS", "Card", "CardSerial", "Frame", "Log", "make_core"]
 
 CLOCK_PERIOD_PS = {1: 8000, 2: 8000, 4: 3200, 8: 6400}
 """The clock period of 1 GbE (1 octet a cycle) and 10 GbE (4 and 8 octets a cycle)."""
@@ -26,6 +27,26 @@ SLICE = 1 << 20
 
 _STARTS, _GAPS, _TOPS, _VERDICTS, _FRAMES, _OCTETS = range(6)
 _FRAME_RECORD = np.dtype([("first", "u8"), ("last", "u8"), ("length", "u8")])
+
+
+def make_core(
+    *,
+    width: int = 8,
+    symbols: int = 16,
+    ticks: int = 4096,
+    orders: int = 131072,
+    event_depth: int = 1024,
+    clock_period_ps: int | None = None,
+) -> TickToTrade:
+    """The core of a virtual card; the clock period by default as Ethernet gives it."""
+    return TickToTrade(
+        width=width,
+        symbols=symbols,
+        ticks=ticks,
+        orders=orders,
+        event_depth=event_depth,
+        clock_period_ps=clock_period_ps or CLOCK_PERIOD_PS[width],
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +94,7 @@ class Card:
     Parameters
     ----------
     width, symbols, ticks, orders, event_depth, clock_period_ps
-        As in `tickgate.hdl.core.TickToTrade`; the clock period by default as Ethernet gives it.
+        As in `make_core`.
     core : wiring.Component or None
         A core to use instead of `TickToTrade`, with the same ports.
     uart_divisor : int
@@ -125,15 +146,13 @@ class Card:
         if tx_gap < 0:
             raise ValueError(f"tx_gap must not be negative, but is {tx_gap}")
         if core is None:
-            from tickgate.hdl.core import TickToTrade
-
-            core = TickToTrade(
+            core = make_core(
                 width=width,
                 symbols=symbols,
                 ticks=ticks,
                 orders=orders,
                 event_depth=event_depth,
-                clock_period_ps=clock_period_ps or CLOCK_PERIOD_PS[width],
+                clock_period_ps=clock_period_ps,
             )
         top = VirtualTop(core, uart_divisor=uart_divisor)
         artefact = build.build(top, trace=trace is not None, quiet=quiet)

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The serial port at the level of bits."""
 
 import random

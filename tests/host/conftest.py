@@ -103,7 +103,7 @@ class FakeCard:
         self.commit_reads = 0
         self._committing = 0
         self._pending = b""
-        self._commands = []
+        self._delivered = False
         self.state = {f.name: 0 for f in spec.BY_NAME["state"].fields} | {"tables_ready": 1}
         identity = {
             "magic": spec.MAGIC,
@@ -159,8 +159,9 @@ class FakeCard:
 
     def _execute(self, opcode, address, count, words):
         if opcode == 3:
-            while self.queue and self.queue[0]["sequence"] < words[0]:
+            if self._delivered and words[0] == self.queue[0]["sequence"] + 1:
                 self.queue.popleft()
+            self._delivered = bool(self.queue)
             return 0, events.pack(self.queue[0]) if self.queue else []
         if opcode not in (1, 2):
             return 5, []

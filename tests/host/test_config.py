@@ -121,10 +121,7 @@ def test_a_threshold_between_two_steps_is_rounded_up(text):
         (
             "collar_bps = 50",
             "",
-            (
-                "symbols[AAPL]: strategy.enabled needs every limit above 0, or the card refuses each "
-                "order; set limits.collar_bps"
-            ),
+            "symbols[AAPL]: strategy.enabled needs every limit above 0, or the card refuses each",
         ),
         (
             "max_spread_usd = 0.05",

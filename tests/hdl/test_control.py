@@ -1,0 +1,560 @@
+# amaranth: UnusedElaboratable=no
+"""The control part as the host sees it: octets in, octets out, and what that does inside."""
+
+import struct
+import zlib
+from types import SimpleNamespace
+
+import pytest
+from amaranth.hdl import Value
+from amaranth.sim import Simulator
+from cobs import cobs
+
+from tickgate.hdl.control import Control
+from tickgate.spec import events, registers
+from tickgate.spec.registers import (
+    BY_NAME,
+    IN_FORCE_BASE,
+    PAGE_WORDS,
+    REGISTERS,
+    SHADOW_BASE,
+    Kind,
+    Need,
+    Opcode,
+    Status,
+    in_force_address,
+    parameter_checksum,
+    shadow_address,
+)
+
+SYMBOLS = 3
+DEPTH = 4
+PERIOD_PS = 6400
+BUILT = {
+    "width": 8,
+    "symbols": SYMBOLS,
+    "ticks": 64,
+    "orders": 256,
+    "locates": 128,
+    "event_depth": DEPTH,
+    "clock_period_ps": PERIOD_PS,
+}
+PATIENCE = 1500
+"""Cycles that a reply may take; the longest request takes fewer."""
+
+CONFIGS = [r for r in REGISTERS if r.kind is Kind.CONFIG]
+COMMANDS = [r for r in REGISTERS if r.kind is Kind.COMMAND]
+COUNTERS = [r for r in REGISTERS if r.kind is Kind.COUNTER]
+
+
+def seal(body: bytes) -> bytes:
+    return cobs.encode(body + struct.pack("<I", zlib.crc32(body))) + b"\0"
+
+
+def request(opcode: int, tag: int, address: int, count: int, words=()) -> bytes:
+    return seal(struct.pack(f"<BBHB{len(words)}I", opcode, tag, address, count, *words))
+
+
+class Host:
+    """Speaks to the control part over its streams."""
+
+    def __init__(self, ctx, dut):
+        self.ctx, self.dut, self.tag = ctx, dut, 0
+
+    async def send(self, octets: bytes) -> None:
+        ctx, stream = self.ctx, self.dut.control_rx
+        for octet in octets:
+            ctx.set(stream.payload, octet)
+            ctx.set(stream.valid, 1)
+            assert ctx.get(stream.ready)
+            await ctx.tick()
+        ctx.set(stream.valid, 0)
+
+    async def receive(self, patience=PATIENCE) -> bytes | None:
+        """One frame without its delimiter, or None if none comes."""
+        ctx, stream = self.ctx, self.dut.control_tx
+        ctx.set(stream.ready, 1)
+        octets = bytearray()
+        try:
+            for _ in range(patience):
+                valid, octet = ctx.get(stream.valid), ctx.get(stream.payload)
+                await ctx.tick()
+                if valid and octet == 0:
+                    return bytes(octets)
+                if valid:
+                    octets.append(octet)
+        finally:
+            ctx.set(stream.ready, 0)
+        assert not octets
+        return None
+
+    async def ask(self, opcode, address, count, words=()) -> tuple[Status, list[int]]:
+        self.tag = (self.tag + 37) % 256
+        await self.send(request(opcode, self.tag, address, count, words))
+        return self.open(await self.receive(), opcode)
+
+    def open(self, frame: bytes | None, opcode: int) -> tuple[Status, list[int]]:
+        assert frame is not None, "no reply"
+        octets = cobs.decode(frame)
+        body, crc = octets[:-4], octets[-4:]
+        assert struct.unpack("<I", crc) == (zlib.crc32(body),)
+        answered, tag, status, count = body[:4]
+        assert (answered, tag) == (opcode | registers.REPLY_FLAG, self.tag)
+        return Status(status), list(struct.unpack(f"<{count}I", body[4:]))
+
+    async def read_words(self, address: int, count: int) -> list[int]:
+        status, words = await self.ask(Opcode.READ, address, count)
+        assert status is Status.OK
+        assert len(words) == count
+        return words
+
+    async def read(self, name: str) -> int:
+        (word,) = await self.read_words(BY_NAME[name].address, 1)
+        return word
+
+    async def state(self) -> SimpleNamespace:
+        return SimpleNamespace(**BY_NAME["state"].unpack(await self.read("state")))
+
+    async def write_words(self, address: int, words) -> Status:
+        status, fault = await self.ask(Opcode.WRITE, address, len(words), words)
+        if status is Status.OK:
+            assert fault == []
+        else:
+            assert len(fault) == 1
+            assert address <= fault[0] < address + len(words)
+        return status
+
+    async def write(self, name: str, word: int) -> Status:
+        return await self.write_words(BY_NAME[name].address, [word])
+
+    async def command(self, name: str) -> Status:
+        return await self.write(name, BY_NAME[name].code)
+
+    async def event(self, acknowledged: int) -> dict | None:
+        status, words = await self.ask(Opcode.EVENT, 0, 1, [acknowledged])
+        assert status is Status.OK
+        return events.unpack(words) if words else None
+
+    async def drain(self, acknowledged: int = 0) -> list[dict]:
+        records = []
+        while record := await self.event(acknowledged):
+            records.append(record)
+            acknowledged = record["sequence"] + 1
+        return records
+
+    async def write_pages(self, pages) -> None:
+        for symbol, page in enumerate(pages):
+            assert await self.write_words(shadow_address(symbol), page) is Status.OK
+
+    async def settle(self) -> SimpleNamespace:
+        for _ in range(20):
+            state = await self.state()
+            if not state.committing:
+                return state
+        raise AssertionError("the commit does not end")
+
+    async def commit(self, pages) -> SimpleNamespace:
+        await self.write_pages(pages)
+        assert await self.write("commit", parameter_checksum(pages)) is Status.OK
+        return await self.settle()
+
+    async def get_armed(self) -> None:
+        self.ctx.set(self.dut.tables_ready, 1)
+        await self.commit([[0] * PAGE_WORDS] * SYMBOLS)
+        assert await self.command("arm") is Status.OK
+        assert self.ctx.get(self.dut.armed)
+
+
+def run(scenario, *, watch=None, **changes) -> None:
+    """Runs `scenario(host)`, with `watch(ctx, dut)` after each clock edge."""
+    dut = Control(event_sources=2, **BUILT | changes)
+
+    async def drive(ctx):
+        # The memories are swept clear first.
+        await ctx.tick().repeat(64)
+        await scenario(Host(ctx, dut))
+
+    async def observe(ctx):
+        while True:
+            await ctx.tick()
+            watch(ctx, dut)
+
+    simulator = Simulator(dut)
+    simulator.add_clock(PERIOD_PS * 1e-12)
+    simulator.add_testbench(drive)
+    if watch is not None:
+        simulator.add_testbench(observe, background=True)
+    simulator.run()
+
+
+def random_page(generator) -> list[int]:
+    return [generator.getrandbits(32) & mask for mask in registers.WORD_MASKS]
+
+
+def random_pages(generator) -> list[list[int]]:
+    return [random_page(generator) for _ in range(SYMBOLS)]
+
+
+def test_every_identity_register_tells_what_was_built():
+    async def scenario(host):
+        expected = BUILT | {
+            "magic": 0x54474154,
+            "version": registers.VERSION,
+            "map_hash": registers.MAP_HASH,
+            "build_hash": registers.build_hash(**BUILT),
+        }
+        identity = [r for r in REGISTERS if r.kind is Kind.IDENTITY]
+        assert {r.name: await host.read(r.name) for r in identity} == expected
+
+    run(scenario)
+
+
+def test_every_configuration_register_reads_back_and_drives_its_port_and_no_other(generator):
+    async def scenario(host):
+        expected = {register.name: 0 for register in CONFIGS}
+        for register in CONFIGS:
+            expected[register.name] = generator.getrandbits(32) & register.mask | 1
+            assert await host.write(register.name, expected[register.name]) is Status.OK
+            for name, value in expected.items():
+                assert host.ctx.get(Value.cast(getattr(host.dut.config, name))) == value
+        for register in CONFIGS:
+            assert await host.read(register.name) == expected[register.name]
+        assert host.ctx.get(host.dut.config.tcp_ports.destination) == (expected["tcp_ports"] >> 16)
+
+    run(scenario)
+
+
+def test_every_status_register_of_the_core_shows_its_input(generator):
+    names = [r.name for r in REGISTERS if r.kind is Kind.STATUS and not r.inside]
+
+    async def scenario(host):
+        values = {name: generator.getrandbits(32) for name in names}
+        for name, value in values.items():
+            host.ctx.set(getattr(host.dut.status, name), value)
+        for name in names:
+            assert await host.read(name) == values[name]
+        for bit in ("tables_ready", "regular_session", "breach"):
+            host.ctx.set(getattr(host.dut, bit), 1)
+            state = vars(await host.state())
+            assert [name for name, value in state.items() if value] == [bit]
+            host.ctx.set(getattr(host.dut, bit), 0)
+
+    run(scenario)
+
+
+def test_reading_the_low_half_freezes_the_high_half():
+    async def scenario(host):
+        status = host.dut.status
+        host.ctx.set(status.expected_sequence_low, 0xFFFF_FFFF)
+        host.ctx.set(status.expected_sequence_high, 7)
+        assert await host.read("expected_sequence_low") == 0xFFFF_FFFF
+        host.ctx.set(status.expected_sequence_low, 0)
+        host.ctx.set(status.expected_sequence_high, 8)
+        assert await host.read("expected_sequence_high") == 7
+        assert await host.read("expected_sequence_low") == 0
+        assert await host.read("expected_sequence_high") == 8
+
+    run(scenario)
+
+
+def test_every_counter_of_the_core_counts_its_own_input_only():
+    core = [r for r in COUNTERS if not r.inside]
+
+    async def scenario(host):
+        expected = {}
+        for times, register in enumerate(core, start=1):
+            amount = (1 << register.amount) - 1
+            host.ctx.set(getattr(host.dut.count, register.name), amount)
+            await host.ctx.tick().repeat(times)
+            host.ctx.set(getattr(host.dut.count, register.name), 0)
+            expected[register.name] = times * amount % (1 << 32)
+        await host.ctx.tick().repeat(2)
+        for register in core:
+            assert await host.read(register.name) == expected[register.name]
+
+    run(scenario)
+
+
+def good_word(register) -> int:
+    return register.code if register.code is not None else 0
+
+
+def test_a_command_is_given_for_one_cycle_with_its_word_and_reads_as_0():
+    given = []
+
+    def watch(ctx, dut):
+        for register in COMMANDS:
+            command = getattr(dut.command, register.name)
+            if ctx.get(command.valid):
+                given.append((register.name, ctx.get(Value.cast(command.payload))))
+
+    async def scenario(host):
+        for register in COMMANDS:
+            if Need.ARMABLE in register.needs:
+                await host.settle()
+                assert await host.write("commit", checksum) is Status.OK
+                await host.settle()
+                host.ctx.set(host.dut.tables_ready, 1)
+                given.clear()
+            assert await host.write(register.name, good_word(register)) is Status.OK
+            assert given == [(register.name, good_word(register))]
+            assert await host.read(register.name) == 0
+            given.clear()
+        word = BY_NAME["symbol_write"].pack(locate=127, symbol=2, tracked=1)
+        assert await host.write("symbol_write", word) is Status.OK
+        assert await host.write("whole", 1 << 16 | 1) is Status.OK
+        assert given == [("symbol_write", word), ("whole", 1 << 16 | 1)]
+
+    checksum = parameter_checksum([[0] * PAGE_WORDS] * SYMBOLS)
+    run(scenario, watch=watch)
+
+
+def test_an_address_without_a_register_is_refused():
+    holes = [0x000B, 0x00FF, 0x010B, 0x0207, 0x04FF, 0x0FFF, 0x7FFF, 0xFFFF]
+    holes += [SHADOW_BASE + PAGE_WORDS * SYMBOLS, IN_FORCE_BASE + PAGE_WORDS * SYMBOLS]
+
+    async def scenario(host):
+        for address in holes:
+            assert await host.ask(Opcode.READ, address, 1) == (Status.BAD_ADDRESS, [address])
+            assert await host.ask(Opcode.WRITE, address, 1, [0]) == (
+                Status.BAD_ADDRESS,
+                [address],
+            )
+        assert await host.ask(Opcode.READ, 0x000A, 2) == (Status.BAD_ADDRESS, [0x000B])
+
+    run(scenario)
+
+
+def test_what_is_read_only_cannot_be_written():
+    readable = [r for r in REGISTERS if not r.writable]
+
+    async def scenario(host):
+        for register in readable:
+            assert await host.write(register.name, 0) is Status.READ_ONLY
+        assert await host.write_words(in_force_address(1, 3), [0]) is Status.READ_ONLY
+        assert await host.read("magic") == registers.MAGIC
+
+    run(scenario)
+
+
+def test_a_reserved_bit_a_wrong_code_and_an_index_out_of_range_are_refused():
+    wrong = [(r.name, 1 << bit) for r in CONFIGS for bit in range(32) if not r.mask >> bit & 1]
+    wrong += [(r.name, r.code ^ 1) for r in COMMANDS if r.code is not None]
+    wrong += [(r.name, 0) for r in COMMANDS if r.code is not None]
+    wrong += [("whole", SYMBOLS), ("whole", 1 << 17)]
+    wrong += [("symbol_write", 128), ("symbol_write", SYMBOLS << 16), ("symbol_write", 1 << 28)]
+    given = []
+
+    def watch(ctx, dut):
+        given.extend(r.name for r in COMMANDS if ctx.get(getattr(dut.command, r.name).valid))
+
+    async def scenario(host):
+        for name, word in wrong:
+            assert await host.write(name, word) is Status.BAD_VALUE, (name, word)
+        for register in CONFIGS:
+            assert await host.read(register.name) == 0
+        for word, mask in enumerate(registers.WORD_MASKS):
+            if mask != 0xFFFF_FFFF:
+                top = shadow_address(0, word)
+                assert await host.write_words(top, [mask + 1]) is Status.BAD_VALUE
+                assert await host.read_words(top, 1) == [0]
+        assert given == []
+
+    run(scenario, watch=watch)
+
+
+def test_an_armed_card_refuses_configuration_and_commands_that_need_it_disarmed():
+    guarded = [r for r in REGISTERS if Need.DISARMED in r.needs]
+    assert len(guarded) > len(CONFIGS)
+    given = []
+
+    def watch(ctx, dut):
+        given.extend(r.name for r in COMMANDS if ctx.get(getattr(dut.command, r.name).valid))
+
+    async def scenario(host):
+        await host.get_armed()
+        given.clear()
+        for register in guarded:
+            assert await host.write(register.name, good_word(register)) is Status.ARMED
+        assert given == []
+        assert await host.write("feed_port", 1 << 16) is Status.BAD_VALUE
+        assert await host.command("disarm") is Status.OK
+        assert await host.write("feed_port", 26477) is Status.OK
+        assert host.ctx.get(host.dut.config.feed_port) == 26477
+
+    run(scenario, watch=watch)
+
+
+def test_a_request_of_the_wrong_length_or_an_unknown_opcode_is_refused():
+    feed_address = BY_NAME["feed_address"].address
+
+    async def scenario(host):
+        for opcode, count, words in [
+            (Opcode.READ, 0, []),
+            (Opcode.READ, 17, []),
+            (Opcode.READ, 255, []),
+            (Opcode.READ, 1, [0]),
+            (Opcode.WRITE, 0, []),
+            (Opcode.WRITE, 1, []),
+            (Opcode.WRITE, 2, [1]),
+            (Opcode.WRITE, 1, [1, 1]),
+            (Opcode.WRITE, 17, [1] * 16),
+            (Opcode.EVENT, 0, []),
+            (Opcode.EVENT, 1, []),
+            (Opcode.EVENT, 2, [0, 0]),
+        ]:
+            answer = await host.ask(opcode, feed_address, count, words)
+            assert answer == (Status.BAD_LENGTH, []), (opcode, count)
+        body = struct.pack("<BBHB3s", Opcode.WRITE, host.tag, feed_address, 1, b"abc")
+        await host.send(seal(body))
+        assert host.open(await host.receive(), Opcode.WRITE) == (Status.BAD_LENGTH, [])
+        for opcode in (0x00, 0x04, 0x40, 0x7F):
+            answer = await host.ask(opcode, feed_address, 1, [1])
+            assert answer == (Status.UNKNOWN_OPCODE, [])
+        assert await host.read("feed_address") == 0
+
+    run(scenario)
+
+
+def test_a_write_of_many_words_takes_effect_wholly_or_not_at_all(generator):
+    first = BY_NAME["destination_mac_low"].address
+    names = [registers.BY_ADDRESS[first + n].name for n in range(10)]
+
+    async def scenario(host):
+        words = [generator.getrandbits(32) & BY_NAME[name].mask for name in names]
+        broken = [*words[:-1], 1 << 16]
+        assert await host.ask(Opcode.WRITE, first, 10, broken) == (Status.BAD_VALUE, [first + 9])
+        assert await host.read_words(first, 10) == [0] * 10
+        assert await host.ask(Opcode.WRITE, first, 11, [*words, 0]) == (
+            Status.BAD_ADDRESS,
+            [first + 10],
+        )
+        assert await host.read_words(first, 10) == [0] * 10
+        assert await host.write_words(first, words) is Status.OK
+        assert await host.read_words(first, 10) == words
+
+    run(scenario)
+
+
+def test_16_words_are_written_and_read_in_one_frame(generator):
+    async def scenario(host):
+        page = random_page(generator)
+        assert await host.write_words(shadow_address(2), page) is Status.OK
+        assert await host.read_words(shadow_address(2), 16) == page
+        zeros = [0] * PAGE_WORDS
+        assert await host.write_words(shadow_address(2), zeros) is Status.OK
+        assert await host.read_words(shadow_address(2), 16) == zeros
+        assert await host.read_words(shadow_address(1), 16) == zeros
+
+    run(scenario)
+
+
+def test_a_frame_with_any_one_bit_wrong_does_nothing_and_the_next_one_is_understood():
+    good = request(Opcode.WRITE, 5, BY_NAME["feed_port"].address, 1, [0x00_1234])
+    errors = ("serial_crc_errors", "serial_framing_errors", "serial_overruns")
+
+    async def scenario(host):
+        damaged = 0
+        for bit in range(8 * (len(good) - 1)):
+            wrong = bytearray(good)
+            wrong[bit // 8] ^= 1 << bit % 8
+            await host.send(bytes(wrong))
+            assert await host.receive(patience=60) is None, bit
+            assert host.ctx.get(host.dut.config.feed_port) == 0
+            # An octet that turned into a delimiter makes two frames of one.
+            damaged += 2 if 0 in wrong[:-1] else 1
+        counted = [await host.read(name) for name in errors]
+        assert sum(counted) == damaged
+        assert counted[0] > 0
+        assert counted[1] > 0
+        assert await host.write("feed_port", 0x1234) is Status.OK
+        assert host.ctx.get(host.dut.config.feed_port) == 0x1234
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("octets", "counter"),
+    [
+        (request(Opcode.READ, 1, 0, 1)[:-3] + b"\0", "serial_framing_errors"),
+        (seal(b"\1\1\0\0"), "serial_framing_errors"),
+        (b"\x01\0", "serial_framing_errors"),
+        (cobs.encode(b"\1\1\0\0\1abcd") + b"\0", "serial_crc_errors"),
+        (seal(bytes(range(1, 71))), "serial_overruns"),
+        (b"\xff" * 300 + b"\0", "serial_overruns"),
+    ],
+    ids=["cut", "short", "empty", "crc", "one too long", "endless"],
+)
+def test_a_frame_that_is_no_request_is_counted_by_its_cause_and_the_next_one_is_understood(
+    octets, counter
+):
+    async def scenario(host):
+        await host.send(octets)
+        assert await host.receive(patience=200) is None
+        for name in ("serial_crc_errors", "serial_framing_errors", "serial_overruns"):
+            assert await host.read(name) == (name == counter)
+
+    run(scenario)
+
+
+def test_the_longest_frame_fits():
+    async def scenario(host):
+        await host.send(seal(struct.pack("<BBHB64s", Opcode.WRITE, 0, 0xFFF0, 16, b"\xff" * 64)))
+        assert host.open(await host.receive(), Opcode.WRITE) == (Status.BAD_ADDRESS, [0xFFF0])
+        assert await host.read("serial_overruns") == 0
+
+    run(scenario)
+
+
+def test_delimiters_between_frames_do_no_harm():
+    async def scenario(host):
+        await host.send(b"\0\0\0")
+        assert await host.read("magic") == registers.MAGIC
+        for name in ("serial_crc_errors", "serial_framing_errors", "serial_overruns"):
+            assert await host.read(name) == 0
+
+    run(scenario)
+
+
+def test_a_request_that_comes_before_the_last_one_is_answered_is_counted_and_dropped():
+    async def scenario(host):
+        await host.send(request(Opcode.READ, 9, BY_NAME["magic"].address, 1))
+        await host.send(request(Opcode.READ, 10, BY_NAME["version"].address, 1))
+        host.tag = 9
+        assert host.open(await host.receive(), Opcode.READ) == (Status.OK, [registers.MAGIC])
+        assert await host.receive(patience=200) is None
+        assert await host.read("serial_overruns") == 1
+        assert await host.read("version") == registers.VERSION
+
+    run(scenario)
+
+
+def test_a_reply_waits_for_the_line_and_stays_the_same(generator):
+    async def scenario(host):
+        ctx, stream = host.ctx, host.dut.control_tx
+        page = random_page(generator)
+        await host.write_words(shadow_address(0), page)
+        host.tag = 3
+        await host.send(request(Opcode.READ, 3, shadow_address(0), 16))
+        octets = bytearray()
+        while not octets or octets[-1]:
+            await ctx.tick().until(stream.valid)
+            octet = ctx.get(stream.payload)
+            for _ in range(generator.randrange(4)):
+                await ctx.tick()
+                assert ctx.get(stream.valid)
+                assert ctx.get(stream.payload) == octet
+            ctx.set(stream.ready, 1)
+            await ctx.tick()
+            ctx.set(stream.ready, 0)
+            octets.append(octet)
+        assert host.open(bytes(octets[:-1]), Opcode.READ) == (Status.OK, page)
+
+    run(scenario)
+
+
+def test_frames_that_were_executed_are_counted():
+    async def scenario(host):
+        assert [await host.read("serial_frames") for _ in range(3)] == [0, 1, 2]
+
+    run(scenario)

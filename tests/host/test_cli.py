@@ -1,0 +1,411 @@
+"""The command line, as a person and as a script use it."""
+
+import json
+import subprocess
+import sys
+import time
+from importlib.metadata import EntryPoint
+
+import pytest
+import typer
+
+from tickgate.host import cli
+from tickgate.spec import registers as spec
+from tickgate.spec.events import EventKind
+
+PROGRAM = [sys.executable, "-c", "from tickgate.host.cli import main; main()"]
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Runs the command line; returns exit code, output and error output."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(list(arguments))
+        return caught.value.code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def tickgate(run, served_pty):
+    """The same with the port of a card."""
+    return lambda *arguments: run("--timeout", "2", *arguments, "--port", served_pty)
+
+
+@pytest.fixture
+def file(tmp_path, text):
+    """A good configuration file."""
+    path = tmp_path / "desk.toml"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.fixture
+def configured(tickgate, file):
+    """A command line whose card has a configuration in force."""
+    assert tickgate("configure", file)[0] == 0
+    return tickgate
+
+
+# Doing
+
+
+def test_a_day_from_reset_to_kill(card, tickgate, file, config):
+    checksum = f"{config.checksum(4):#010x}"
+    assert tickgate("configure", file, "--begin-day") == (
+        0,
+        f"in force: 2 symbols, checksum {checksum}\n",
+        "",
+    )
+    assert card.get("next_user_ref_num") == 100
+    assert abs((card.get("time_now_high") << 32) - time.time_ns()) < 5 << 32
+    assert tickgate("trust") == (0, "trusted: AAPL MSFT\n", "")
+    assert card.whole == {0: 1, 1: 1}
+    assert tickgate("trust", "MSFT", "--withdraw") == (0, "not trusted: MSFT\n", "")
+    assert card.whole == {0: 1, 1: 0}
+    assert tickgate("arm", "--config", file) == (0, "armed\n", "")
+    assert card.state["armed"]
+    assert tickgate("disarm") == (0, "disarmed\n", "")
+    assert not card.state["armed"]
+    assert tickgate("kill") == (0, "killed\n", "")
+    assert card.state["killed"]
+    assert tickgate("clear-kill") == (0, "kill cleared; disarmed\n", "")
+    assert not card.state["killed"]
+
+
+def test_configure_clears_old_locates_unless_told_that_they_are_the_same(card, configured, file):
+    card.locates[5] = 0
+    assert configured("configure", file, "--same-locates")[0] == 0
+    assert card.locates == {5: 0, 13: 0, 21: 1}
+    assert configured("configure", file)[0] == 0
+    assert card.locates == {13: 0, 21: 1}
+
+
+def test_status_shows_identity_and_state(configured, config):
+    code, out, err = configured("status")
+    assert (code, err) == (0, "")
+    assert f"{spec.MAP_HASH:#010x}" in out
+    assert "AAPL MSFT" in out
+    code, out, _ = configured("status", "--json")
+    answer = json.loads(out)
+    assert answer["identity"]["clock_period_ps"] == 6400
+    assert answer["status"]["committed_checksum"] == config.checksum(4)
+    assert answer["status"]["armed"] is False
+    assert answer["symbols"] == ["AAPL", "MSFT", "", ""]
+
+
+def test_limits_are_shown_in_the_units_of_the_file(configured):
+    code, out, _ = configured("limits", "show", "AAPL")
+    assert code == 0
+    assert "600,000.0001" in out
+    answer = json.loads(configured("limits", "show", "--json")[1])
+    assert answer["AAPL"]["max_order_notional_usd"] == "600000.0001"
+    assert answer["AAPL"]["collar_bps"] == 50
+    assert answer["MSFT"]["max_long_shares"] == 0
+
+
+@pytest.mark.parametrize(
+    ("group", "assignment", "word", "value"),
+    [
+        ("params", "threshold_fraction=0.5", 4, 0x8000),
+        ("params", "enabled=false", 3, 0b001),
+        ("limits", "max_short_shares=7", 9, 7),
+        ("limits", "extended_hours=true", 3, 0b111),
+    ],
+)
+def test_set_changes_one_value_and_nothing_else(card, configured, group, assignment, word, value):
+    card.state["armed"] = 1
+    before = list(card.in_force)
+    assert configured(group, "set", "AAPL", assignment)[0] == 0
+    expected = [*before[:word], value, *before[word + 1 :]]
+    assert card.in_force == expected
+
+
+def test_push_takes_the_strategies_of_a_file_and_leaves_the_limits(
+    card, configured, tmp_path, text
+):
+    changed = text.replace("quantity_shares = 100", "quantity_shares = 200")
+    changed = changed.replace("collar_bps = 50", "collar_bps = 60")
+    (tmp_path / "new.toml").write_text(changed)
+    assert configured("params", "push", str(tmp_path / "new.toml"))[0] == 0
+    assert (card.in_force[6], card.in_force[13]) == (200, 50)
+    assert configured("limits", "push", str(tmp_path / "new.toml"))[0] == 0
+    assert card.in_force[13] == 60
+
+
+def test_registers_are_read_and_written_by_name(card, tickgate):
+    assert tickgate("registers", "write", "feed_port=0x676D", "tcp_window=512")[0] == 0
+    assert card.get("feed_port") == 0x676D
+    code, out, _ = tickgate("registers", "read", "feed_port", "tcp_window", "--json")
+    assert (code, json.loads(out)) == (0, {"feed_port": 0x676D, "tcp_window": 512})
+    assert "0x0000676d" in tickgate("registers", "read", "feed_port")[1]
+    everything = json.loads(tickgate("registers", "read", "--json")[1])
+    assert everything["magic"] == spec.MAGIC
+    assert "arm" not in everything
+
+
+def test_registers_are_listed_without_a_card(run):
+    code, out, _ = run("registers", "list", "--json")
+    assert code == 0
+    assert [entry["name"] for entry in json.loads(out)] == [r.name for r in spec.REGISTERS]
+    assert "feed_port" in run("registers", "list")[1]
+
+
+def test_counters_show_what_is_not_zero(card, tickgate):
+    card.set("feed_gaps", 3)
+    out = tickgate("counters")[1]
+    assert "feed_gaps" in out
+    assert "feed_heartbeats" not in out
+    assert "feed_heartbeats" in tickgate("counters", "--all")[1]
+    assert json.loads(tickgate("counters", "--json")[1])["feed_gaps"] == 3
+
+
+def test_events_are_shown_with_names_and_prices(card, configured):
+    order = {"symbol": 1, "side": 1, "quantity": 100, "price": 3_000_100, "time": 12}
+    card.report(sequence=0, kind=EventKind.ORDER_SENT, user_ref_num=7, latency_cycles=7, **order)
+    card.report(sequence=3, kind=EventKind.REFUSED, reasons=1 << 5 | 1 << 11, **order)
+    card.report(sequence=4, kind=EventKind.GAP, message_sequence=99)
+    card.report(sequence=5, kind=EventKind.STATE_CHANGED, detail=0b101)
+    card.report(sequence=6, kind=99)
+    code, out, _ = configured("events", "--json")
+    assert code == 0
+    sent, refused, gap, changed, unknown = map(json.loads, out.splitlines())
+    assert sent == {
+        "sequence": 0,
+        "time_ns": 12,
+        "kind": "ORDER_SENT",
+        "message_sequence": 0,
+        "symbol": "MSFT",
+        "side": "sell",
+        "quantity": 100,
+        "price_usd": "300.0100",
+        "user_ref_num": 7,
+        "latency_cycles": 7,
+    }
+    assert (refused["gates"], refused["lost_before"]) == ([5, 11], 2)
+    assert gap == {"sequence": 4, "time_ns": 0, "kind": "GAP", "message_sequence": 99}
+    assert changed["state"] == ["armed", "config_valid"]
+    assert unknown["kind"] == 99
+    assert not card.queue
+    assert configured("events") == (0, "", "")
+
+
+def test_following_events_waits_for_more(card, served_pty):
+    card.report(sequence=0, kind=EventKind.GAP, message_sequence=1)
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from tickgate.host.cli import main; main()",
+            "events",
+            "--follow",
+            "--port",
+            served_pty,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert "message_sequence=1" in process.stdout.readline()
+        card.report(sequence=1, kind=EventKind.GAP, message_sequence=2)
+        assert "message_sequence=2" in process.stdout.readline()
+        process.send_signal(2)
+        assert process.wait(10) == 130
+        assert process.stderr.read() == ""
+
+
+def test_a_socket_serves_as_well(run, served_tcp, monkeypatch):
+    monkeypatch.setenv("TICKGATE_PORT", served_tcp)
+    assert json.loads(run("--timeout", "2", "status", "--json")[1])["identity"]["width"] == 8
+
+
+def test_check_judges_a_file_without_a_card(run, file):
+    assert run("check", file) == (0, f"{file}: good, 2 symbols\n", "")
+
+
+# Failing
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["check", "none.toml"], "tickgate: none.toml: cannot be read: No such file or directory"),
+        (["status"], "tickgate: Missing option '--port' (env var: 'TICKGATE_PORT')."),
+        (["stauts"], "tickgate: No such command 'stauts'. Did you mean 'status'?"),
+        (["status", "--prot", "x"], "tickgate: No such option: --prot"),
+        (["--baud", "fast", "status"], "tickgate: Invalid value for '--baud'"),
+        (["status", "--port", "pigeon://x"], "tickgate: --port 'pigeon://x': "),
+        (["registers", "read", "feed_prot", "--port", "x"], "did you mean feed_port?"),
+        (["registers", "write", "feed_port=x", "--port", "x"], "is not NAME=VALUE with a whole"),
+        (["registers", "write", "feed_port", "--port", "x"], "is not NAME=VALUE with a whole"),
+        (
+            ["limits", "set", "AAPL", "colar_bps=1", "--port", "x"],
+            "tickgate: AAPL: colar_bps: unknown key; did you mean collar_bps?",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_and_code_2(run, arguments, complaint, monkeypatch, tmp_path):
+    monkeypatch.delenv("TICKGATE_PORT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert complaint in err
+    assert err.count("\n") == 1
+
+
+def test_a_mistake_about_the_cards_symbols_is_code_2(configured):
+    code, out, err = configured("params", "set", "APL", "enabled=false")
+    assert (code, out) == (2, "")
+    assert err == "tickgate: the card has no symbol 'APL'; did you mean AAPL?\n"
+
+
+def test_a_bad_file_is_code_2_and_the_card_is_not_touched(card, tickgate, file, text, tmp_path):
+    (tmp_path / "desk.toml").write_text(text.replace("collar_bps", "colar_bps"))
+    code, _, err = tickgate("configure", file)
+    assert code == 2
+    assert f"tickgate: {file}: symbols[AAPL].limits.colar_bps: unknown key" in err
+    assert not card.requests
+
+
+def test_a_card_that_is_not_there_is_code_3(run):
+    code, out, err = run("status", "--port", "/dev/no-such-card")
+    assert (code, out) == (3, "")
+    assert err == (
+        "tickgate: cannot open port '/dev/no-such-card': there is no such device; is the card "
+        "connected, or the virtual card running?\n"
+    )
+
+
+def test_a_card_that_is_silent_is_code_3(card, run, served_pty):
+    card.faults.extend([lambda reply: b""] * 10)
+    code, _, err = run("--timeout", "0.01", "status", "--port", served_pty)
+    assert code == 3
+    assert "no reply from the card on /dev/pts/" in err
+
+
+def test_what_the_card_refuses_is_code_4(tickgate):
+    code, out, err = tickgate("arm")
+    assert (code, out) == (4, "")
+    assert err == ("tickgate: the card cannot be armed: no configuration is in force (apply one)\n")
+
+
+def test_a_card_that_is_armed_refuses_to_be_configured_with_code_4(card, configured, file):
+    card.state["armed"] = 1
+    code, _, err = configured("configure", file)
+    assert (code, err) == (
+        4,
+        "tickgate: the card is armed; disarm it before a whole configuration\n",
+    )
+    code, _, err = configured("registers", "write", "feed_port=1")
+    assert code == 4
+    assert "the card refused writing register feed_port: refused because the card is" in err
+
+
+def test_a_card_with_another_map_is_code_5(card, tickgate):
+    card.set("map_hash", 1)
+    code, _, err = tickgate("kill")
+    assert code == 5
+    assert "0x00000001" in err
+    assert not card.state["killed"]
+
+
+def test_a_mistake_has_no_traceback_in_a_real_process(tmp_path):
+    (tmp_path / "bad.toml").write_text("feed = 1")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from tickgate.host.cli import main; main()",
+            "check",
+            str(tmp_path / "bad.toml"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert all(line.startswith("tickgate: ") for line in done.stderr.splitlines())
+
+
+# Around
+
+
+def test_the_version_names_the_map(run):
+    code, out, _ = run("--version")
+    assert code == 0
+    assert f"register map {spec.MAP_HASH:#010x}" in out
+
+
+def test_without_a_command_there_is_help(run):
+    for arguments in ([], ["params"], ["--help"]):
+        _, out, err = run(*arguments)
+        assert "Usage: tickgate" in out
+        assert err == ""
+
+
+def _plugins(monkeypatch, *values):
+    points = [
+        EntryPoint(name=f"plugin{n}", value=value, group=cli.PLUGIN_GROUP)
+        for n, value in enumerate(values)
+    ]
+    monkeypatch.setattr(cli, "entry_points", lambda group: points)
+
+
+@pytest.fixture
+def plugin(monkeypatch):
+    """A module with commands of its own."""
+    app = typer.Typer()
+
+    @app.command()
+    def replay(name: str):
+        """Says a name."""
+        typer.echo(f"replaying {name}")
+
+    @app.command()
+    def status():
+        """Is ours already."""
+
+    module = type(sys)("a_plugin")
+    module.app, module.number = app, 7
+    monkeypatch.setitem(sys.modules, "a_plugin", module)
+
+
+def test_commands_of_plugins_stand_beside_ours(run, plugin, monkeypatch):
+    _plugins(monkeypatch, "a_plugin:app")
+    code, out, err = run("replay", "tape")
+    assert (code, out) == (0, "replaying tape\n")
+    assert err == "tickgate: plug-in 'plugin0': its command 'status' exists already\n"
+    assert "Says a name." in run("--help")[1]
+
+
+def test_a_plugin_is_not_loaded_for_a_command_of_ours(run, monkeypatch, file):
+    _plugins(monkeypatch, "no_such_module:app")
+    assert run("check", file) == (0, f"{file}: good, 2 symbols\n", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        (
+            "no_such_module:app",
+            "ModuleNotFoundError: No module named 'no_such_module'; install what it needs",
+        ),
+        ("a_plugin:nothing", "AttributeError: "),
+        ("a_plugin:number", "TypeError: it is a int, not a typer.Typer"),
+    ],
+)
+def test_a_broken_plugin_is_named_and_takes_nothing_else_with_it(
+    run, plugin, monkeypatch, value, complaint
+):
+    _plugins(monkeypatch, value, "a_plugin:app")
+    code, out, err = run("replay", "tape")
+    assert (code, out) == (0, "replaying tape\n")
+    assert f"tickgate: plug-in 'plugin0' ({value}) does not load" in err
+    assert complaint in err
+    code, out, _ = run("--help")
+    assert code == 0
+    assert "configure" in out
