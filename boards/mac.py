@@ -3,13 +3,13 @@
 Ref: IEEE 802.3, clauses 3 and 4 (frame, interpacket gap), 35 (GMII).
 """
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.stream import Octets
 
-__all__ = ["Gmii", "MacReceive", "MacTransmit"]
+__all__ = ["GAP_OCTETS", "PREAMBLE", "PREAMBLE_OCTETS", "START", "Gmii", "MacReceive", "MacTransmit"]
 
 PREAMBLE, START = 0x55, 0xD5
 PREAMBLE_OCTETS = 7
@@ -27,14 +27,19 @@ class Gmii(data.Struct):
 class MacReceive(wiring.Component):
     """Finds frames in the octets of a PHY.
 
-    Latency: `LATENCY` cycles, the second to learn which octet is the last. Throughput: one octet a
-    cycle. A frame in which the PHY saw an error ends at that octet, so that its FCS fails.
+    Latency: `LATENCY` cycles, one of them to learn whether an octet is the last. Throughput: one
+    octet a cycle; one octet of gap is enough.
+
+    A frame begins after the first start delimiter, however long its preamble is. A frame in which
+    the PHY saw an error ends before the octet in error, with its last octet inverted: no error,
+    not even one behind a whole frame, leaves an FCS that is right. What follows up to the next gap
+    is skipped. So is the rest of a frame that was under way when the reset ended.
 
     Members
     -------
     gmii : In(Gmii)
     octets : Out(stream of Octets(1), always_ready)
-        From destination MAC to FCS.
+        From destination MAC to FCS, without a pause.
     """
 
     LATENCY = 2
@@ -44,24 +49,33 @@ class MacReceive(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        now = Signal(Gmii)
-        in_frame, held, first = Signal(), Signal(), Signal()
-        octet = Signal(8)
-        goes_on = Signal()
+        # As if a frame were there during reset: only a gap seen after it counts as one.
+        now = Signal(Gmii, init={"valid": 1})
+        arriving = Signal()
+        octet, held, first = Signal(8), Signal(), Signal()
         m.d.sync += now.eq(self.gmii)
-        m.d.comb += goes_on.eq(now.valid & ~now.error)
-        with m.If(~goes_on):
-            m.d.sync += [in_frame.eq(0), held.eq(0)]
-        with m.Elif(in_frame):
-            m.d.sync += [octet.eq(now.data), held.eq(1), first.eq(~held)]
-        with m.Elif(now.data == START):
-            m.d.sync += in_frame.eq(1)
+        m.d.comb += arriving.eq(now.valid & ~now.error)
+        with m.FSM():
+            with m.State("SKIP"):
+                with m.If(~now.valid):
+                    m.next = "PREAMBLE"
+            with m.State("PREAMBLE"):
+                with m.If(arriving & (now.data == START)):
+                    m.next = "FRAME"
+                with m.Elif(now.valid & now.error):
+                    m.next = "SKIP"
+            with m.State("FRAME"):
+                m.d.sync += [octet.eq(now.data), held.eq(arriving), first.eq(~held)]
+                with m.If(~arriving):
+                    m.next = "PREAMBLE"
+                    with m.If(now.valid):
+                        m.next = "SKIP"
         m.d.comb += [
             self.octets.valid.eq(held),
-            self.octets.payload.data.eq(octet),
+            self.octets.payload.data.eq(Mux(now.valid & now.error, ~octet, octet)),
             self.octets.payload.count.eq(1),
             self.octets.payload.first.eq(first),
-            self.octets.payload.last.eq(~goes_on),
+            self.octets.payload.last.eq(~arriving),
         ]
         return m
 
@@ -69,16 +83,23 @@ class MacReceive(wiring.Component):
 class MacTransmit(wiring.Component):
     """Sends frames with preamble before and gap after each.
 
-    Latency: 8 octets of preamble from the first valid octet. Throughput: one octet a cycle within
-    a frame. A source that pauses inside a frame makes the frame end with an error (`underrun`).
+    Latency: `LATENCY` cycles from the first octet offered to the first octet on the GMII, of which
+    the preamble takes 8; up to 12 more within the gap after a frame. Throughput: one octet a cycle
+    within a frame, whose source must not pause. A frame whose source does pause ends there with an
+    error on the GMII, and the rest of it is taken and dropped.
+
+    Frames are sent as they come: at least 60 octets and their FCS are the source's duty.
 
     Members
     -------
     octets : In(stream of Octets(1))
+        From destination MAC to FCS.
     gmii : Out(Gmii)
     underrun : Out(1)
         One cycle for each frame that was cut short.
     """
+
+    LATENCY = PREAMBLE_OCTETS + 2
 
     octets: In(stream.Signature(Octets(1)))
     gmii: Out(Gmii)
@@ -86,23 +107,27 @@ class MacTransmit(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        count = Signal(range(max(PREAMBLE_OCTETS, GAP_OCTETS) + 1))
+        sent = Signal(range(PREAMBLE_OCTETS + 1))
+        silence = Signal(range(GAP_OCTETS + 1))
         out = Signal(Gmii)
         m.d.sync += self.gmii.eq(out)
+        with m.If(out.valid):
+            m.d.sync += silence.eq(0)
+        with m.Elif(silence != GAP_OCTETS):
+            m.d.sync += silence.eq(silence + 1)
         with m.FSM():
-            with m.State("wait"):
-                with m.If(self.octets.valid):
+            with m.State("GAP"):
+                m.d.sync += sent.eq(1)
+                with m.If(self.octets.valid & (silence == GAP_OCTETS)):
                     m.d.comb += [out.valid.eq(1), out.data.eq(PREAMBLE)]
-                    m.d.sync += count.eq(1)
-                    m.next = "announce"
-            with m.State("announce"):
+                    m.next = "PREAMBLE"
+            with m.State("PREAMBLE"):
+                m.d.sync += sent.eq(sent + 1)
                 m.d.comb += [out.valid.eq(1), out.data.eq(PREAMBLE)]
-                m.d.sync += count.eq(count + 1)
-                with m.If(count == PREAMBLE_OCTETS):
+                with m.If(sent == PREAMBLE_OCTETS):
                     m.d.comb += out.data.eq(START)
-                    m.next = "send"
-            with m.State("send"):
-                m.d.sync += count.eq(1)
+                    m.next = "FRAME"
+            with m.State("FRAME"):
                 m.d.comb += [
                     self.octets.ready.eq(1),
                     out.valid.eq(1),
@@ -110,11 +135,11 @@ class MacTransmit(wiring.Component):
                 ]
                 with m.If(~self.octets.valid):
                     m.d.comb += [out.error.eq(1), self.underrun.eq(1)]
-                    m.next = "pause"
+                    m.next = "DROP"
                 with m.Elif(self.octets.payload.last):
-                    m.next = "pause"
-            with m.State("pause"):
-                m.d.sync += count.eq(count + 1)
-                with m.If(count == GAP_OCTETS):
-                    m.next = "wait"
+                    m.next = "GAP"
+            with m.State("DROP"):
+                m.d.comb += self.octets.ready.eq(1)
+                with m.If(self.octets.valid & self.octets.payload.last):
+                    m.next = "GAP"
         return m

@@ -5,26 +5,35 @@ Ref: RGMII 2.0, section 3; Lattice FPGA-TN-02035 (ECP5 high-speed I/O: IDDRX1F, 
 
 from amaranth.hdl import Cat, ClockDomain, ClockSignal, Instance, Module, ResetSignal, Signal
 from amaranth.lib import io, wiring
+from amaranth.lib.cdc import ResetSynchronizer
 from amaranth.lib.wiring import In, Out
 
 from tickgate.boards.mac import Gmii
 
 __all__ = ["Rgmii"]
 
+CLOCK_HZ = 125_000_000
 DELAY_TAP_PS = 25
+DELAY_TAPS = 127
 
 
 class Rgmii(wiring.Component):
     """One RGMII port at 1 Gbit/s: `rx` in the PHY's receive clock, `tx` in the core's.
 
-    Creates the clock domain `rx` from the PHY's clock. Latency: that of one DDR cell each way.
+    Creates the clock domain `rx` from the PHY's clock, in reset as long as `sync` is and until that
+    clock runs. Latency: that of one DDR cell each way. Throughput: one octet a cycle each way.
+
+    A link of 10 or 100 Mbit/s brings no frames: each octet comes as a nibble repeated, in which
+    there is no start delimiter.
 
     Parameters
     ----------
-    pins : the platform's `eth_rgmii` resource, requested with `dir="-"`
+    pins : object
+        Ports `rx_clk`, `rx_ctrl`, `rx_data`, `tx_clk`, `tx_ctrl`, `tx_data`: the platform's
+        resource, requested with `dir="-"`.
     transmit_delay_ps, receive_delay_ps : int
-        Delay of the transmit clock and of the receive data, by DELAYG in steps of 25 ps. The PHY's
-        own delays count too: their sum is to be about 2 ns.
+        Delay of the transmit clock and of the receive data, rounded down to the 25 ps of a DELAYG.
+        The PHY's own delays count too: the clock's edges are to come 1.2 to 2 ns after the data's.
 
     Members
     -------
@@ -37,8 +46,10 @@ class Rgmii(wiring.Component):
 
     def __init__(self, *, pins, transmit_delay_ps: int, receive_delay_ps: int) -> None:
         for delay in (transmit_delay_ps, receive_delay_ps):
-            if not 0 <= delay < 128 * DELAY_TAP_PS:
-                raise ValueError(f"a DELAYG delays by 0 to {127 * DELAY_TAP_PS} ps, not {delay}")
+            if not 0 <= delay <= DELAY_TAPS * DELAY_TAP_PS:
+                raise ValueError(
+                    f"a DELAYG delays by 0 to {DELAY_TAPS * DELAY_TAP_PS} ps, not {delay}"
+                )
         self._pins = pins
         self._transmit_delay_ps = transmit_delay_ps
         self._receive_delay_ps = receive_delay_ps
@@ -46,10 +57,12 @@ class Rgmii(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.domains.rx = ClockDomain("rx", reset_less=True)
-        m.submodules.rx_clock = clock = io.Buffer("i", self._pins.rx_clk)
+        m.domains.rx = ClockDomain("rx")
+        m.submodules.rx_clk = clock = io.Buffer("i", self._pins.rx_clk)
         m.d.comb += ClockSignal("rx").eq(clock.i)
-        platform.add_clock_constraint(clock.i, 125e6)
+        if platform is not None:
+            platform.add_clock_constraint(clock.i, CLOCK_HZ)
+        m.submodules.rx_reset = ResetSynchronizer(ResetSignal("sync"), domain="rx")
 
         low, high, valid, valid_xor_error = Signal(4), Signal(4), Signal(), Signal()
         for n in range(4):
@@ -69,28 +82,15 @@ class Rgmii(wiring.Component):
             m, "tx_ctrl", self._pins.tx_ctrl, self.tx.valid, self.tx.valid ^ self.tx.error
         )
         self._transmit(m, "tx_clk", self._pins.tx_clk, 1, 0, delay_ps=self._transmit_delay_ps)
-        m.submodules.rst = rst = io.Buffer("o", self._pins.rst)
-        m.d.comb += rst.o.eq(ResetSignal("sync"))
         return m
 
     def _receive(self, m, name, pin, rising, falling) -> None:
         m.submodules[name] = buffer = io.Buffer("i", pin)
-        wire = buffer.i
-        if self._receive_delay_ps:
-            delayed = Signal(name=f"{name}_delayed")
-            m.submodules[f"{name}_delay"] = Instance(
-                "DELAYG",
-                p_DEL_MODE="USER_DEFINED",
-                p_DEL_VALUE=self._receive_delay_ps // DELAY_TAP_PS,
-                i_A=wire,
-                o_Z=delayed,
-            )
-            wire = delayed
         m.submodules[f"{name}_ddr"] = Instance(
             "IDDRX1F",
             i_SCLK=ClockSignal("rx"),
             i_RST=0,
-            i_D=wire,
+            i_D=_delayed(m, name, buffer.i, self._receive_delay_ps),
             o_Q0=rising,
             o_Q1=falling,
         )
@@ -99,22 +99,21 @@ class Rgmii(wiring.Component):
     def _transmit(m, name, pin, rising, falling, *, delay_ps: int = 0) -> None:
         wire = Signal(name=f"{name}_wire")
         m.submodules[f"{name}_ddr"] = Instance(
-            "ODDRX1F",
-            i_SCLK=ClockSignal(),
-            i_RST=ResetSignal(),
-            i_D0=rising,
-            i_D1=falling,
-            o_Q=wire,
+            "ODDRX1F", i_SCLK=ClockSignal(), i_RST=0, i_D0=rising, i_D1=falling, o_Q=wire
         )
-        if delay_ps:
-            delayed = Signal(name=f"{name}_delayed")
-            m.submodules[f"{name}_delay"] = Instance(
-                "DELAYG",
-                p_DEL_MODE="USER_DEFINED",
-                p_DEL_VALUE=delay_ps // DELAY_TAP_PS,
-                i_A=wire,
-                o_Z=delayed,
-            )
-            wire = delayed
         m.submodules[name] = buffer = io.Buffer("o", pin)
-        m.d.comb += buffer.o.eq(wire)
+        m.d.comb += buffer.o.eq(_delayed(m, name, wire, delay_ps))
+
+
+def _delayed(m, name: str, wire, delay_ps: int):
+    if not delay_ps:
+        return wire
+    delayed = Signal(name=f"{name}_delayed")
+    m.submodules[f"{name}_delay"] = Instance(
+        "DELAYG",
+        p_DEL_MODE="USER_DEFINED",
+        p_DEL_VALUE=delay_ps // DELAY_TAP_PS,
+        i_A=wire,
+        o_Z=delayed,
+    )
+    return delayed

@@ -151,10 +151,9 @@ def _runs(addresses: Iterable[int]) -> Iterator[list[int]]:
 def _accepted(reply: Reply, action: str, address: int | None) -> tuple[int, ...]:
     if reply.status == Status.OK:
         return reply.words
-    if reply.words:
-        address = reply.words[0]
     where = "events"
     if address is not None:
+        address = reply.words[0] if reply.words else address
         register = BY_ADDRESS.get(address)
         where = f"register {register.name}" if register else f"address {address:#06x}"
     try:

@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from tickgate.hdl.book.store import OrderStore, StoreWrite
+from tickgate.hdl.book.store import Finding, OrderStore, StoreWrite
 from tickgate.hdl.book.types import Escape, Geometry, Placement, StoredOrder, Update
 from tickgate.hdl.book.window import Window
 from tickgate.hdl.stream import Lookup, Message, MessageKind, Side, Trade
@@ -111,7 +111,9 @@ class MessageFlow(wiring.Component):
                 MessageKind.TRADE,
             )
         )
-        shape = data.StructLayout({"message": Message(symbols), "base": 32, "cent": 1})
+        shape = data.StructLayout(
+            {"message": Message(symbols), "base": 32, "cent": 1, "keeps_reference": 1}
+        )
         soon_valid, now_valid = Signal(), Signal()
         soon, now = Signal(shape), Signal(shape)
         m.d.sync += [
@@ -121,6 +123,7 @@ class MessageFlow(wiring.Component):
             soon.cent.eq(self.window_cent),
             now_valid.eq(soon_valid),
             now.eq(soon),
+            now.keeps_reference.eq(soon.message.new_reference == soon.message.reference),
         ]
 
         m.d.comb += self.busy.eq(arriving | soon_valid | now_valid)
@@ -162,7 +165,8 @@ class MessageFlow(wiring.Component):
             with m.Case(MessageKind.REPLACE):
                 # The removal freed the order but its finding stands until the next look-up.
                 with m.If(known):
-                    self._insert(m, window, store, store.found_new, message, order.side)
+                    finding = self._room(m, held, found, store.found_new)
+                    self._insert(m, window, store, finding, message, order.side)
                 with m.Else():
                     m.d.comb += [self.unknown_reference.eq(1), update.distrust.eq(1)]
             with m.Case(
@@ -225,6 +229,14 @@ class MessageFlow(wiring.Component):
                 write.order.key.eq(place.key),
                 write.order.shares.eq(message.shares),
             ]
+
+    def _room(self, m, held, found, found_new) -> Signal:
+        """Where a replacement goes: should it keep its reference, then where the original was."""
+        room = Signal(Finding(self._geometry))
+        m.d.comb += room.eq(found_new)
+        with m.If(held.keeps_reference):
+            m.d.comb += [room.hit.eq(0), room.full.eq(0), room.free_way.eq(found.way)]
+        return room
 
     @staticmethod
     def _remove(m, update, order: StoredOrder, shares) -> None:

@@ -3,19 +3,21 @@
 Ref: docs/architecture.md, "Control"; tickgate.spec.registers; tickgate.spec.events.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.control.arming import Arming
-from tickgate.hdl.control.events import Event, EventQueue
+from tickgate.hdl.control.events import MAX_SOURCES, Event, EventQueue
 from tickgate.hdl.control.frames import FrameReceiver, FrameTransmitter
 from tickgate.hdl.control.parameters import READERS, ParameterStore, reader_ports
 from tickgate.hdl.control.registers import (
     CounterBank,
     RegisterBank,
+    amounts_of,
+    commands_of,
+    ports_of,
     registers_of,
-    shape_of,
 )
 from tickgate.hdl.control.requests import RequestExecutor
 from tickgate.hdl.control.time import NanosecondTime
@@ -24,6 +26,7 @@ from tickgate.spec.registers import (
     BY_NAME,
     MAGIC,
     MAP_HASH,
+    MAX_SYMBOLS,
     SHADOW_BASE,
     VERSION,
     Kind,
@@ -106,35 +109,29 @@ class Control(wiring.Component):
             "event_depth": event_depth,
             "clock_period_ps": clock_period_ps,
         }
-        self._symbols, self._sources = symbols, event_sources
-        self._bank = RegisterBank(
-            identity={
-                "magic": MAGIC,
-                "version": VERSION,
-                "map_hash": MAP_HASH,
-                "build_hash": build_hash(**built),
-                **built,
-            }
-        )
-        self._parameters = ParameterStore(symbols=symbols)
-        self._queue = EventQueue(
-            symbols=symbols, sources=event_sources + OWN_SOURCES, depth=event_depth
-        )
-        self._time = NanosecondTime(clock_period_ps=clock_period_ps)
-        outside = registers_of(Kind.STATUS, inside=False)
-        counted = registers_of(Kind.COUNTER, inside=False)
+        for name, value in built.items():
+            if not 1 <= value < 1 << 32:
+                raise ValueError(f"{name} must be 1 to 2**32 - 1, not {value}")
+        if symbols > MAX_SYMBOLS:
+            raise ValueError(f"symbols must be 1 to {MAX_SYMBOLS}, not {symbols}")
+        if event_depth < 2:
+            raise ValueError(f"event_depth must be at least 2 events, not {event_depth}")
+        if not 1 <= event_sources <= MAX_SOURCES - OWN_SOURCES:
+            raise ValueError(
+                f"event_sources must be 1 to {MAX_SOURCES - OWN_SOURCES}, not {event_sources}"
+            )
+        self._built, self._sources = built, event_sources
+        event = stream.Signature(Event(symbols), always_ready=True)
         super().__init__(
             {
                 "control_rx": In(stream.Signature(8)),
                 "control_tx": Out(stream.Signature(8)),
-                "config": self._bank.signature.members["config"],
-                "command": self._bank.signature.members["command"],
-                "status": In(wiring.Signature({r.name: Out(shape_of(r)) for r in outside})),
-                "count": In(wiring.Signature({r.name: Out(unsigned(r.amount)) for r in counted})),
+                "config": Out(ports_of(registers_of(Kind.CONFIG))),
+                "command": Out(commands_of(registers_of(Kind.COMMAND))),
+                "status": In(ports_of(registers_of(Kind.STATUS, inside=False))),
+                "count": In(amounts_of(registers_of(Kind.COUNTER, inside=False))),
                 **reader_ports(symbols),
-                "events": In(stream.Signature(Event(symbols), always_ready=True)).array(
-                    event_sources
-                ),
+                "events": In(event).array(event_sources),
                 "events_room": Out(1),
                 "time": Out(64),
                 "armed": Out(1),
@@ -148,11 +145,23 @@ class Control(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.bank = bank = self._bank
-        m.submodules.parameters = parameters = self._parameters
+        built = self._built
+        identity = {
+            "magic": MAGIC,
+            "version": VERSION,
+            "map_hash": MAP_HASH,
+            "build_hash": build_hash(**built),
+            **built,
+        }
+        m.submodules.bank = bank = RegisterBank(identity=identity)
+        m.submodules.parameters = parameters = ParameterStore(symbols=built["symbols"])
         m.submodules.arming = arming = Arming()
-        m.submodules.time = time = self._time
-        m.submodules.queue = queue = self._queue
+        m.submodules.time = time = NanosecondTime(clock_period_ps=built["clock_period_ps"])
+        m.submodules.queue = queue = EventQueue(
+            symbols=built["symbols"],
+            sources=self._sources + OWN_SOURCES,
+            depth=built["event_depth"],
+        )
         m.submodules.counters = counters = CounterBank()
         wiring.connect(m, bank.config, wiring.flipped(self.config))
         wiring.connect(m, bank.command, wiring.flipped(self.command))

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from tickgate.spec.events import FIELDS, RECORD_WORDS
 
-__all__ = ["Event", "EventQueue", "HeadSignature"]
+__all__ = ["MAX_SOURCES", "Event", "EventQueue", "HeadSignature"]
 
 MAX_SOURCES = 16
 ROOM = 16

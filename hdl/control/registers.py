@@ -12,7 +12,15 @@ from amaranth.lib.wiring import In, Out
 from tickgate.hdl.control.bus import BusSignature, Status
 from tickgate.spec.registers import BY_NAME, REGISTERS, Kind, Need, Register
 
-__all__ = ["CounterBank", "RegisterBank", "registers_of", "shape_of"]
+__all__ = [
+    "CounterBank",
+    "RegisterBank",
+    "amounts_of",
+    "commands_of",
+    "ports_of",
+    "registers_of",
+    "shape_of",
+]
 
 GROUP_BITS = 4
 """A read chooses among 16 registers in one cycle and among the groups in the next."""
@@ -36,8 +44,21 @@ def shape_of(register: Register) -> Shape | data.Layout:
     return data.FlexibleLayout(width, fields)
 
 
-def _signature(registers: Iterable[Register], shape) -> wiring.Signature:
+def ports_of(registers: Iterable[Register], shape=shape_of) -> wiring.Signature:
+    """A signature with a member for each register, of the shape that `shape` gives it."""
     return wiring.Signature({register.name: Out(shape(register)) for register in registers})
+
+
+def amounts_of(registers: Iterable[Register]) -> wiring.Signature:
+    """A signature with a member for each counter: the amount by which it rises."""
+    return ports_of(registers, lambda register: unsigned(register.amount))
+
+
+def commands_of(registers: Iterable[Register]) -> wiring.Signature:
+    """A signature with a stream for each command, of the words written to it."""
+    return ports_of(
+        registers, lambda register: stream.Signature(shape_of(register), always_ready=True)
+    )
 
 
 class CounterBank(wiring.Component):
@@ -57,12 +78,7 @@ class CounterBank(wiring.Component):
 
     def __init__(self) -> None:
         counters = registers_of(Kind.COUNTER)
-        super().__init__(
-            {
-                "count": In(_signature(counters, lambda register: unsigned(register.amount))),
-                "values": Out(_signature(counters, shape_of)),
-            }
-        )
+        super().__init__({"count": In(amounts_of(counters)), "values": Out(ports_of(counters))})
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -113,19 +129,14 @@ class RegisterBank(wiring.Component):
             raise ValueError(f"identity must have the keys {sorted(expected)}")
         for name, value in identity.items():
             if not 0 <= value < 1 << 32:
-                raise ValueError(f"identity register {name} must have 32 bits, not be {value}")
+                raise ValueError(f"identity register {name} must be 32 bits, not {value}")
         self._identity = dict(identity)
         super().__init__(
             {
                 "bus": In(BusSignature()),
-                "config": Out(_signature(registers_of(Kind.CONFIG), shape_of)),
-                "command": Out(
-                    _signature(
-                        registers_of(Kind.COMMAND),
-                        lambda r: stream.Signature(shape_of(r), always_ready=True),
-                    )
-                ),
-                "values": In(_signature(registers_of(Kind.STATUS, Kind.COUNTER), shape_of)),
+                "config": Out(ports_of(registers_of(Kind.CONFIG))),
+                "command": Out(commands_of(registers_of(Kind.COMMAND))),
+                "values": In(ports_of(registers_of(Kind.STATUS, Kind.COUNTER))),
                 "armed": In(1),
                 "committing": In(1),
                 "armable": In(1),
@@ -182,17 +193,18 @@ class RegisterBank(wiring.Component):
 
     def _read(self, m: Module) -> None:
         address = self.bus.access.address
-        groups: dict[int, list[Register]] = {}
+        groups: dict[int, dict[int, Value]] = {}
         for register in registers_of(Kind.IDENTITY, Kind.CONFIG, Kind.STATUS, Kind.COUNTER):
-            groups.setdefault(register.address >> GROUP_BITS, []).append(register)
+            group, member = divmod(register.address, 1 << GROUP_BITS)
+            groups.setdefault(group, {})[member] = self._value(m, register)
         chosen = {group: Signal(32, name=f"group_{group:02x}") for group in groups}
         for group, members in groups.items():
             with m.If(self.bus.valid):
                 m.d.sync += chosen[group].eq(0)
                 with m.Switch(address[:GROUP_BITS]):
-                    for register in members:
-                        with m.Case(register.address % (1 << GROUP_BITS)):
-                            m.d.sync += chosen[group].eq(self._value(m, register))
+                    for member, value in members.items():
+                        with m.Case(member):
+                            m.d.sync += chosen[group].eq(value)
         m.d.sync += self.bus.word.eq(0)
         with m.Switch(address[GROUP_BITS:]):
             for group, word in chosen.items():
@@ -200,6 +212,7 @@ class RegisterBank(wiring.Component):
                     m.d.sync += self.bus.word.eq(word)
 
     def _value(self, m: Module, register: Register) -> Value:
+        """What a read of the register gives; makes the latch if it has one."""
         if register.kind is Kind.IDENTITY:
             return Const(self._identity[register.name], 32)
         if register.kind is Kind.CONFIG:

@@ -77,7 +77,6 @@ class RequestExecutor(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [at.eq(0), index.eq(0), total.eq(0), apply.eq(0), wait.eq(0)]
-                m.d.sync += status.eq(Status.OK)
                 with m.If(self.frame.valid):
                     m.next = "HEADER"
             with m.State("HEADER"):
@@ -107,7 +106,7 @@ class RequestExecutor(wiring.Component):
                 self._conclude(m, header, status, words, index, total, apply)
             with m.State("ACKNOWLEDGE"):
                 m.d.comb += self.head.acknowledge.eq(wait == 0)
-                m.d.sync += wait.eq(wait + 1)
+                m.d.sync += [wait.eq(wait + 1), status.eq(Status.OK)]
                 with m.If(wait == HeadSignature.SETTLING):
                     m.next = "PREPARE"
                     with m.If(self.head.present):

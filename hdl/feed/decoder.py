@@ -125,51 +125,49 @@ class _Fields(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        arrivals, kept = {}, {}
         turned = self._turned(m)
+        arrives = {octet: Signal(name=f"arrives_{octet}") for octet in range(LAST_AT + 1)}
+        for octet, arrival in arrives.items():
+            row, after = divmod(octet, self._width)
+            early = after + self.lane < self._width
+            m.d.comb += arrival.eq(self.valid & (self.row == Mux(early, row, row + 1)))
 
         def place(octet: int):
             return turned.word_select(octet % self._width, 8)
 
-        def arrives(octet: int) -> Signal:
-            if octet not in arrivals:
-                row, after = divmod(octet, self._width)
-                early = after + self.lane < self._width
-                here = self.valid & (self.row == Mux(early, row, row + 1))
-                arrivals[octet] = Signal(name=f"arrives_{octet}")
-                m.d.comb += arrivals[octet].eq(here)
-            return arrivals[octet]
-
-        def keep(octet: int) -> Signal:
-            if octet not in kept:
-                kept[octet] = Signal(8, name=f"octet_{octet}")
-                with m.If(arrives(octet)):
-                    m.d.sync += kept[octet].eq(place(octet))
-            return kept[octet]
+        kept = {}
+        references = (
+            *range(REFERENCE_AT, REFERENCE_AT + 8),
+            *range(NEW_REFERENCE_AT, NEW_REFERENCE_AT + 8),
+        )
+        for octet in sorted({*references, STATE_AT, EVENT_AT}):
+            kept[octet] = Signal(8, name=f"octet_{octet}")
+            with m.If(arrives[octet]):
+                m.d.sync += kept[octet].eq(place(octet))
 
         for name, at in (("reference", REFERENCE_AT), ("new_reference", NEW_REFERENCE_AT)):
             octets = range(at + 7, at - 1, -1)
-            now = Cat(Mux(arrives(octet), place(octet), keep(octet)) for octet in octets)
+            now = Cat(Mux(arrives[octet], place(octet), kept[octet]) for octet in octets)
             m.d.comb += [
-                getattr(self, name).eq(Cat(keep(octet) for octet in octets)),
+                getattr(self, name).eq(Cat(kept[octet] for octet in octets)),
                 getattr(self, f"{name}_now").eq(now),
-                getattr(self, f"{name}_arrives").eq(arrives(at + 7)),
+                getattr(self, f"{name}_arrives").eq(arrives[at + 7]),
             ]
-        m.d.comb += [self.state.eq(keep(STATE_AT)), self.event.eq(keep(EVENT_AT))]
-        with m.If(arrives(SIDE_AT)):
+        m.d.comb += [self.state.eq(kept[STATE_AT]), self.event.eq(kept[EVENT_AT])]
+        with m.If(arrives[SIDE_AT]):
             sells = place(SIDE_AT) == ord(itch50.SELL)
             m.d.sync += [
                 self.side.eq(Mux(sells, Side.SELL, Side.BUY)),
                 self.side_valid.eq(sells | (place(SIDE_AT) == ord(itch50.BUY))),
             ]
-        with m.If(arrives(PRINTABLE_AT)):
+        with m.If(arrives[PRINTABLE_AT]):
             m.d.sync += self.printable.eq(place(PRINTABLE_AT) == ord("Y"))
         for number, names in ((self.shares, SHARES), (self.price, PRICES)):
             with m.Switch(self.kind):
                 for at, kinds in _places(names).items():
                     with m.Case(*kinds):
                         for octet in range(4):
-                            with m.If(arrives(at + octet)):
+                            with m.If(arrives[at + octet]):
                                 part = number.word_select(3 - octet, 8)
                                 m.d.sync += part.eq(place(at + octet))
         return m

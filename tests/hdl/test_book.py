@@ -81,12 +81,12 @@ def order_flow(rng, count, *, symbols=SYMBOLS, mishaps=0.0, live_limit=100):
             elif action < 0.85:
                 fields.update(
                     type="U",
-                    new_reference=reference,
+                    new_reference=target if rng.random() < 0.05 else reference,
                     shares=rng.choice([1, 100, 200]),
                     price=a_price(rng, symbol, TICKS // 2),
                 )
                 live.pop(target)
-                live[reference] = (symbol, fields["shares"])
+                live[fields["new_reference"]] = (symbol, fields["shares"])
                 reference += 3
             else:
                 part = shares if rng.random() < 0.5 else rng.randrange(1, shares + 1)
@@ -182,6 +182,7 @@ def run(flow, width, *, rng, idle=0, orders=ORDERS):
                 ctx.set(message.symbol, fields["locate"])
                 ctx.set(message.tracked, 1)
                 ctx.set(message.reference, fields["reference"])
+                ctx.set(message.new_reference, fields.get("new_reference", 0))
                 ctx.set(message.side, fields.get("side", 0))
                 ctx.set(message.shares, fields.get("shares", 0))
                 ctx.set(message.price, fields.get("price", 0))

@@ -167,11 +167,12 @@ class Host:
 
 def run(scenario, *, watch=None, **changes) -> None:
     """Runs `scenario(host)`, with `watch(ctx, dut)` after each clock edge."""
-    dut = Control(event_sources=2, **BUILT | changes)
+    built = BUILT | changes
+    dut = Control(event_sources=2, **built)
 
     async def drive(ctx):
         # The memories are swept clear first.
-        await ctx.tick().repeat(64)
+        await ctx.tick().repeat(PAGE_WORDS * built["symbols"] + 8)
         await scenario(Host(ctx, dut))
 
     async def observe(ctx):
@@ -191,8 +192,8 @@ def random_page(generator) -> list[int]:
     return [generator.getrandbits(32) & mask for mask in registers.WORD_MASKS]
 
 
-def random_pages(generator) -> list[list[int]]:
-    return [random_page(generator) for _ in range(SYMBOLS)]
+def random_pages(generator, *, symbols=SYMBOLS) -> list[list[int]]:
+    return [random_page(generator) for _ in range(symbols)]
 
 
 def test_every_identity_register_tells_what_was_built():
@@ -338,7 +339,8 @@ def test_what_is_read_only_cannot_be_written():
 
 
 def test_a_reserved_bit_a_wrong_code_and_an_index_out_of_range_are_refused():
-    wrong = [(r.name, 1 << bit) for r in CONFIGS for bit in range(32) if not r.mask >> bit & 1]
+    wrong = [(r.name, r.mask + 1) for r in CONFIGS if r.mask + 1 < 1 << 32]
+    wrong += [(name, 1 << 31) for name, _ in wrong]
     wrong += [(r.name, r.code ^ 1) for r in COMMANDS if r.code is not None]
     wrong += [(r.name, 0) for r in COMMANDS if r.code is not None]
     wrong += [("whole", SYMBOLS), ("whole", 1 << 17)]
@@ -462,7 +464,7 @@ def test_a_frame_with_any_one_bit_wrong_does_nothing_and_the_next_one_is_underst
             assert await host.receive(patience=60) is None, bit
             assert host.ctx.get(host.dut.config.feed_port) == 0
             # An octet that turned into a delimiter makes two frames of one.
-            damaged += 2 if 0 in wrong[:-1] else 1
+            damaged += sum(1 for frame in wrong.split(b"\0") if frame)
         counted = [await host.read(name) for name in errors]
         assert sum(counted) == damaged
         assert counted[0] > 0
@@ -558,3 +560,261 @@ def test_frames_that_were_executed_are_counted():
         assert [await host.read("serial_frames") for _ in range(3)] == [0, 1, 2]
 
     run(scenario)
+
+
+def test_a_commit_of_the_shadow_pages_puts_them_in_force(generator):
+    async def scenario(host):
+        for _ in range(2):
+            pages = random_pages(generator)
+            assert (await host.commit(pages)).commit_failed == 0
+            assert await host.read("committed_checksum") == parameter_checksum(pages)
+            for n, page in enumerate(pages):
+                assert await host.read_words(in_force_address(n), PAGE_WORDS) == page
+                for reader in (host.dut.window, host.dut.strategy, host.dut.limits, host.dut.name):
+                    host.ctx.set(reader.symbol, n)
+                p = registers.page_values(page)
+                assert host.ctx.get(host.dut.window.data.base) == p["window_base"]
+                assert host.ctx.get(host.dut.strategy.data.threshold) == p["threshold"]
+                assert host.ctx.get(host.dut.limits.data.max_long) == p["max_long"]
+                assert host.ctx.get(host.dut.name.data.name) == (
+                    p["name_high"] << 32 | p["name_low"]
+                )
+
+    run(scenario)
+
+
+def test_a_commit_with_a_wrong_checksum_changes_nothing(generator):
+    async def scenario(host):
+        first, second = random_pages(generator), random_pages(generator)
+        await host.write_pages(second)
+        assert await host.write("commit", parameter_checksum(second) ^ 1) is Status.OK
+        state = await host.settle()
+        assert (state.config_valid, state.commit_failed, state.commit_fixed) == (0, 1, 0)
+        assert await host.read("committed_checksum") == 0
+
+        assert (await host.commit(first)).commit_failed == 0
+        await host.write_pages(second)
+        assert await host.write("commit", parameter_checksum(first)) is Status.OK
+        state = await host.settle()
+        assert (state.config_valid, state.commit_failed, state.commit_fixed) == (1, 1, 0)
+        assert await host.read("committed_checksum") == parameter_checksum(first)
+        for n, page in enumerate(first):
+            assert await host.read_words(in_force_address(n), PAGE_WORDS) == page
+            assert await host.read_words(shadow_address(n), PAGE_WORDS) == second[n]
+        assert (await host.commit(second)).commit_failed == 0
+
+    run(scenario)
+
+
+def test_during_a_commit_what_is_in_force_can_be_read_and_the_shadows_not_written(generator):
+    async def scenario(host):
+        first, second = (random_pages(generator, symbols=16) for _ in range(2))
+        await host.commit(first)
+        await host.write_pages(second)
+        assert await host.write("commit", parameter_checksum(second)) is Status.OK
+        assert (await host.state()).committing
+        assert await host.write("commit", parameter_checksum(second)) is Status.NOT_NOW
+        assert await host.write_words(shadow_address(0), first[0]) is Status.NOT_NOW
+        words = await host.read_words(in_force_address(0), PAGE_WORDS)
+        assert (await host.state()).committing, "the walk ended before the test did"
+        assert words == first[0]
+        assert (await host.settle()).commit_failed == 0
+        assert await host.read_words(in_force_address(0), PAGE_WORDS) == second[0]
+
+    run(scenario, symbols=16)
+
+
+@pytest.mark.parametrize("name", ["window_base", "max_long"])
+def test_an_armed_card_takes_new_parameters_but_not_those_that_are_fixed(name, generator):
+    parameter = registers.PARAMETERS_BY_NAME[name]
+
+    async def scenario(host):
+        pages = [[0] * PAGE_WORDS] * SYMBOLS
+        await host.get_armed()
+        changed = [list(page) for page in pages]
+        changed[1][parameter.word] = 5
+        state = await host.commit(changed)
+        fixed = parameter.fixed_while_armed
+        assert (state.armed, state.commit_failed, state.commit_fixed) == (1, fixed, fixed)
+        in_force = pages if fixed else changed
+        assert await host.read("committed_checksum") == parameter_checksum(in_force)
+        assert await host.read_words(in_force_address(1), PAGE_WORDS) == in_force[1]
+
+    run(scenario)
+
+
+def test_a_card_is_armed_only_with_a_valid_configuration_and_clear_tables_and_not_killed():
+    async def scenario(host):
+        ctx, dut = host.ctx, host.dut
+        assert not ctx.get(dut.armed)
+        assert not ctx.get(dut.killed)
+        ctx.set(dut.tables_ready, 1)
+        assert await host.command("arm") is Status.NOT_NOW
+        ctx.set(dut.tables_ready, 0)
+        await host.commit([[0] * PAGE_WORDS] * SYMBOLS)
+        assert await host.command("arm") is Status.NOT_NOW
+        ctx.set(dut.tables_ready, 1)
+        assert await host.write("arm", 1) is Status.BAD_VALUE
+        assert not ctx.get(dut.armed)
+        assert await host.command("arm") is Status.OK
+        assert ctx.get(dut.armed)
+        assert (await host.state()).armed
+        assert await host.write("disarm", 0) is Status.BAD_VALUE
+        assert ctx.get(dut.armed)
+        assert await host.command("disarm") is Status.OK
+        assert not ctx.get(dut.armed)
+
+    run(scenario)
+
+
+def test_a_killed_card_is_disarmed_and_stays_so_until_the_kill_is_cleared_and_it_is_armed_again():
+    async def scenario(host):
+        ctx, dut = host.ctx, host.dut
+        await host.get_armed()
+        assert await host.command("kill") is Status.OK
+        for _ in range(2):
+            assert (ctx.get(dut.armed), ctx.get(dut.killed)) == (0, 1)
+            state = await host.state()
+            assert (state.armed, state.killed) == (0, 1)
+            assert await host.command("arm") is Status.NOT_NOW
+        assert await host.command("clear_kill") is Status.OK
+        assert (ctx.get(dut.armed), ctx.get(dut.killed)) == (0, 0)
+        assert await host.command("arm") is Status.OK
+        ctx.set(dut.kill, 1)
+        await ctx.tick()
+        ctx.set(dut.kill, 0)
+        assert (ctx.get(dut.armed), ctx.get(dut.killed)) == (0, 1)
+
+    run(scenario)
+
+
+def test_the_time_is_set_by_command_and_goes_on_without_drift():
+    start = (7 << 32) - 3
+
+    async def scenario(host):
+        ctx, dut = host.ctx, host.dut
+        assert await host.write("time_low", start & 0xFFFF_FFFF) is Status.OK
+        assert await host.write("time_high", start >> 32) is Status.OK
+        assert ctx.get(dut.time) < 1 << 32
+        host.tag = 1
+        word = BY_NAME["time_set"].code
+        await host.send(request(Opcode.WRITE, 1, BY_NAME["time_set"].address, 1, [word]))
+        while ctx.get(dut.time) < start:
+            await ctx.tick()
+        for cycles in range(400):
+            assert ctx.get(dut.time) == start + cycles * PERIOD_PS // 1000
+            await ctx.tick()
+        assert host.open(await host.receive(), Opcode.WRITE) == (Status.OK, [])
+        before = ctx.get(dut.time)
+        low, high = await host.read_words(BY_NAME["time_now_low"].address, 2)
+        assert before < high << 32 | low < ctx.get(dut.time)
+
+    run(scenario)
+
+
+def report(host, source: int, **values) -> None:
+    stream = host.dut.events[source]
+    host.ctx.set(stream.valid, bool(values))
+    host.ctx.set(stream.payload, values)
+
+
+def test_an_event_is_delivered_whole_and_again_until_it_is_acknowledged(generator):
+    async def scenario(host):
+        fields = {
+            "kind": events.EventKind.REFUSED,
+            "side": 1,
+            "symbol": 2,
+            "user_ref_num": generator.getrandbits(32),
+            "quantity": generator.getrandbits(32),
+            "price": generator.getrandbits(32),
+            "reasons": generator.getrandbits(64),
+            "message_sequence": generator.getrandbits(32),
+            "latency_cycles": generator.getrandbits(16),
+            "detail": generator.getrandbits(32),
+        }
+        now = host.ctx.get(host.dut.time)
+        report(host, 0, **fields)
+        report(host, 1, kind=events.EventKind.GAP, message_sequence=77)
+        await host.ctx.tick()
+        report(host, 0)
+        report(host, 1)
+        assert await host.read("events_pending") == 2
+        first = await host.event(0)
+        assert first == fields | {"sequence": 0, "time": now}
+        assert type(first["kind"]) is events.EventKind
+        assert await host.event(0) == first
+        assert await host.event(77) == first
+        second = await host.event(1)
+        assert (second["kind"], second["sequence"]) == (events.EventKind.GAP, 1)
+        assert second["message_sequence"] == 77
+        assert await host.event(1) == second
+        assert await host.event(2) is None
+        assert await host.event(2) is None
+        assert await host.read("events_pending") == 0
+
+    run(scenario)
+
+
+def test_events_that_find_the_queue_full_are_counted_and_leave_a_hole_in_the_numbers():
+    async def scenario(host):
+        for n in range(DEPTH + 3):
+            report(host, 1, kind=events.EventKind.GAP, message_sequence=n)
+            await host.ctx.tick()
+        report(host, 1)
+        lost = DEPTH + 3 - await host.read("events_pending")
+        assert lost > 0
+        assert await host.read("events_lost") == lost
+        records = await host.drain()
+        kept = DEPTH + 3 - lost
+        assert [record["sequence"] for record in records] == list(range(kept))
+        assert [record["message_sequence"] for record in records] == list(range(kept))
+        report(host, 1, kind=events.EventKind.GAP, message_sequence=99)
+        await host.ctx.tick()
+        report(host, 1)
+        (record,) = await host.drain(kept)
+        assert (record["sequence"], record["message_sequence"]) == (DEPTH + 3, 99)
+        assert await host.read("events_lost") == lost
+
+    run(scenario)
+
+
+def test_every_change_of_state_and_every_commit_is_an_event():
+    async def scenario(host):
+        await host.get_armed()
+        assert await host.command("kill") is Status.OK
+        records = await host.drain()
+        changes = [
+            BY_NAME["state"].unpack(record["detail"])
+            for record in records
+            if record["kind"] == events.EventKind.STATE_CHANGED
+        ]
+        assert [[name for name, value in state.items() if value] for state in changes] == [
+            ["tables_ready"],
+            ["config_valid", "tables_ready"],
+            ["armed", "config_valid", "tables_ready"],
+            ["killed", "config_valid", "tables_ready"],
+        ]
+        (commit,) = (r for r in records if r["kind"] == events.EventKind.CONFIG_COMMITTED)
+        assert commit["detail"] == parameter_checksum([[0] * PAGE_WORDS] * SYMBOLS)
+        assert len(records) == 5
+        times = [record["time"] for record in records]
+        assert times == sorted(times)
+
+    run(scenario, event_depth=16)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"symbols": 0},
+        {"symbols": registers.MAX_SYMBOLS + 1},
+        {"event_depth": 1},
+        {"clock_period_ps": 0},
+        {"ticks": 1 << 32},
+        {"event_sources": 20},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_control_part_that_cannot_be_built_is_refused_at_once(wrong):
+    with pytest.raises(ValueError, match="must be"):
+        Control(**BUILT | wrong)

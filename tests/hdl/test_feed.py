@@ -1,18 +1,21 @@
 # amaranth: UnusedElaboratable=no
+# ruff: noqa: ERA001 - the line above is for Amaranth
 """The feed against a plain reading of the same datagrams, message for message and to the cycle."""
 
 import zlib
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 from amaranth.sim import Simulator
 
 from tickgate.hdl.eth import Receive
 from tickgate.hdl.feed import Feed
-from tickgate.hdl.stream import MessageKind, Octets, pipe
+from tickgate.hdl.feed.symbols import SymbolTable
+from tickgate.hdl.stream import MessageKind, pipe
 from tickgate.spec import fields, itch50, moldudp64
 from tickgate.spec.ethernet import (
     ETHERNET,
@@ -52,7 +55,6 @@ KINDS = {
 SHARES = ("shares", "executed_shares", "canceled_shares")
 PRICES = ("price", "execution_price")
 CODES = ("trading_state", "event_code", "breached_level")
-COUNTED_LATER = ("messages", "tracked_messages")
 
 
 class Chain(wiring.Component):
@@ -132,9 +134,7 @@ def make_frame(payload: bytes, *, tagged: bool = False, total_length: int | None
         "destination": ADDRESS,
     }
     octets += IPV4.pack(**header, checksum=internet_checksum(IPV4.pack(**header, checksum=0)))
-    octets += UDP.pack(
-        source_port=1, destination_port=PORT, length=total - IPV4.size, checksum=0
-    )
+    octets += UDP.pack(source_port=1, destination_port=PORT, length=total - IPV4.size, checksum=0)
     octets = (octets + payload).ljust(60, b"\0")
     return octets + zlib.crc32(octets).to_bytes(4, "little")
 
@@ -264,7 +264,7 @@ def pick(values, names, default=None):
 def message_facts(type_, values, sequence, stamp) -> dict:
     """The fields of a Message that the kind has."""
     facts = {
-        "kind": KINDS[type_],
+        "kind": KINDS[type_].value,
         "tracked": values["stock_locate"] in TRACKED,
         "symbol": TRACKED.get(values["stock_locate"]),
         "reference": pick(values, ("order_ref", "orig_order_ref")),
@@ -306,6 +306,13 @@ class Bench:
     def __init__(self, width: int, *, idle=None) -> None:
         self.width, self.idle, self.cycle = width, idle, 0
         self.dut, self.seen = Chain(width=width), Seen()
+        feed = self.dut.feed
+        strobes = (feed.message, feed.lookup, feed.lookup_new)
+        self.anything = Cat(
+            *(strobe.valid for strobe in strobes),
+            feed.gap,
+            *(getattr(feed, name) for name in Feed.COUNTERS),
+        ).any()
 
     def run(self, testbench) -> None:
         async def process(ctx):
@@ -332,11 +339,18 @@ class Bench:
         self.ctx.set(feed.write, 0)
 
     async def tick(self) -> None:
+        if self.ctx.get(self.anything):
+            self.note()
+        await self.ctx.tick()
+        self.cycle += 1
+
+    def note(self) -> None:
         ctx, feed, seen = self.ctx, self.dut.feed, self.seen
         if ctx.get(feed.message.valid):
+            payload = feed.message.payload
+            values = {name: ctx.get(payload[name]) for name, _ in payload.shape()}
             seen.messages[self.cycle] = {
-                name: ctx.get(feed.message.payload[name])
-                for name, _ in feed.message.payload.shape()
+                name: getattr(value, "value", value) for name, value in values.items()
             }
         for lookup, noted in ((feed.lookup, seen.lookups), (feed.lookup_new, seen.new_lookups)):
             if ctx.get(lookup.valid):
@@ -347,8 +361,6 @@ class Bench:
             amount = ctx.get(getattr(feed, name))
             if amount:
                 seen.counts[name] = seen.counts.get(name, 0) + amount
-        await ctx.tick()
-        self.cycle += 1
 
     async def quiet(self, cycles: int) -> None:
         self.ctx.set(self.dut.octets.valid, 0)
@@ -376,3 +388,486 @@ class Bench:
         self.ctx.set(self.dut.feed.restart, 1)
         await self.tick()
         self.ctx.set(self.dut.feed.restart, 0)
+
+
+@dataclass
+class Sent:
+    """A frame to send, and what Receive takes of it."""
+
+    frame: bytes
+    payload: bytes
+    offset: int
+    truncated: bool = False
+    bad: bool = False
+
+
+def sound(payload: bytes, *, tagged: bool = False) -> Sent:
+    return Sent(make_frame(payload, tagged=tagged), payload, 46 if tagged else 42)
+
+
+def damaged(payload: bytes, *, at: int = -1, tagged: bool = False) -> Sent:
+    """A frame with a wrong bit: in its FCS, or in octet `at` of the payload."""
+    offset = 46 if tagged else 42
+    frame = bytearray(make_frame(payload, tagged=tagged))
+    frame[offset + at if at >= 0 else -1] ^= 4
+    return Sent(bytes(frame), bytes(frame[offset : offset + len(payload)]), offset, bad=True)
+
+
+def lying(payload: bytes, *, missing: int, tagged: bool = False) -> Sent:
+    """A frame with a right FCS whose lengths speak of `missing` octets more than it has."""
+    offset = 46 if tagged else 42
+    length = len(payload) + missing
+    frame = make_frame(payload, tagged=tagged, total_length=28 + length)
+    taken = frame[offset : offset + length]
+    return Sent(frame, taken, offset, truncated=offset + length + 4 > len(frame))
+
+
+def check(width, script, *, idle=None, start=None, reader=None) -> Seen:
+    """Sends what `script` holds and compares everything that comes of it, to the cycle."""
+    bench = Bench(width, idle=idle)
+    reader = reader or Reader()
+    windows = []
+
+    async def testbench(bench):
+        if start is not None:
+            await bench.restart(start)
+            reader.expected = start
+        for sent in script:
+            expected = reader.read(sent.payload, truncated=sent.truncated, bad=sent.bad)
+            windows.append((sent, expected, await bench.send(sent.frame)))
+
+    bench.run(testbench)
+    messages, lookups, new_lookups, counts = {}, {}, {}, {}
+    for sent, expected, cycles in windows:
+        on_rx = cycles[sent.offset :]
+        for octet, type_, values, sequence in expected.messages:
+            facts = message_facts(type_, values, sequence, on_rx[octet])
+            messages[on_rx[octet] + Feed.LATENCY] = facts
+        lookups |= {on_rx[octet]: reference for octet, reference in expected.lookups}
+        new_lookups |= {on_rx[octet]: reference for octet, reference in expected.new_lookups}
+        for name, amount in expected.counts.items():
+            counts[name] = counts.get(name, 0) + amount
+    seen = bench.seen
+    assert seen.lookups == lookups
+    assert seen.new_lookups == new_lookups
+    assert seen.messages.keys() == messages.keys()
+    for cycle, facts in messages.items():
+        assert {name: seen.messages[cycle][name] for name in facts} == facts
+    assert seen.counts == counts
+    check_gaps(seen, windows, messages)
+    return seen
+
+
+def check_gaps(seen, windows, messages) -> None:
+    """Each gap must show in its datagram, and one in the header before the first message."""
+    begins = [cycles[sent.offset] for sent, _, cycles in windows] + [1 << 60]
+    for number, (_, expected, cycles) in enumerate(windows):
+        window = range(begins[number] + 1, begins[number + 1] + 1)
+        gaps = {cycle: gap for cycle, gap in seen.gaps.items() if cycle in window}
+        assert set(gaps.values()) == {gap % 2**32 for gap in expected.gap_sequences}
+        if gaps and expected.gap_by is None:
+            assert max(gaps) <= cycles[-1] + 3
+        if expected.gap_by is not None and expected.messages:
+            assert min(gaps) <= min(cycle for cycle in messages if cycle in window)
+
+
+# The tests
+
+
+def random_script(generator, count, *, longest=6, types=None, first=1):
+    script, sequence = [], first
+    for _ in range(count):
+        size = generator.randrange(1, longest + 1)
+        messages = [
+            make_message(generator, generator.choice(types) if types else None) for _ in range(size)
+        ]
+        payload = make_datagram(sequence, messages)
+        script.append(sound(payload, tagged=generator.random() < 0.5))
+        sequence += size
+    return script
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_messages_at_any_alignment_arrive_one_cycle_after_their_last_octet(width, generator):
+    assert Feed.LATENCY == 1
+    seen = check(width, random_script(generator, 20))
+    assert seen.counts["messages"] > 30
+    assert 0 < seen.counts["tracked_messages"] < seen.counts["messages"]
+    assert not seen.gaps
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_idle_cycles_change_nothing(width, generator):
+    def idle():
+        return generator.choice((0, 0, 1, 3))
+
+    check(width, random_script(generator, 10), idle=idle)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_type_in_every_alignment_is_decoded(width, generator):
+    script, sequence = [], 1
+    for tagged in (False, True):
+        for shift in range(width):
+            for group in (sorted(itch50.MESSAGES), list(itch50.BOOK_TYPES)):
+                filler = bytes(12 + shift)
+                messages = [make_message(generator, type_) for type_ in group]
+                script.append(sound(make_datagram(sequence, [filler, *messages]), tagged=tagged))
+                sequence += 1 + len(messages)
+    seen = check(width, script)
+    assert seen.counts["unknown_types"] == 4 * width
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_back_to_back_deletes_are_looked_up_in_the_cycle_of_octet_18_at_full_line_rate(
+    width, generator
+):
+    deletes = [make_message(generator, "D") for _ in range(60)]
+    script = [sound(make_datagram(1 + n, deletes[n : n + 20])) for n in range(0, 60, 20)]
+    seen = check(width, script)
+    cycles = sorted(seen.lookups)
+    # check() holds each lookup against the cycle of octet 18, here also the end of the message.
+    assert len(cycles) == 60 and sorted(seen.messages) == [cycle + 1 for cycle in cycles]
+    assert min(b - a for a, b in pairwise(cycles)) == 21 // width
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_datagram_cut_off_at_any_octet_is_bad_and_the_next_one_is_taken(width, generator):
+    script, sequence = [], 1
+    types = ("S", "D", "U")
+    for tagged in (False, True):
+        messages = [make_message(generator, type_) for type_ in types]
+        size = len(make_datagram(1, messages))
+        for cut in range(0, size, 1 if width == 8 else 3):
+            script.append(sound(make_datagram(sequence, messages)[:cut], tagged=tagged))
+            sequence += len(types) if cut >= 20 else 0
+            script.append(sound(make_datagram(sequence, [messages[1]]), tagged=tagged))
+            sequence += 1
+    seen = check(width, script)
+    assert seen.counts["bad_datagrams"] == len(script) / 2
+    assert "gaps" not in seen.counts
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_count_that_lies_is_a_bad_datagram_and_its_messages_pass(width, generator):
+    script, sequence = [], 1
+    for tagged in (False, True):
+        for count in (1, 2, 4, 200):
+            messages = [make_message(generator, "D") for _ in range(3)]
+            script.append(sound(make_datagram(sequence, messages, count=count), tagged=tagged))
+            sequence += count
+        script.append(sound(make_datagram(sequence, messages), tagged=tagged))
+        sequence += len(messages)
+    seen = check(width, script)
+    assert seen.counts["bad_datagrams"] == 8
+    assert seen.counts["messages"] == 2 * (1 + 2 + 3 + 3 + 3)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_octets_left_over_make_a_bad_datagram_of_any_kind(width, generator):
+    script, sequence = [], 1
+    for tagged in (False, True):
+        for tail in (b"\0", b"\0\0", bytes(3), make_block(bytes(6)), bytes(12), bytes(40)):
+            for messages, count in (([make_message(generator, "X")], 1), ([], 0), ([], 0xFFFF)):
+                payload = make_datagram(sequence, messages, count=count, tail=tail)
+                script.append(sound(payload, tagged=tagged))
+                sequence += len(messages)
+    seen = check(width, script)
+    assert seen.counts["bad_datagrams"] == len(script)
+    assert seen.counts["heartbeats"] == seen.counts["ends_of_session"] == len(script) / 3
+    assert "bad_blocks" not in seen.counts
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_block_length_that_lies_ends_in_one_cause_and_the_next_datagram_is_taken(
+    width, generator
+):
+    script, sequence = [], 1
+    for tagged in (False, True):
+        for length in (0, 1, 5, 6, 7, 11, 18, 20, 60, 0x4000, 0x8000, 0xFFFE, 0xFFFF):
+            delete, add = make_message(generator, "D"), make_message(generator, "A")
+            payload = make_datagram(sequence, [delete, delete, add])
+            at = 20 + 2 + len(delete)
+            payload = payload[:at] + length.to_bytes(2, "big") + payload[at + 2 :]
+            script.append(sound(payload, tagged=tagged))
+            script.append(sound(make_datagram(sequence + 3, [add]), tagged=tagged))
+            sequence += 4
+    seen = check(width, script)
+    assert seen.counts["bad_blocks"] >= 6 and seen.counts["bad_datagrams"] >= 8
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_shortest_blocks_are_skipped_as_unknown_or_of_wrong_length(width, generator):
+    script, sequence = [], 1
+    for tagged in (False, True):
+        for shift in range(8):
+            # A system event of 6 octets, then one of 12: the second must not vouch for the first.
+            event = make_message(generator, "S")
+            parts = [bytes(12 + shift), event[:6], event, event[:7], b"?" * 7, event, b"D" * 6]
+            parts += [b"z" * 6, b"y" * 6, b"A" * 8, make_message(generator, "E"), b"S" * 6]
+            script.append(sound(make_datagram(sequence, parts), tagged=tagged))
+            sequence += len(parts)
+    seen = check(width, script)
+    assert seen.counts["unknown_types"] == 16 * 4
+    assert seen.counts["length_mismatches"] == 16 * 5
+    assert seen.counts["messages"] == 16 * 3
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_wrong_length_is_a_gap_only_for_a_type_that_changes_a_book(width, generator):
+    script, sequence = [], 1
+    for type_ in itch50.MESSAGES:
+        message = make_message(generator, type_)
+        parts = [message[:-1], make_message(generator, "D"), message + b"\0", message, message[:8]]
+        script.append(sound(make_datagram(sequence, parts)))
+        sequence += len(parts)
+    seen = check(width, script)
+    assert seen.counts["length_mismatches"] == 3 * len(itch50.MESSAGES)
+    assert len(seen.gaps) == 3 * len(itch50.BOOK_TYPES)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_unknown_types_are_skipped_by_length_and_counted(width, generator):
+    unknown = [octet for octet in range(256) if chr(octet) not in itch50.MESSAGES]
+    parts = []
+    for octet in generator.sample(unknown, 30):
+        parts.append(bytes([octet]) + generator.randbytes(generator.randrange(5, 60)))
+        parts.append(make_message(generator, "U"))
+    seen = check(width, [sound(make_datagram(1, parts))])
+    assert seen.counts["unknown_types"] == 30 and seen.counts["messages"] == 30
+    assert not seen.gaps
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_an_order_that_is_neither_to_buy_nor_to_sell_is_a_gap(width, generator):
+    parts = [
+        make_message(generator, "A", side="X"),
+        make_message(generator, "A", side="B"),
+        make_message(generator, "F", side="b"),
+        make_message(generator, "P", side="X"),
+        make_message(generator, "F", side="S"),
+    ]
+    seen = check(width, [sound(make_datagram(1, parts))])
+    assert seen.counts["bad_sides"] == 2 and seen.counts["messages"] == 3
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_gaps_duplicates_and_overlaps_follow_the_sequence_past_32_bits(width, generator):
+    stream = [make_message(generator, generator.choice("SDAXUC")) for _ in range(60)]
+    first = 2**32 - 30
+
+    def part(begin, end, **options):
+        payload = make_datagram(first + begin, stream[begin:end], **options)
+        return sound(payload, tagged=generator.random() < 0.5)
+
+    script = [
+        part(0, 3),
+        part(0, 3),  # a duplicate
+        part(1, 2),  # an older one
+        part(2, 6),  # one of four was had
+        part(3, 7),  # three of four
+        part(9, 10),  # 2 missed
+        part(7, 9),  # too late
+        part(10, 30),
+        part(30, 34),  # past 2**32
+        part(28, 36),
+        part(34, 35),
+        part(38, 41),
+        part(41, 41),  # heartbeats
+        part(41, 41, count=0xFFFF),
+        part(43, 43),  # 2 missed
+        part(40, 40),  # an old heartbeat
+        part(45, 45, count=0xFFFF),
+        part(45, 60),
+    ]
+    seen = check(width, script, start=first)
+    assert seen.counts["gaps"] == 4 and seen.counts["missed_messages"] == 2 + 2 + 2 + 2
+    assert seen.counts["duplicate_datagrams"] == 4
+    assert seen.counts["duplicate_messages"] == 1 + 3 + 6
+    assert seen.counts["heartbeats"] == 3 and seen.counts["ends_of_session"] == 2
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_sequence_numbers_are_compared_in_all_their_64_bits(width, generator):
+    delete = make_message(generator, "D")
+    numbers = (1 << 40, 2 << 40, (2 << 40) + 1, 5, 1 << 63, (1 << 63) + 1, 1 << 62, 2**64 - 9)
+    script = [sound(make_datagram(number, [delete])) for number in numbers]
+    seen = check(width, script)
+    assert seen.counts["gaps"] == 4 and seen.counts["duplicate_datagrams"] == 2
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_duplicate_is_not_looked_into(width, generator):
+    delete = make_message(generator, "D")
+    script = [sound(make_datagram(1, [delete] * 9))]
+    for tagged in (False, True):
+        script += [
+            sound(make_datagram(2, [], count=3), tagged=tagged),
+            sound(make_datagram(2, [delete], count=3, tail=b"\0\0\0"), tagged=tagged),
+            sound(make_datagram(2, [bytes(3), delete]), tagged=tagged),
+            sound(make_datagram(2, [b"D" * 6, delete]), tagged=tagged),
+        ]
+    seen = check(width, [*script, sound(make_datagram(10, [delete]))])
+    assert seen.counts == {
+        "messages": 10,
+        "duplicate_datagrams": 8,
+        **({"tracked_messages": 10} if "tracked_messages" in seen.counts else {}),
+    }
+    assert not seen.gaps
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_another_session_is_a_gap_and_counts_on_from_its_own_number(width, generator):
+    delete = make_message(generator, "D")
+    script = [
+        sound(make_datagram(1, [delete], session="FIRST")),
+        sound(make_datagram(1, [delete, delete], session="SECOND"), tagged=True),
+        sound(make_datagram(3, [delete], session="SECOND")),
+        sound(make_datagram(9, [], session="THIRD")),
+        sound(make_datagram(9, [delete], session="THIRD")),
+    ]
+    seen = check(width, script)
+    assert seen.counts["session_changes"] == 2 and "gaps" not in seen.counts
+    assert sorted(seen.gaps.values()) == [1, 9]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_damaged_header_does_not_decide_what_is_due_next(width, generator):
+    delete = make_message(generator, "D")
+    script, sequence = [sound(make_datagram(1, [delete]))], 2
+    for tagged in (False, True):
+        for at in (-1, 0, 9, 10, 14, 17, 18, 19, 20, 21, 25):
+            payload = make_datagram(sequence, [delete, delete])
+            script += [damaged(payload, at=at, tagged=tagged), sound(payload, tagged=tagged)]
+            sequence += 2
+        script += [damaged(make_datagram(sequence, [])), sound(make_datagram(sequence, []))]
+        script += [damaged(b"short"), sound(make_datagram(sequence, [delete]))]
+        sequence += 1
+    seen = check(width, script)
+    assert seen.counts["messages"] >= 1 + 2 * (11 * 2 + 1)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_damaged_first_datagram_does_not_decide_the_session(width, generator):
+    delete = make_message(generator, "D")
+    script = [
+        damaged(make_datagram(1, [delete]), at=0),
+        sound(make_datagram(1, [delete])),
+        sound(make_datagram(2, [delete])),
+    ]
+    seen = check(width, script)
+    assert "session_changes" not in seen.counts
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_frame_shorter_than_its_lengths_say_is_a_gap(width, generator):
+    script, sequence = [], 1
+    for tagged in (False, True):
+        for missing in (0, 1, 2, 3, 4, 5, 9, 30, 1000):
+            messages = [make_message(generator, "D"), make_message(generator, "A")]
+            whole = make_datagram(sequence, messages)
+            script.append(lying(whole[: len(whole) - missing], missing=missing, tagged=tagged))
+            # The count cannot be seen where nothing but the header's place is left.
+            sequence += 2 if len(script[-1].payload) >= 20 else 0
+            script.append(sound(make_datagram(sequence, [messages[0]]), tagged=tagged))
+            sequence += 1
+    seen = check(width, script)
+    assert seen.counts["messages"] >= len(script) / 2 and len(seen.gaps) >= 2 * 8
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_restart_forgets_session_and_sequence_and_drops_the_datagram_on_its_way(width, generator):
+    delete = make_message(generator, "D")
+    frame = make_frame(make_datagram(1, [delete] * 5, session="OLD"))
+    bench = Bench(width)
+    delays = range(40 // width, len(frame) // width)
+
+    async def testbench(bench):
+        for delay in delays:
+            await bench.restart(1)
+            bench.seen.messages.clear()
+            on_rx = []
+            octets = bench.dut.octets
+            for at in range(0, len(frame), width):
+                part = frame[at : at + width]
+                bench.ctx.set(octets.valid, 1)
+                bench.ctx.set(octets.payload.data, int.from_bytes(part, "little"))
+                bench.ctx.set(octets.payload.count, len(part))
+                bench.ctx.set(octets.payload.last, at + width >= len(frame))
+                bench.ctx.set(bench.dut.feed.start_sequence, 77)
+                bench.ctx.set(bench.dut.feed.restart, at == delay * width)
+                on_rx.append(bench.cycle)
+                await bench.tick()
+            limit = on_rx[delay] + Feed.LATENCY
+            bench.ctx.set(bench.dut.feed.restart, 0)
+            bench.ctx.set(octets.valid, 0)
+            for _ in range(4):
+                await bench.tick()
+            assert all(cycle <= limit for cycle in bench.seen.messages)
+            assert bench.ctx.get(bench.dut.feed.expected) == 77
+            bench.seen.messages.clear()
+            await bench.send(make_frame(make_datagram(77, [delete], session="NEW")))
+            await bench.quiet(3)
+            assert len(bench.seen.messages) == 1
+            assert bench.ctx.get(bench.dut.feed.expected) == 78
+
+    bench.run(testbench)
+    assert "session_changes" not in bench.seen.counts and "gaps" not in bench.seen.counts
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_host_can_track_a_locate_otherwise_or_no_longer(width, generator):
+    bench = Bench(width)
+    locates = (3, 9, 4, 3 + 16)
+
+    async def testbench(bench):
+        assert len(bench.seen.messages) == 0
+        for sequence, writes in ((1, ()), (5, ((3, 1, 1), (9, 0, 0), (4, 3, 1), (3 + 16, 2, 1)))):
+            for write in writes:
+                await bench.track(*write)
+            deletes = [make_message(generator, "D", stock_locate=locate) for locate in locates]
+            await bench.send(make_frame(make_datagram(sequence, deletes)))
+            await bench.quiet(3)
+
+    bench.run(testbench)
+    seen = list(bench.seen.messages.values())
+    assert [message["tracked"] for message in seen] == [1, 1, 0, 0, 1, 0, 1, 0]
+    symbols = [message["symbol"] for message in seen if message["tracked"]]
+    assert symbols == [0, 4, 1, 3]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_random_streams_with_everything_that_can_go_wrong(width, generator):
+    script, sequence = [], 1
+    for _ in range(60):
+        size = generator.randrange(5)
+        messages = [make_message(generator, generator.choice("SDAUXEPH")) for _ in range(size)]
+        step = generator.choice((0, 0, 0, 0, 1, 3, -1, -2))
+        tagged = generator.random() < 0.5
+        first = max(sequence + step, 0)
+        payload = make_datagram(first, messages, session=generator.choice((SESSION, SESSION, "Z")))
+        mutation = generator.randrange(8)
+        if mutation == 0:
+            payload = payload[: generator.randrange(len(payload) + 1)]
+        elif mutation == 1:
+            octets = bytearray(payload)
+            octets[generator.randrange(18, len(payload))] ^= 1 << generator.randrange(8)
+            payload = bytes(octets)
+        elif mutation == 2:
+            payload += generator.randbytes(generator.randrange(20))
+        if mutation == 3:
+            at = generator.randrange(-1, len(payload))
+            script.append(damaged(payload, at=at, tagged=tagged))
+        elif mutation == 4:
+            missing = generator.randrange(1, 9)
+            script.append(lying(payload, missing=missing, tagged=tagged))
+        else:
+            script.append(sound(payload, tagged=tagged))
+            sequence = first + size
+    check(width, script, idle=lambda: generator.random() < 0.1)
+
+
+@pytest.mark.parametrize(("symbols", "locate_bits"), [(0, 14), (4, 0), (4, 17)])
+def test_impossible_parameters_are_refused(symbols, locate_bits):
+    with pytest.raises(ValueError, match="must be"):
+        SymbolTable(symbols=symbols, locate_bits=locate_bits)

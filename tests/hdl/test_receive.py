@@ -1,4 +1,5 @@
 # amaranth: UnusedElaboratable=no
+# ruff: noqa: ERA001 - the line above is for Amaranth
 """The receive path against a plain reading of the same frames, word for word."""
 
 import zlib

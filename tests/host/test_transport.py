@@ -6,7 +6,7 @@ import pytest
 import serial
 
 from tickgate.host.errors import CardUnreachable, UserError
-from tickgate.host.protocol import Opcode, Status
+from tickgate.host.protocol import Opcode, Reply, Status
 from tickgate.host.transport import Link, open_port
 from tickgate.spec.registers import BY_NAME
 
@@ -69,10 +69,23 @@ def test_a_repeated_reply_is_dropped(card, link):
     assert link.late_replies == 1
 
 
+def test_a_request_that_lost_its_end_does_not_spoil_the_next_one(card, make_port):
+    class Lossy(make_port):
+        losses = 1
+
+        def write(self, data, /):
+            self.losses, lost = 0, self.losses
+            return super().write(data[: len(data) - lost])
+
+    link = Link(Lossy(card), attempts=2)
+    assert link.exchange(Opcode.READ, PORT, count=1).words == (0,)
+    assert link.retries == 1
+
+
 def test_replies_to_a_program_before_this_one_are_not_read(card, port):
-    port.write(b"")
-    port.received = b"\x01\x02\x03\x00"
-    assert Link(port).exchange(Opcode.READ, PORT, count=1).status == Status.OK
+    port.received = Reply(Opcode.READ, 1, Status.OK, (7,)).encode()
+    link = Link(port, first_tag=0)
+    assert link.exchange(Opcode.READ, PORT, count=1).words == (0,)
 
 
 def test_tags_wrap_without_harm(card, link):

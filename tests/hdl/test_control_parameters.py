@@ -1,0 +1,230 @@
+# amaranth: UnusedElaboratable=no
+"""Parameters in force: all or nothing, for every reader and in every cycle."""
+
+import pytest
+from amaranth.hdl import Value
+from amaranth.sim import Simulator
+
+from tickgate.hdl.control.bus import BusSignature
+from tickgate.hdl.control.parameters import READERS, Commit, ParameterStore, reader_layout
+from tickgate.spec import registers
+from tickgate.spec.registers import (
+    PAGE_WORDS,
+    PARAMETERS,
+    Status,
+    in_force_address,
+    page_values,
+    parameter_checksum,
+    shadow_address,
+)
+
+SYMBOLS = 3
+ZERO = [[0] * PAGE_WORDS] * SYMBOLS
+
+
+def random_pages(generator, *, symbols=SYMBOLS) -> list[list[int]]:
+    return [
+        [generator.getrandbits(32) & mask for mask in registers.WORD_MASKS] for _ in range(symbols)
+    ]
+
+
+def reader_views(pages) -> tuple[int, ...]:
+    """What the readers see of these pages, in the order of `look`."""
+    views = []
+    for page in pages:
+        values = page_values(page)
+        for members in READERS.values():
+            view, low = 0, 0
+            for names in members.values():
+                for name in names:
+                    view |= values[name] << low
+                    low += registers.PARAMETERS_BY_NAME[name].width
+            views.append(view)
+    return tuple(views)
+
+
+def look(ctx, dut, *, symbols=SYMBOLS) -> tuple[int, ...]:
+    views = []
+    for symbol in range(symbols):
+        for reader in READERS:
+            ctx.set(getattr(dut, reader).symbol, symbol)
+            views.append(ctx.get(Value.cast(getattr(dut, reader).data)))
+    return tuple(views)
+
+
+async def access(ctx, dut, address, *, write=None, apply=True) -> tuple[Status, int]:
+    given = {"address": address, "write": write is not None, "apply": apply, "word": write or 0}
+    ctx.set(dut.bus.access, given)
+    ctx.set(dut.bus.valid, 1)
+    await ctx.tick()
+    ctx.set(dut.bus.valid, 0)
+    await ctx.tick().repeat(BusSignature.LATENCY - 1)
+    return Status(ctx.get(dut.bus.status)), ctx.get(dut.bus.word)
+
+
+async def write_pages(ctx, dut, pages) -> None:
+    for symbol, page in enumerate(pages):
+        for word, value in enumerate(page):
+            status, _ = await access(ctx, dut, shadow_address(symbol, word), write=value)
+            assert status is Status.OK
+
+
+async def commit(ctx, dut, checksum, *, each_cycle=lambda: None) -> int:
+    """Commits and returns the cycles it took; calls `each_cycle` in every one of them."""
+    assert ctx.get(dut.settled)
+    ctx.set(dut.commit, 1)
+    ctx.set(dut.commit_checksum, checksum)
+    await ctx.tick()
+    ctx.set(dut.commit, 0)
+    cycles = 0
+    while ctx.get(dut.committing):
+        each_cycle()
+        await ctx.tick()
+        cycles += 1
+    each_cycle()
+    return cycles
+
+
+def run(scenario, *, symbols=SYMBOLS) -> None:
+    dut = ParameterStore(symbols=symbols)
+
+    async def drive(ctx):
+        await ctx.tick().until(dut.ready)
+        await scenario(ctx, dut)
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(drive)
+    simulator.run()
+
+
+def test_every_parameter_has_one_reader_and_keeps_its_width():
+    read = [name for members in READERS.values() for names in members.values() for name in names]
+    assert sorted(read) == sorted(parameter.name for parameter in PARAMETERS)
+    assert sum(reader_layout(reader).size for reader in READERS) == sum(
+        parameter.width for parameter in PARAMETERS
+    )
+
+
+@pytest.mark.parametrize("symbols", [1, 2, 3])
+def test_no_reader_sees_a_mix_of_old_and_new_in_any_cycle_of_a_commit(symbols, generator):
+    stages = [random_pages(generator, symbols=symbols) for _ in range(3)]
+
+    async def scenario(ctx, dut):
+        before = reader_views([[0] * PAGE_WORDS] * symbols)
+        assert look(ctx, dut, symbols=symbols) == before
+        for pages in stages:
+            seen = []
+            await write_pages(ctx, dut, pages)
+            assert look(ctx, dut, symbols=symbols) == before
+            await commit(
+                ctx,
+                dut,
+                parameter_checksum(pages),
+                each_cycle=lambda seen=seen: seen.append(look(ctx, dut, symbols=symbols)),
+            )
+            after = reader_views(pages)
+            assert seen == [before] * (len(seen) - 1) + [after]
+            before = after
+            assert ctx.get(dut.checksum) == parameter_checksum(pages)
+            assert (ctx.get(dut.valid), ctx.get(dut.failed)) == (1, 0)
+
+    run(scenario, symbols=symbols)
+
+
+def test_a_wrong_checksum_changes_nothing_in_any_cycle(generator):
+    async def scenario(ctx, dut):
+        first, second = random_pages(generator), random_pages(generator)
+        await write_pages(ctx, dut, first)
+        await commit(ctx, dut, parameter_checksum(first))
+        await write_pages(ctx, dut, second)
+        for wrong in (parameter_checksum(first), parameter_checksum(second) ^ 1 << 31, 0):
+            await commit(
+                ctx,
+                dut,
+                wrong,
+                each_cycle=lambda: check(look(ctx, dut) == reader_views(first)),
+            )
+            assert (ctx.get(dut.valid), ctx.get(dut.failed), ctx.get(dut.fixed)) == (1, 1, 0)
+            assert ctx.get(dut.checksum) == parameter_checksum(first)
+
+    run(scenario)
+
+
+def check(fact: bool) -> None:
+    assert fact
+
+
+def test_a_commit_takes_the_time_it_says():
+    async def scenario(ctx, dut):
+        cycles = await commit(ctx, dut, parameter_checksum(ZERO))
+        assert cycles == SYMBOLS * PAGE_WORDS * Commit.CYCLES_A_WORD + 1
+
+    run(scenario)
+
+
+def test_while_armed_a_commit_may_change_all_but_what_is_fixed(generator):
+    async def scenario(ctx, dut):
+        pages = random_pages(generator)
+        await write_pages(ctx, dut, pages)
+        await commit(ctx, dut, parameter_checksum(pages))
+        ctx.set(dut.armed, 1)
+        for parameter in PARAMETERS:
+            changed = [list(page) for page in pages]
+            bit = generator.randrange(parameter.low, parameter.low + parameter.width)
+            changed[-1][parameter.word] ^= 1 << bit
+            address = shadow_address(SYMBOLS - 1, parameter.word)
+            await access(ctx, dut, address, write=changed[-1][parameter.word])
+            await commit(ctx, dut, parameter_checksum(changed))
+            fixed = parameter.fixed_while_armed
+            assert (ctx.get(dut.failed), ctx.get(dut.fixed)) == (fixed, fixed), parameter.name
+            if fixed:
+                assert look(ctx, dut) == reader_views(pages)
+                await access(ctx, dut, address, write=pages[-1][parameter.word])
+            else:
+                assert look(ctx, dut) == reader_views(changed)
+                pages = changed
+
+    run(scenario)
+
+
+def test_a_write_that_only_asks_writes_nothing():
+    async def scenario(ctx, dut):
+        address = shadow_address(1, 6)
+        assert await access(ctx, dut, address, write=7, apply=False) == (Status.OK, 0)
+        assert await access(ctx, dut, address) == (Status.OK, 0)
+        await access(ctx, dut, address, write=7)
+        assert await access(ctx, dut, address) == (Status.OK, 7)
+        assert await access(ctx, dut, in_force_address(1, 6)) == (Status.OK, 0)
+
+    run(scenario)
+
+
+def test_nothing_is_answered_before_the_memories_are_clear():
+    dut = ParameterStore(symbols=SYMBOLS)
+
+    async def drive(ctx):
+        assert not ctx.get(dut.settled)
+        status, _ = await access(ctx, dut, shadow_address(0), write=1)
+        assert status is Status.NOT_NOW
+        status, _ = await access(ctx, dut, shadow_address(0))
+        assert status is Status.NOT_NOW
+        ctx.set(dut.commit, 1)
+        await ctx.tick()
+        ctx.set(dut.commit, 0)
+        await ctx.tick()
+        assert not ctx.get(dut.committing)
+        await ctx.tick().until(dut.ready)
+        assert await access(ctx, dut, shadow_address(0)) == (Status.OK, 0)
+        assert not ctx.get(dut.valid)
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(drive)
+    simulator.run()
+
+
+@pytest.mark.parametrize("symbols", [0, registers.MAX_SYMBOLS + 1])
+def test_more_symbols_than_there_are_pages_are_refused(symbols):
+    with pytest.raises(ValueError, match="symbols must be 1 to"):
+        ParameterStore(symbols=symbols)
