@@ -150,7 +150,7 @@ class Link:
             if attempt:
                 self.retries += 1
                 # Ends whatever part of a frame the card may be waiting to see the end of.
-                frame = request.encode()
+                frame = DELIMITER + request.encode()
             self._guarded("write", lambda octets=frame: self.port.write(octets))
             reply = self._await(request)
             if reply is not None:
