@@ -6,7 +6,7 @@ Ref: amaranth-boards, ecpix5 (pins); Lattice FPGA-TN-02200 (sysCLOCK PLL); Micro
 sheet DS00002117, 3.9 (RGMII) and "Strapping options".
 """
 
-from amaranth.build import Attrs, Pins, PinsN, Resource, Subsignal
+from amaranth.build import Attrs, Clock, Pins, PinsN, Resource, Subsignal
 from amaranth.hdl import (
     ClockDomain,
     ClockSignal,
@@ -56,7 +56,7 @@ RESOURCES = [
         Subsignal("tx_clk", Pins("A12", dir="o"), LVCMOS33),
         Subsignal("tx_ctrl", Pins("C9", dir="o"), LVCMOS33),
         Subsignal("tx_data", Pins("D8 C8 B8 A8", dir="o"), LVCMOS33),
-        Subsignal("rx_clk", Pins("E11", dir="i"), LVCMOS33),
+        Subsignal("rx_clk", Pins("E11", dir="i"), Clock(CLOCK_HZ), LVCMOS33),
         Subsignal("rx_ctrl", Pins("A11", dir="i"), LVCMOS33),
         Subsignal("rx_data", Pins("B11 A10 B10 A9", dir="i"), PULLED_UP),
     ),
@@ -99,7 +99,8 @@ class Clocks(Elaboratable):
         m.domains.sync = ClockDomain("sync")
         m.submodules.clk100 = clk100 = io.Buffer("i", platform.request("clk100", dir="-"))
         m.submodules.rst = rst = io.Buffer("i", platform.request("rst", dir="-"))
-        clock, locked = Signal(), Signal()
+        clock = Signal()
+        locked = Signal()
         # 100 MHz / 4 is compared with 125 MHz / 5; the oscillator runs at 125 MHz * 5 = 625 MHz.
         m.submodules.pll = Instance(
             "EHXPLLL",
@@ -135,7 +136,6 @@ class Clocks(Elaboratable):
             o_CLKOP=clock,
             o_LOCK=locked,
         )
-        platform.add_clock_constraint(clock, CLOCK_HZ)
         m.d.comb += [ClockSignal("power").eq(clock), ClockSignal("sync").eq(clock)]
         m.submodules.power = ResetSynchronizer(~locked | rst.i, domain="power")
         m.submodules.sync = ResetSynchronizer(ResetSignal("power") | ~self._ready, domain="sync")

@@ -52,7 +52,9 @@ class MacReceive(wiring.Component):
         # As if a frame were there during reset: only a gap seen after it counts as one.
         now = Signal(Gmii, init={"valid": 1})
         arriving = Signal()
-        octet, held, first = Signal(8), Signal(), Signal()
+        octet = Signal(8)
+        held = Signal()
+        first = Signal()
         m.d.sync += now.eq(self.gmii)
         m.d.comb += arriving.eq(now.valid & ~now.error)
         with m.FSM():

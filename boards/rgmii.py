@@ -12,7 +12,6 @@ from tickgate.boards.mac import Gmii
 
 __all__ = ["Rgmii"]
 
-CLOCK_HZ = 125_000_000
 DELAY_TAP_PS = 25
 DELAY_TAPS = 127
 
@@ -60,11 +59,12 @@ class Rgmii(wiring.Component):
         m.domains.rx = ClockDomain("rx")
         m.submodules.rx_clk = clock = io.Buffer("i", self._pins.rx_clk)
         m.d.comb += ClockSignal("rx").eq(clock.i)
-        if platform is not None:
-            platform.add_clock_constraint(clock.i, CLOCK_HZ)
         m.submodules.rx_reset = ResetSynchronizer(ResetSignal("sync"), domain="rx")
 
-        low, high, valid, valid_xor_error = Signal(4), Signal(4), Signal(), Signal()
+        low = Signal(4)
+        high = Signal(4)
+        valid = Signal()
+        valid_xor_error = Signal()
         for n in range(4):
             self._receive(m, f"rx_data_{n}", self._pins.rx_data[n], low[n], high[n])
         self._receive(m, "rx_ctrl", self._pins.rx_ctrl, valid, valid_xor_error)

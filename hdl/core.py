@@ -3,7 +3,7 @@
 Ref: docs/architecture.md.
 """
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, ResetInserter, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -111,11 +111,12 @@ class TickToTrade(wiring.Component):
         m = Module()
         m.submodules.receive = receive = self._receive
         m.submodules.feed = feed = self._feed
-        m.submodules.book = book = self._book
+        book = self._book
         m.submodules.strategy = strategy = self._strategy
         m.submodules.risk = risk = self._risk
         m.submodules.order = order = self._order
         m.submodules.control = control = self._control
+        m.submodules.book = ResetInserter(control.command.clear_books.valid)(book)
 
         pipe(m, wiring.flipped(self.rx), receive.octets)
         pipe(m, receive.payload, feed.payload)
@@ -180,6 +181,7 @@ class TickToTrade(wiring.Component):
             receive.port.eq(config.feed_port),
             receive.enable.eq(config.feed_enable),
             feed.restart.eq(command.restart_feed.valid),
+            feed.forget.eq(command.clear_locates.valid),
             feed.write.eq(command.symbol_write.valid),
             feed.write_locate.eq(command.symbol_write.payload.locate),
             feed.write_symbol.eq(command.symbol_write.payload.symbol),

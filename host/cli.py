@@ -18,7 +18,6 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
@@ -218,34 +217,16 @@ def configure(
         bool,
         typer.Option(
             "--begin-day",
-            help="Also take the session's first numbers, clear exposure, restart the feed and "
-            "set the card's time to this machine's (ns since 1970).",
-        ),
-    ] = False,
-    same_locates: Annotated[
-        bool,
-        typer.Option(
-            "--same-locates",
-            help="The stock locates are those of the last configuration: do not clear the table.",
+            help="Also take the session's first numbers, clear exposure and books, restart the "
+            "feed and set the card's time to this machine's (ns since 1970).",
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Puts a whole configuration in force on a disarmed card and verifies it."""
     config = Config.from_file(file)
-    console = Console(stderr=True)
-    with (
-        _card(context, port) as card,
-        Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
-    ):
-        task = progress.add_task("clearing stock locates", visible=False)
-
-        def cleared(done: int, steps: int) -> None:
-            progress.update(task, completed=done, total=steps, visible=True)
-
-        checksum = card.apply(
-            config, forget_locates=False if same_locates else None, progress=cleared
-        )
+    with _card(context, port) as card:
+        checksum = card.apply(config)
         if begin_day:
             card.begin_day(time_ns=time.time_ns())
     if as_json:

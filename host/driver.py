@@ -4,7 +4,7 @@ Ref: docs/architecture.md, "Control"; docs/risk.md, gate 1.
 """
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -302,27 +302,11 @@ class Driver:
 
     # Configuration
 
-    def apply(
-        self,
-        config: Config,
-        *,
-        forget_locates: bool | None = None,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> int:
+    def apply(self, config: Config) -> int:
         """Puts a whole configuration in force and verifies it. Returns its checksum.
 
-        The card must be disarmed, and stays so. The day's numbers are not touched: see
-        `begin_day`.
-
-        Parameters
-        ----------
-        config : Config
-        forget_locates : bool or None
-            Whether to clear the table of stock locates first; that takes one request for each
-            code, because nobody can read the table. None: only if the card has been configured
-            since its reset. False is for a caller who knows that the locates are the same.
-        progress : callable or None
-            Called with the steps done and all steps while the table is cleared.
+        The card must be disarmed, and stays so. The table of stock locates is made anew. Books and
+        the day's numbers are not touched: see `begin_day`.
 
         Raises
         ------
@@ -343,8 +327,8 @@ class Driver:
         self._wait("tables_ready", 1, "its tables are not clear")
         self.registers.write_many(config.registers())
         checksum = self.commit_pages(config.pages(identity.symbols))
-        if state["config_valid"] if forget_locates is None else forget_locates:
-            self._forget_locates(progress)
+        self.registers.command("clear_locates")
+        self._wait("tables_ready", 1, "its tables are not clear")
         for index, symbol in enumerate(config.symbols):
             self.track(symbol.stock_locate, index)
         self.verify(config)
@@ -381,25 +365,21 @@ class Driver:
         word = BY_NAME["symbol_write"].pack(locate=locate, symbol=0, tracked=0)
         self.registers.write("symbol_write", word)
 
-    def _forget_locates(self, progress: Callable[[int, int], None] | None) -> None:
-        for locate in range(self.identity.locates):
-            self.untrack(locate)
-            if progress is not None:
-                progress(locate + 1, self.identity.locates)
-
     # The day
 
     def begin_day(self, *, time_ns: int | None = None) -> None:
         """Starts a trading day on a disarmed card.
 
         Takes the session's first user reference number and TCP sequence number, clears all
-        exposure, and expects the feed's start sequence in whatever session comes first. `time_ns`
-        sets the card's time; None leaves it.
+        exposure, empties all books, and expects the feed's start sequence in whatever session comes
+        first. `time_ns` sets the card's time; None leaves it.
         """
         if time_ns is not None:
             self.set_time(time_ns)
         self.load_session()
         self.start_of_day()
+        self.registers.command("clear_books")
+        self._wait("tables_ready", 1, "its tables are not clear")
         self.restart_feed()
 
     def set_time(self, time_ns: int) -> None:

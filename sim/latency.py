@@ -71,10 +71,10 @@ def _effect(before, now, removal: Removal | None) -> int:
         best = (old_bid, old_bid_shares) if removal.side == 0 else (old_ask, old_ask_shares)
         if best == (removal.price, removal.shares):
             return EMPTY
-    asks = ask or NO_ASK, old_ask or NO_ASK
-    if bid > old_bid or asks[0] < asks[1]:
+    ask, old_ask = ask or NO_ASK, old_ask or NO_ASK
+    if bid > old_bid or ask < old_ask:
         return IMPROVE
-    if bid < old_bid or asks[0] > asks[1]:
+    if bid < old_bid or ask > old_ask:
         return EMPTY
     if bid_shares > old_bid_shares or ask_shares > old_ask_shares:
         return JOIN
@@ -160,12 +160,12 @@ def _by_type(counts) -> dict[str, dict[str, dict[str, int]]]:
     return dict(report)
 
 
-def statistics(counter: Counter[int]) -> dict[str, int | None]:
+def statistics(counter: Counter[int] | None) -> dict[str, int | None]:
     """Count, min, p50, p99 and max of latencies by how often each was seen.
 
     A percentile is the least latency that at least so many have or are below; None of none.
     """
-    total = counter.total()
+    total = counter.total() if counter else 0
     if not total:
         return {"count": 0, "min": None, "p50": None, "p99": None, "max": None}
     values = sorted(counter)

@@ -18,6 +18,7 @@ from tickgate.sim.capture import InputError
 from tickgate.sim.check import Checker, Difference
 from tickgate.sim.frames import Frames
 from tickgate.sim.latency import Effects, Latency
+from tickgate.sim.model.order import SEGMENT_SIZE
 from tickgate.sim.result import Result
 from tickgate.sim.scan import Scan, Tracked, choose
 from tickgate.sim.session import (
@@ -30,16 +31,16 @@ from tickgate.sim.session import (
 from tickgate.sim.source import Source, open_source
 from tickgate.sim.trace import Trace
 from tickgate.sim.virtual.card import CLOCK_PERIOD_PS, Card
-from tickgate.spec import ethernet
+from tickgate.spec import ethernet, moldudp64
 from tickgate.spec.events import EventKind
 
-__all__ = ["LOCATES", "Options", "Plan", "Progress", "Sink", "plan", "run"]
+__all__ = ["LOCATES", "Options", "Plan", "Progress", "Sink", "plan", "run", "unloaded_gap"]
 
 LOCATES = 1 << 14
 """Stock locates that the card knows."""
 
-IDLE_GAP = 40
-"""Idle cycles between frames after which nothing of one is left in the card when the next comes."""
+SLOWEST = 16
+"""Cycles, and a few more, from t0 to the first octet of an order, whatever the message does."""
 
 DRAIN = 512
 """Cycles after the last frame of a piece in which everything that it caused has left."""
@@ -68,12 +69,14 @@ class Options:
         Names of those to follow; none: the busiest, or those of `config`.
     config : Path or None
         A configuration file of the host; None: `default_config`.
-    limits : dict or None
-        Replaces some limits of the default configuration.
+    strategy, limits : dict or None
+        Replace some parameters and limits of the default configuration.
     pack : int or None
         Messages in a datagram; None: those of one timestamp.
     gap : int or None
-        Idle cycles between frames; None: at line rate, preamble and inter-frame gap only.
+        Idle cycles between frames; None: `unloaded_gap`.
+    line_rate : bool
+        Between frames there are preamble and inter-frame gap only, whatever `gap` says.
     check : bool
         Compare with the golden models.
     """
@@ -84,9 +87,11 @@ class Options:
     orders: int = 131072
     symbols: Sequence[str] = ()
     config: Path | None = None
+    strategy: dict | None = None
     limits: dict | None = None
     pack: int | None = None
-    gap: int | None = IDLE_GAP
+    gap: int | None = None
+    line_rate: bool = False
     check: bool = False
 
 
@@ -107,6 +112,16 @@ class Sink(Protocol):
     def take(self, trace: Trace, effects: np.ndarray) -> None:
         """Is given one piece, and the effect of each top of book in it."""
         ...
+
+
+def unloaded_gap(width: int) -> int:
+    """Idle cycles after which a frame's order has left when the next frame's first message is in.
+
+    Before a message can be in, the headers of its frame have to be.
+    """
+    order = ethernet.IPV4.size + ethernet.TCP.size + SEGMENT_SIZE + TX_GAP
+    headers = ethernet.IPV4.size + ethernet.UDP.size + moldudp64.HEADER.size
+    return SLOWEST + -(-max(order - headers, 0) // width)
 
 
 def _silent(what: str, done: int, total: int | None) -> None:
@@ -147,6 +162,7 @@ def plan(path: Path, options: Options, progress: Progress = _silent) -> Plan:
         address=address,
         port=port,
         start_sequence=source.first_sequence,
+        strategy=options.strategy,
         limits=options.limits,
     )
     return Plan(source=source, scan=scan, tracked=tracked, config=config, options=options)
@@ -290,9 +306,9 @@ class _Replay:
 
     def _gaps(self, frames: Frames) -> np.ndarray | int:
         """Idle cycles before each frame."""
-        if self._plan.options.gap is not None:
-            return self._plan.options.gap
-        width = self._card.width
+        options, width = self._plan.options, self._card.width
+        if not options.line_rate:
+            return unloaded_gap(width) if options.gap is None else options.gap
         # Where each frame would begin if words were octets; a frame begins with a word.
         ends = np.cumsum(frames.lengths + TX_GAP)
         starts = -(-(ends - frames.lengths) // width)
@@ -393,7 +409,7 @@ class _Replay:
             events_lost=totals.events_lost,
             counters=counters,
             difference=difference,
-            checked=self._checker is not None,
+            compared=self._compared(),
             abandoned=sorted(self._checker.abandoned) if self._checker is not None else [],
             latency=self._latency,
             live_orders=self._effects.orders,
@@ -403,6 +419,12 @@ class _Replay:
             tx_faults=self._card.tx_faults,
             retries=self._driver.link.retries,
         )
+
+    def _compared(self) -> dict[str, int] | None:
+        checker = self._checker
+        if checker is None:
+            return None
+        return {"tops": checker.tops, "verdicts": checker.verdicts, "frames": checker.frames}
 
 
 _TOP_COLUMNS = ("bid_price", "bid_shares", "ask_price", "ask_shares", "exact")

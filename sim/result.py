@@ -66,8 +66,8 @@ class Result:
     counters : dict of str to int
         The card's, at the end.
     difference : Difference or None
-    checked : bool
-        The golden models were asked.
+    compared : dict of str to int, or None
+        How many tops, verdicts and frames the golden models agreed upon; None if nobody asked.
     abandoned : list of int
         Symbols that were not compared to the end, because the order store overflowed.
     latency : Latency
@@ -101,7 +101,7 @@ class Result:
     events_lost: int
     counters: dict[str, int]
     difference: Difference | None
-    checked: bool
+    compared: dict[str, int] | None
     abandoned: list[int]
     latency: Latency
     live_orders: LiveOrders
@@ -119,7 +119,7 @@ class Result:
     @property
     def differences(self) -> int | None:
         """0 or 1, since the first one ends the replay; None if nobody looked."""
-        return int(self.failed) if self.checked or self.failed else None
+        return int(self.failed) if self.compared is not None or self.failed else None
 
     @property
     def simulated_seconds(self) -> float:
@@ -156,6 +156,7 @@ class Result:
             "refusals": self.refusals,
             "refusals_by_gate": {str(gate): n for gate, n in self.refusals_by_gate.items()},
             "differences": self.differences,
+            "compared": self.compared,
             "difference": self.difference and dataclasses.asdict(self.difference),
             "not_compared": [self.tracked[index].name for index in self.abandoned],
             "dropped": self.dropped,

@@ -56,11 +56,12 @@ def default_config(
     address: int,
     port: int,
     start_sequence: int,
+    strategy: dict | None = None,
     limits: dict | None = None,
 ) -> Config:
     """A configuration under which the strategy trades every symbol whose name is known.
 
-    Its limits are generous but finite; `limits` replaces some of them. Orders may leave outside
+    Its limits are generous but finite; `strategy` and `limits` replace some of it. Orders may leave outside
     market hours only where the input never says that market hours begin.
     """
     symbols = []
@@ -73,7 +74,12 @@ def default_config(
                 "stock_locate": symbol.locate,
                 "tick_usd": usd(symbol.tick),
                 "window_base_usd": usd(symbol.base),
-                "strategy": {**STRATEGY, "enabled": symbol.named, "max_spread_usd": spread},
+                "strategy": {
+                    **STRATEGY,
+                    "max_spread_usd": spread,
+                    **(strategy or {}),
+                    "enabled": symbol.named,
+                },
                 "limits": {
                     **LIMITS,
                     "extended_hours": not scan.market_opens,

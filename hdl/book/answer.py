@@ -68,9 +68,7 @@ class Answer(wiring.Component):
         m = Module()
         g, update = self._geometry, self.update
         trust = Signal()
-        m.d.comb += trust.eq(
-            ((self.trusted >> update.symbol)[0] | update.trust) & ~update.distrust
-        )
+        m.d.comb += trust.eq(((self.trusted >> update.symbol)[0] | update.trust) & ~update.distrust)
         trusted = Array(self.trusted)
         with m.If(self.update_valid):
             m.d.sync += trusted[update.symbol].eq(trust)

@@ -274,7 +274,5 @@ class MessageFlow(wiring.Component):
                     & (order.symbol == message.symbol)
                     & (order.escape == Escape.NONE)
                 ),
-                self.trade.price.eq(
-                    held.base + Mux(held.cent, level * Geometry.CENT, level)
-                ),
+                self.trade.price.eq(held.base + Mux(held.cent, level * Geometry.CENT, level)),
             ]

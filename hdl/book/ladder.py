@@ -136,9 +136,7 @@ class Ladder(wiring.Component):
         for stage in range(at + BlockMemory.READ_LATENCY + 1, at, -1):
             with m.If(changes[stage] & (level(stage) == level(at))):
                 m.d.comb += old_total.eq(total[stage])
-            with m.If(
-                changes[stage] & (Cat(word(stage), row(stage)) == Cat(word(at), row(at)))
-            ):
+            with m.If(changes[stage] & (Cat(word(stage), row(stage)) == Cat(word(at), row(at)))):
                 m.d.comb += old_word.eq(bitmap[stage])
         bit = Signal(1 << g.bit_bits)
         m.d.comb += [
@@ -204,9 +202,7 @@ class Ladder(wiring.Component):
         at = self.FIND + 1
         tick, price = Signal(g.key_bits), Signal(32)
         m.d.comb += tick.eq(Mux(update[at].side == Side.BUY, ~key[at], key[at]))
-        m.d.sync += price.eq(
-            update[at].base + Mux(update[at].cent, tick * Geometry.CENT, tick)
-        )
+        m.d.sync += price.eq(update[at].base + Mux(update[at].cent, tick * Geometry.CENT, tick))
 
         # Stage 7: the answer.
         at = self.LATENCY

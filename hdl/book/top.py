@@ -148,8 +148,6 @@ class TopOfBook(wiring.Component):
             told.write_address.eq(top.symbol),
             told.write_data.eq(top),
             self.tops.payload.eq(top),
-            self.tops.valid.eq(
-                valid & (top.as_value()[book] != told.data().as_value()[book])
-            ),
+            self.tops.valid.eq(valid & (top.as_value()[book] != told.data().as_value()[book])),
             self.quiet.eq(ladder.quiet & ~valid),
         ]

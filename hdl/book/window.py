@@ -78,8 +78,7 @@ class Window(wiring.Component):
             offset.eq(difference),
             low.eq(difference[32]),
             high.eq(
-                ~difference[32]
-                & (difference[:32] >= Mux(self.cent, span_cents, geometry.ticks))
+                ~difference[32] & (difference[:32] >= Mux(self.cent, span_cents, geometry.ticks))
             ),
             cent.eq(self.cent),
         ]

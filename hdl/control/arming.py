@@ -3,13 +3,13 @@
 Ref: docs/risk.md, gate 1 (armed) and theorems 3 and 4.
 """
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.spec.registers import ARMED_CODE, DISARMED_CODE
 
-__all__ = ["Arming"]
+__all__ = ["KILLED_CODE", "NOT_KILLED_CODE", "Arming"]
 
 NOT_KILLED_CODE = 0x96
 KILLED_CODE = 0x69
@@ -32,6 +32,8 @@ class Arming(wiring.Component):
     prepared : In(1)
         All but a kill that the card needs to be armed: configuration, tables.
     armed, killed : Out(1)
+    armed_code, killed_code : Out(8)
+        The codes themselves.
     armable : Out(1)
         `prepared` and not killed.
     """
@@ -45,23 +47,23 @@ class Arming(wiring.Component):
     prepared: In(1)
     armed: Out(1)
     killed: Out(1)
+    armed_code: Out(8, init=DISARMED_CODE)
+    killed_code: Out(8, init=NOT_KILLED_CODE)
     armable: Out(1)
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        armed_code = Signal(8, init=DISARMED_CODE)
-        killed_code = Signal(8, init=NOT_KILLED_CODE)
         m.d.comb += [
-            self.killed.eq(killed_code != NOT_KILLED_CODE),
-            self.armed.eq((armed_code == ARMED_CODE) & ~self.killed),
+            self.killed.eq(self.killed_code != NOT_KILLED_CODE),
+            self.armed.eq((self.armed_code == ARMED_CODE) & ~self.killed),
             self.armable.eq(self.prepared & ~self.killed),
         ]
         with m.If(self.kill):
-            m.d.sync += [killed_code.eq(KILLED_CODE), armed_code.eq(DISARMED_CODE)]
+            m.d.sync += [self.killed_code.eq(KILLED_CODE), self.armed_code.eq(DISARMED_CODE)]
         with m.Elif(self.disarm | self.killed):
-            m.d.sync += armed_code.eq(DISARMED_CODE)
+            m.d.sync += self.armed_code.eq(DISARMED_CODE)
         with m.Elif(self.arm & self.armable):
-            m.d.sync += armed_code.eq(ARMED_CODE)
+            m.d.sync += self.armed_code.eq(ARMED_CODE)
         with m.If(self.clear_kill & ~self.armed & ~self.kill):
-            m.d.sync += killed_code.eq(NOT_KILLED_CODE)
+            m.d.sync += self.killed_code.eq(NOT_KILLED_CODE)
         return m

@@ -4,7 +4,7 @@ Ref: MoldUDP64 Protocol Specification 1.00; NASDAQ TotalView-ITCH 5.0; docs/arch
 "The feed".
 """
 
-from amaranth.hdl import Module, Mux
+from amaranth.hdl import Module, Mux, ResetInserter
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -47,8 +47,10 @@ class Feed(wiring.Component):
         Forgets the session and expects this sequence number; a datagram on its way is dropped.
     write : In(1), write_locate : In(16), write_symbol : In(range(symbols)), write_tracked : In(1)
         The host tracks a stock locate as a symbol, or no longer. Lost before `ready`.
+    forget : In(1)
+        Clears the table of stock locates; `ready` is low until that is done.
     ready : Out(1)
-        The table of stock locates has been cleared after reset.
+        The table of stock locates is clear after reset or `forget`, but for what was written since.
     lookup, lookup_new : Out(stream of Lookup)
         The reference of a message that changes a book, tracked or not, and the new one of a
         replacement. A message follows, unless its datagram breaks off or its side is bad.
@@ -85,6 +87,7 @@ class Feed(wiring.Component):
                 "write_locate": In(16),
                 "write_symbol": In(range(symbols)),
                 "write_tracked": In(1),
+                "forget": In(1),
                 "ready": Out(1),
                 "lookup": Out(stream.Signature(Lookup, always_ready=True)),
                 "lookup_new": Out(stream.Signature(Lookup, always_ready=True)),
@@ -100,9 +103,8 @@ class Feed(wiring.Component):
         m = Module()
         m.submodules.mold = mold = Mold(width=self._width)
         m.submodules.decoder = decoder = Decoder(width=self._width, symbols=self._symbols)
-        m.submodules.symbols = symbols = SymbolTable(
-            symbols=self._symbols, locate_bits=self._locate_bits
-        )
+        symbols = SymbolTable(symbols=self._symbols, locate_bits=self._locate_bits)
+        m.submodules.symbols = ResetInserter(self.forget)(symbols)
         pipe(m, wiring.flipped(self.payload), mold.payload)
         pipe(m, mold.blocks, decoder.blocks)
         pipe(m, decoder.lookup, wiring.flipped(self.lookup))

@@ -54,7 +54,9 @@ def order_flow(rng, count, *, symbols=SYMBOLS, mishaps=0.0, live_limit=100):
         fields = {"locate": symbol}
         if rng.random() < mishaps:
             fields.update(type=rng.choice("EXDUC"), reference=rng.choice([1, 2, reference + 50]))
-            fields.update(shares=rng.randrange(1, 500), new_reference=reference, price=BASES[symbol])
+            fields.update(
+                shares=rng.randrange(1, 500), new_reference=reference, price=BASES[symbol]
+            )
             if mine and rng.random() < 0.4:
                 fields.update(type=rng.choice("EX"), reference=rng.choice(mine), shares=100_000)
                 live.pop(fields["reference"])
@@ -91,7 +93,10 @@ def order_flow(rng, count, *, symbols=SYMBOLS, mishaps=0.0, live_limit=100):
             else:
                 part = shares if rng.random() < 0.5 else rng.randrange(1, shares + 1)
                 fields.update(
-                    type=rng.choice("EECX"), shares=part, price=BASES[symbol], printable=rng.randrange(2)
+                    type=rng.choice("EECX"),
+                    shares=part,
+                    price=BASES[symbol],
+                    printable=rng.randrange(2),
                 )
                 live[target] = (symbol, shares - part)
                 if part == shares:
@@ -107,11 +112,13 @@ def schedule(flow, width, rng, *, idle=0):
         start = at + 2
         size = itch50.MESSAGES[fields["type"]].size
         end = start + size - 1
-        plan.append((
-            (start + 18) // width,
-            (start + 26) // width if fields["type"] == "U" else None,
-            end // width,
-        ))
+        plan.append(
+            (
+                (start + 18) // width,
+                (start + 26) // width if fields["type"] == "U" else None,
+                end // width,
+            )
+        )
         at = end + 1
         if idle and rng.random() < 0.5:
             at += rng.randrange(idle) * width
@@ -203,10 +210,19 @@ def run(flow, width, *, rng, idle=0, orders=ORDERS):
             *(getattr(dut, name) for name in OrderBook.COUNTERS),
         ):
             if valid:
-                rows.append((
-                    top.symbol, top.bid_present, top.bid_price, top.bid_shares,
-                    top.ask_present, top.ask_price, top.ask_shares, top.exact, top.sequence,
-                ))
+                rows.append(
+                    (
+                        top.symbol,
+                        top.bid_present,
+                        top.bid_price,
+                        top.bid_shares,
+                        top.ask_present,
+                        top.ask_price,
+                        top.ask_shares,
+                        top.exact,
+                        top.sequence,
+                    )
+                )
             if trade_valid:
                 trades.append((trade.symbol, trade.price))
             for name, strobe in zip(OrderBook.COUNTERS, strobes, strict=True):

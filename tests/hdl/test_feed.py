@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
-from amaranth.hdl import Cat, Module
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 from amaranth.sim import Simulator
@@ -63,6 +63,7 @@ class Chain(wiring.Component):
     def __init__(self, *, width: int) -> None:
         self.receive = Receive(width=width)
         self.feed = Feed(width=width, symbols=SYMBOLS, locate_bits=LOCATE_BITS)
+        self.anything = Signal()
         super().__init__({"octets": In(self.receive.signature.members["octets"].signature.flip())})
 
     def elaborate(self, platform) -> Module:
@@ -77,6 +78,9 @@ class Chain(wiring.Component):
             self.feed.truncated.eq(self.receive.truncated),
             self.feed.frame_bad.eq(self.receive.frame_bad),
         ]
+        strobes = [self.feed.message.valid, self.feed.lookup.valid, self.feed.lookup_new.valid]
+        strobes += [self.feed.gap, *(getattr(self.feed, name) for name in Feed.COUNTERS)]
+        m.d.comb += self.anything.eq(Cat(strobes).any())
         m.d.sync += self.feed.cycle.eq(self.feed.cycle + 1)
         return m
 
@@ -142,6 +146,16 @@ def make_frame(payload: bytes, *, tagged: bool = False, total_length: int | None
 # What must come of it
 
 
+def read_fields(message: fields.Message, octets: bytes) -> dict:
+    """The values by name; text as it is on the wire, whatever it is."""
+    values = {}
+    for item in message:
+        part = octets[message.offset(item.name) :][: item.size]
+        text = item.kind.is_text
+        values[item.name] = part.decode("latin-1") if text else int.from_bytes(part, "big")
+    return values
+
+
 @dataclass
 class Expected:
     """What a datagram gives: by the octet of the payload that completes it, or as a whole."""
@@ -194,7 +208,7 @@ class Reader:
             announced = 0
         if first > expected:
             count("gaps")
-            count("missed_messages", first - expected)
+            count("missed_messages", (first - expected) % 2**32)
             out.gap_sequences.append(first)
             out.gap_by = 0
         if announced and first + announced <= expected:
@@ -251,7 +265,7 @@ class Reader:
             count("bad_sides")
             out.gap_sequences.append(first)
         else:
-            values = message.unpack(octets)
+            values = read_fields(message, octets)
             count("messages")
             count("tracked_messages", values["stock_locate"] in TRACKED)
             out.messages.append((last, message.type, values, sequence))
@@ -306,13 +320,6 @@ class Bench:
     def __init__(self, width: int, *, idle=None) -> None:
         self.width, self.idle, self.cycle = width, idle, 0
         self.dut, self.seen = Chain(width=width), Seen()
-        feed = self.dut.feed
-        strobes = (feed.message, feed.lookup, feed.lookup_new)
-        self.anything = Cat(
-            *(strobe.valid for strobe in strobes),
-            feed.gap,
-            *(getattr(feed, name) for name in Feed.COUNTERS),
-        ).any()
 
     def run(self, testbench) -> None:
         async def process(ctx):
@@ -335,11 +342,11 @@ class Bench:
         self.ctx.set(feed.write_locate, locate)
         self.ctx.set(feed.write_symbol, symbol)
         self.ctx.set(feed.write_tracked, tracked)
-        await self.tick()
+        await self.quiet(1)
         self.ctx.set(feed.write, 0)
 
     async def tick(self) -> None:
-        if self.ctx.get(self.anything):
+        if self.ctx.get(self.dut.anything):
             self.note()
         await self.ctx.tick()
         self.cycle += 1
@@ -363,30 +370,39 @@ class Bench:
                 seen.counts[name] = seen.counts.get(name, 0) + amount
 
     async def quiet(self, cycles: int) -> None:
-        self.ctx.set(self.dut.octets.valid, 0)
+        if cycles:
+            self.ctx.set(self.dut.octets.valid, 0)
         for _ in range(cycles):
             await self.tick()
 
-    async def send(self, frame: bytes) -> list[int]:
-        """Returns for each octet of the frame the cycle in which it was on rx."""
+    async def send(self, frame: bytes, *, at_word=None) -> list[int]:
+        """Returns for each octet of the frame the cycle in which it was on rx.
+
+        `at_word` is called with the number of each word, in its cycle.
+        """
         octets, cycles = self.dut.octets, []
-        for at in range(0, len(frame), self.width):
+        for number, at in enumerate(range(0, len(frame), self.width)):
             await self.quiet(self.idle() if self.idle else 0)
             part = frame[at : at + self.width]
-            self.ctx.set(octets.valid, 1)
-            self.ctx.set(octets.payload.data, int.from_bytes(part, "little"))
-            self.ctx.set(octets.payload.count, len(part))
-            self.ctx.set(octets.payload.first, at == 0)
-            self.ctx.set(octets.payload.last, at + self.width >= len(frame))
+            word = {
+                "data": int.from_bytes(part, "little"),
+                "count": len(part),
+                "first": at == 0,
+                "last": at + self.width >= len(frame),
+            }
+            self.ctx.set(octets.payload, word)
+            if not self.ctx.get(octets.valid):
+                self.ctx.set(octets.valid, 1)
+            if at_word:
+                at_word(number)
             cycles += [self.cycle] * len(part)
             await self.tick()
-        self.ctx.set(octets.valid, 0)
         return cycles
 
     async def restart(self, sequence: int) -> None:
         self.ctx.set(self.dut.feed.start_sequence, sequence)
         self.ctx.set(self.dut.feed.restart, 1)
-        await self.tick()
+        await self.quiet(1)
         self.ctx.set(self.dut.feed.restart, 0)
 
 
@@ -534,14 +550,13 @@ def test_back_to_back_deletes_are_looked_up_in_the_cycle_of_octet_18_at_full_lin
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_datagram_cut_off_at_any_octet_is_bad_and_the_next_one_is_taken(width, generator):
     script, sequence = [], 1
-    types = ("S", "D", "U")
-    for tagged in (False, True):
-        messages = [make_message(generator, type_) for type_ in types]
-        size = len(make_datagram(1, messages))
-        for cut in range(0, size, 1 if width == 8 else 3):
+    # A narrow word sees the same alignment with and without a tag.
+    for tagged in (False, True) if width == 8 else (True,):
+        messages = [make_message(generator, type_) for type_ in ("S", "D")]
+        for cut in range(len(make_datagram(1, messages))):
             script.append(sound(make_datagram(sequence, messages)[:cut], tagged=tagged))
-            sequence += len(types) if cut >= 20 else 0
-            script.append(sound(make_datagram(sequence, [messages[1]]), tagged=tagged))
+            sequence += len(messages) if cut >= 20 else 0
+            script.append(sound(make_datagram(sequence, messages[1:]), tagged=tagged))
             sequence += 1
     seen = check(width, script)
     assert seen.counts["bad_datagrams"] == len(script) / 2
@@ -780,36 +795,27 @@ def test_a_restart_forgets_session_and_sequence_and_drops_the_datagram_on_its_wa
     delete = make_message(generator, "D")
     frame = make_frame(make_datagram(1, [delete] * 5, session="OLD"))
     bench = Bench(width)
-    delays = range(40 // width, len(frame) // width)
+    delays = range(42 // width, len(frame) // width, 7 if width == 1 else 1)
 
     async def testbench(bench):
         for delay in delays:
             await bench.restart(1)
             bench.seen.messages.clear()
-            on_rx = []
-            octets = bench.dut.octets
-            for at in range(0, len(frame), width):
-                part = frame[at : at + width]
-                bench.ctx.set(octets.valid, 1)
-                bench.ctx.set(octets.payload.data, int.from_bytes(part, "little"))
-                bench.ctx.set(octets.payload.count, len(part))
-                bench.ctx.set(octets.payload.last, at + width >= len(frame))
-                bench.ctx.set(bench.dut.feed.start_sequence, 77)
-                bench.ctx.set(bench.dut.feed.restart, at == delay * width)
-                on_rx.append(bench.cycle)
-                await bench.tick()
-            limit = on_rx[delay] + Feed.LATENCY
-            bench.ctx.set(bench.dut.feed.restart, 0)
-            bench.ctx.set(octets.valid, 0)
-            for _ in range(4):
-                await bench.tick()
+            feed = bench.dut.feed
+            bench.ctx.set(feed.start_sequence, 77)
+            cycles = await bench.send(
+                frame, at_word=lambda number: bench.ctx.set(feed.restart, number == delay)
+            )
+            bench.ctx.set(feed.restart, 0)
+            await bench.quiet(4)
+            limit = cycles[delay * width] + Feed.LATENCY
             assert all(cycle <= limit for cycle in bench.seen.messages)
-            assert bench.ctx.get(bench.dut.feed.expected) == 77
+            assert bench.ctx.get(feed.expected) == 77
             bench.seen.messages.clear()
             await bench.send(make_frame(make_datagram(77, [delete], session="NEW")))
             await bench.quiet(3)
             assert len(bench.seen.messages) == 1
-            assert bench.ctx.get(bench.dut.feed.expected) == 78
+            assert bench.ctx.get(feed.expected) == 78
 
     bench.run(testbench)
     assert "session_changes" not in bench.seen.counts and "gaps" not in bench.seen.counts

@@ -146,11 +146,11 @@ def check_frames(width, frames, *, idle=None, enable=True):
                 await cycle(ctx, None)
             count = min(width, len(frame) - at)
             last = at + width >= len(frame)
-            ctx.set(dut.octets.valid, 1)
-            ctx.set(dut.octets.payload.data, int.from_bytes(frame[at : at + width], "little"))
-            ctx.set(dut.octets.payload.count, count)
-            ctx.set(dut.octets.payload.first, at == 0)
-            ctx.set(dut.octets.payload.last, last)
+            data = int.from_bytes(frame[at : at + width], "little")
+            word = {"data": data, "count": count, "first": at == 0, "last": last}
+            ctx.set(dut.octets.payload, word)
+            if not ctx.get(dut.octets.valid):
+                ctx.set(dut.octets.valid, 1)
             begin = max(reading.begin - at, 0)
             end = min(reading.end - at, count)
             first = at <= reading.begin < at + width

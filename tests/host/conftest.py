@@ -242,6 +242,8 @@ class FakeCard:
                 self.locates.pop(fields["locate"], None)
                 if fields["tracked"]:
                     self.locates[fields["locate"]] = fields["symbol"]
+            case "clear_locates":
+                self.locates.clear()
             case "time_set":
                 self.set("time_now_low", self.get("time_low"))
                 self.set("time_now_high", self.get("time_high"))

@@ -76,10 +76,8 @@ def test_a_day_from_reset_to_kill(card, tickgate, file, config):
     assert not card.state["killed"]
 
 
-def test_configure_clears_old_locates_unless_told_that_they_are_the_same(card, configured, file):
+def test_configure_clears_old_locates(card, configured, file):
     card.locates[5] = 0
-    assert configured("configure", file, "--same-locates")[0] == 0
-    assert card.locates == {5: 0, 13: 0, 21: 1}
     assert configured("configure", file)[0] == 0
     assert card.locates == {13: 0, 21: 1}
 

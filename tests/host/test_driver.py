@@ -259,18 +259,8 @@ def test_an_armed_card_takes_limits_but_no_other_window(card, driver, config):
 
 def test_stock_locates_of_an_earlier_configuration_are_forgotten(card, driver, config, text):
     driver.apply(config)
-    seen = []
-    driver.apply(
-        Config.from_text(text.replace("stock_locate = 21", "stock_locate = 34")),
-        progress=lambda done, steps: seen.append((done, steps)),
-    )
+    driver.apply(Config.from_text(text.replace("stock_locate = 21", "stock_locate = 34")))
     assert card.locates == {13: 0, 34: 1}
-    assert seen == [(n, 64) for n in range(1, 65)]
-
-
-def test_a_card_fresh_from_reset_has_no_locates_to_forget(card, driver, config):
-    driver.apply(config)
-    assert written(card, "symbol_write") == 2
 
 
 def test_tables_that_are_not_clear_yet_are_waited_for(card, driver, config):

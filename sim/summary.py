@@ -1,0 +1,257 @@
+"""What a replay came to, as tables for a person.
+
+Ref: docs/cli.md, "replay".
+"""
+
+from decimal import Decimal
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tickgate.sim.check import Difference
+from tickgate.sim.latency import CLASSES, statistics
+from tickgate.sim.result import Result
+from tickgate.spec import itch50
+
+__all__ = ["GATE_NAMES", "notes", "show", "show_difference"]
+
+GATE_NAMES = {
+    0: "transmit port taken",
+    1: "not armed",
+    4: "limits missing",
+    5: "worst-case long",
+    6: "worst-case short",
+    9: "order quantity",
+    10: "order notional",
+    11: "price collar",
+    13: "book not trusted",
+    16: "trading state",
+}
+
+EFFECT_NAMES = {
+    "improve": "improves the best",
+    "join": "joins the best",
+    "resize": "takes from the best",
+    "empty": "empties the best",
+    "other": "other",
+}
+
+
+def show(result: Result, console: Console) -> None:
+    """Prints everything."""
+    console.print(_types(result))
+    console.print(_symbols(result))
+    if result.orders or result.refusals:
+        console.print(_orders(result))
+    console.print(_latency(result))
+    dropped = {name: count for name, count in result.dropped.items() if count}
+    if dropped:
+        console.print(_dropped(dropped))
+    for note in notes(result):
+        console.print(f"- {note}", soft_wrap=True, highlight=False)
+    console.print(_speed(result))
+    console.print(_verdict(result))
+
+
+def show_difference(difference: Difference, console: Console) -> None:
+    """Prints both sides of a difference."""
+    where = f"at message {difference.message}" if difference.message else "before any message"
+    table = _table(f"First difference: {difference.what}, {where}", "", "card", "model")
+    for name in {**difference.card, **difference.model}:
+        card, model = difference.card.get(name), difference.model.get(name)
+        style = None if card == model else "bold red"
+        table.add_row(name, *("nothing" if v is None else str(v) for v in (card, model)), style=style)
+    console.print(table)
+    if difference.where:
+        console.print(difference.where, soft_wrap=True, highlight=False)
+
+
+def notes(result: Result) -> list[str]:
+    """What a reader has to know to take the numbers right."""
+    found = []
+    partial = [symbol for symbol in result.tracked if not symbol.whole and symbol.book_messages]
+    if partial:
+        unknown = sum(symbol.unknown_references for symbol in partial)
+        names = ", ".join(symbol.name for symbol in partial)
+        found.append(
+            f"The input begins within the session of {names}: {unknown:,} messages name an order "
+            "that was never added. Those books are never exact."
+        )
+    if not result.scan.market_opens and any(symbol.book_messages for symbol in result.tracked):
+        found.append(
+            "No system event says that market hours begin; without --config, orders may leave "
+            "outside of them."
+        )
+    if result.scan.malformed:
+        found.append(
+            f"{result.scan.malformed:,} messages are of unknown type or wrong length; the card "
+            "skips them."
+        )
+    if result.abandoned:
+        names = ", ".join(result.tracked[index].name for index in result.abandoned)
+        found.append(
+            f"The order store overflowed. The card says that {names} is not exact from then on; "
+            "the models, which have no limit, were not compared further. Use a larger --orders."
+        )
+    if result.events_lost:
+        found.append(f"{result.events_lost:,} events were lost: the card's queue was full.")
+    if _waited(result):
+        found.append(
+            "Where a maximum is above its minimum, an answer waited: for that to an earlier "
+            "message that emptied a level, of the same symbol or in the same cycle."
+        )
+    return found
+
+
+def _waited(result: Result) -> bool:
+    return any(
+        effect != "empty" and len(counter) > 1
+        for (_, effect), counter in result.latency.to_top.items()
+    )
+
+
+def _types(result: Result) -> Table:
+    table = _table(f"{result.messages:,} messages in {result.path}", "type", "", ">count", ">share")
+    total = sum(result.scan.by_type.values()) or 1
+    for type_, count in sorted(result.scan.by_type.items(), key=lambda item: -item[1]):
+        name = itch50.MESSAGES[type_].name.replace("_", " ")
+        table.add_row(type_, name, f"{count:,}", f"{100 * count / total:.1f} %")
+    return table
+
+
+def _symbols(result: Result) -> Table:
+    table = _table(
+        f"{len(result.tracked)} symbols: last top of book",
+        "symbol",
+        ">locate",
+        ">messages",
+        ">changes",
+        ">exact",
+        ">bid shares",
+        ">bid",
+        ">ask",
+        ">ask shares",
+        ">orders",
+        ">refused",
+    )
+    for symbol in result.tracked:
+        top = result.final_tops.get(symbol.index)
+        rows = result.rows_by_symbol.get(symbol.index, 0)
+        exact = result.exact_rows_by_symbol.get(symbol.index, 0)
+        table.add_row(
+            symbol.name,
+            str(symbol.locate),
+            f"{symbol.book_messages:,}",
+            f"{rows:,}",
+            f"{100 * exact / rows:.1f} %" if rows else "-",
+            f"{top['bid_shares']:,}" if top and top["bid_price"] else "-",
+            _price(top["bid_price"]) if top else "-",
+            _price(top["ask_price"]) if top else "-",
+            f"{top['ask_shares']:,}" if top and top["ask_price"] else "-",
+            f"{result.verdicts_by_symbol.get((symbol.index, True), 0):,}",
+            f"{result.verdicts_by_symbol.get((symbol.index, False), 0):,}",
+            style=None if top is None or top["exact"] else "yellow",
+        )
+    return table
+
+
+def _orders(result: Result) -> Table:
+    table = _table("Orders", "", ">count")
+    table.add_row("approved by every gate and sent", f"{result.orders:,}")
+    table.add_row("refused", f"{result.refusals:,}")
+    for gate, count in result.refusals_by_gate.items():
+        label = f"gate {gate}" if gate else "port"
+        table.add_row(f"  {label}: {GATE_NAMES.get(gate, '?')}", f"{count:,}")
+    return table
+
+
+def _latency(result: Result) -> Table:
+    table = _table(
+        "Latency in clock cycles from t0, the last octet of the message",
+        "type",
+        "effect",
+        ">to top: min",
+        ">p50",
+        ">p99",
+        ">max",
+        ">count",
+        ">to order: min",
+        ">p50",
+        ">p99",
+        ">max",
+        ">count",
+    )
+    latency = result.latency
+    order = list(EFFECT_NAMES)
+    keys = sorted({*latency.to_top, *latency.to_order}, key=lambda k: (order.index(k[1]), k[0]))
+    for type_, effect in keys:
+        table.add_row(
+            type_,
+            EFFECT_NAMES[effect],
+            *_cells(statistics(latency.to_top.get((type_, effect)))),
+            *_cells(statistics(latency.to_order.get((type_, effect)))),
+        )
+    report = latency.report()
+    table.add_section()
+    for name in CLASSES:
+        to_top, to_order = report["t0_to_top"][name], report["t0_to_order"][name]
+        table.add_row("all", name, *_cells(to_top), *_cells(to_order), style="bold")
+    whole = statistics(latency.frame_to_order)
+    if whole["count"]:
+        table.add_section()
+        label = "first octet in to first octet out, the frame's time on the wire included"
+        table.add_row("", label, *[""] * 5, *_cells(whole))
+    return table
+
+
+def _cells(numbers: dict) -> list[str]:
+    if not numbers["count"]:
+        return ["-"] * 4 + ["0"]
+    return [*(str(numbers[name]) for name in ("min", "p50", "p99", "max")), f"{numbers['count']:,}"]
+
+
+def _dropped(dropped: dict[str, int]) -> Table:
+    table = _table("Dropped or skipped", "cause", ">count")
+    for name, count in dropped.items():
+        table.add_row(name, f"{count:,}")
+    return table
+
+
+def _speed(result: Result) -> Text:
+    mega = result.cycles / result.wall_seconds / 1e6
+    return Text(
+        f"{result.wall_seconds:.1f} s: {result.messages / result.wall_seconds:,.0f} messages a "
+        f"second, {mega:.2f} million cycles a second; {result.cycles:,} cycles of "
+        f"{result.clock_period_ps / 1000:g} ns are {result.simulated_seconds * 1000:.2f} ms of card "
+        "time."
+    )
+
+
+def _verdict(result: Result) -> Text:
+    if result.tx_faults:
+        return Text(f"FAILED: {result.tx_faults} faults on the transmit stream", style="bold red")
+    if result.difference is not None:
+        return Text("FAILED: card and models differ", style="bold red")
+    if result.compared is None:
+        return Text("Not compared with the golden models; --check does.")
+    compared = result.compared
+    return Text(
+        f"0 differences from the golden models: {compared['tops']:,} tops of book, "
+        f"{compared['verdicts']:,} verdicts and {compared['frames']:,} order frames compared.",
+        style="bold green",
+    )
+
+
+def _price(price: int) -> str:
+    return str(Decimal(price).scaleb(-4)) if price else "-"
+
+
+def _table(title: str, *heads: str) -> Table:
+    """A table; a head that begins with > is of numbers."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for head in heads:
+        right = head.startswith(">")
+        table.add_column(head.removeprefix(">"), justify="right" if right else "left")
+    return table
