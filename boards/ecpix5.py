@@ -82,8 +82,8 @@ def core() -> TickToTrade:
 
 
 class Clocks(Elaboratable):
-    """Makes 125 MHz of the board's 100 MHz, in two domains: `power`, which leaves reset when the
-    PLL has locked, and `sync`, which leaves it when `ready` is high as well.
+    """Makes 125 MHz of the board's 100 MHz, for two domains that the parent defines: `power` leaves
+    reset when the PLL has locked, `sync` when `ready` is high as well.
 
     Parameters
     ----------
@@ -95,8 +95,6 @@ class Clocks(Elaboratable):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.domains.power = ClockDomain("power")
-        m.domains.sync = ClockDomain("sync")
         m.submodules.clk100 = clk100 = io.Buffer("i", platform.request("clk100", dir="-"))
         m.submodules.rst = rst = io.Buffer("i", platform.request("rst", dir="-"))
         clock = Signal()
@@ -160,6 +158,8 @@ class Ecpix5(Elaboratable):
 
     def elaborate(self, platform) -> Module:
         m = Module()
+        m.domains.power = ClockDomain("power")
+        m.domains.sync = ClockDomain("sync")
         m.submodules.phy_reset = phy_reset = DomainRenamer("power")(PhyReset(clock_hz=CLOCK_HZ))
         m.submodules.clocks = Clocks(ready=phy_reset.ready)
         pins = _request(platform, "eth_rgmii")

@@ -8,12 +8,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.stream import Octets
+from tickgate.spec.ethernet import INTERFRAME_GAP, PREAMBLE_SIZE
 
-__all__ = ["GAP_OCTETS", "PREAMBLE", "PREAMBLE_OCTETS", "START", "Gmii", "MacReceive", "MacTransmit"]
+__all__ = ["Gmii", "MacReceive", "MacTransmit"]
 
 PREAMBLE, START = 0x55, 0xD5
-PREAMBLE_OCTETS = 7
-GAP_OCTETS = 12
 
 
 class Gmii(data.Struct):
@@ -101,7 +100,7 @@ class MacTransmit(wiring.Component):
         One cycle for each frame that was cut short.
     """
 
-    LATENCY = PREAMBLE_OCTETS + 2
+    LATENCY = PREAMBLE_SIZE + 1
 
     octets: In(stream.Signature(Octets(1)))
     gmii: Out(Gmii)
@@ -109,24 +108,24 @@ class MacTransmit(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        sent = Signal(range(PREAMBLE_OCTETS + 1))
-        silence = Signal(range(GAP_OCTETS + 1))
+        sent = Signal(range(PREAMBLE_SIZE))
+        silence = Signal(range(INTERFRAME_GAP + 1))
         out = Signal(Gmii)
         m.d.sync += self.gmii.eq(out)
         with m.If(out.valid):
             m.d.sync += silence.eq(0)
-        with m.Elif(silence != GAP_OCTETS):
+        with m.Elif(silence != INTERFRAME_GAP):
             m.d.sync += silence.eq(silence + 1)
         with m.FSM():
             with m.State("GAP"):
                 m.d.sync += sent.eq(1)
-                with m.If(self.octets.valid & (silence == GAP_OCTETS)):
+                with m.If(self.octets.valid & (silence == INTERFRAME_GAP)):
                     m.d.comb += [out.valid.eq(1), out.data.eq(PREAMBLE)]
                     m.next = "PREAMBLE"
             with m.State("PREAMBLE"):
                 m.d.sync += sent.eq(sent + 1)
                 m.d.comb += [out.valid.eq(1), out.data.eq(PREAMBLE)]
-                with m.If(sent == PREAMBLE_OCTETS):
+                with m.If(sent == PREAMBLE_SIZE - 1):
                     m.d.comb += out.data.eq(START)
                     m.next = "FRAME"
             with m.State("FRAME"):

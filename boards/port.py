@@ -3,7 +3,7 @@
 Ref: IEEE 802.3, clause 40 (clock tolerance of 1000BASE-T).
 """
 
-from amaranth.hdl import DomainRenamer, Module
+from amaranth.hdl import ClockDomain, DomainRenamer, Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.cdc import PulseSynchronizer
 from amaranth.lib.fifo import AsyncFIFOBuffered
@@ -24,7 +24,7 @@ class GigabitPort(wiring.Component):
     Latency: of `transmitted` that of :class:`MacTransmit`; of `received` not constant, since two
     clocks meet. Throughput: a frame at line rate each way, for ever.
 
-    Received octets cross from the PHY's clock to the core's through a FIFO that is always read. By
+    Defines the clock domain `rx`, the PHY's. Received octets cross from the PHY's clock to the core's through a FIFO that is always read. By
     the standard the clocks differ by 200 ppm at most, which is 0.3 octets over the longest frame,
     and each gap makes up for it. When the core's clock is the faster one, an octet may come a cycle
     later than the one before it asks for.
@@ -56,6 +56,7 @@ class GigabitPort(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
+        m.domains.rx = ClockDomain("rx")
         m.submodules.rgmii = rgmii = self._rgmii
         m.submodules.receive = receive = DomainRenamer("rx")(MacReceive())
         m.submodules.transmit = transmit = MacTransmit()

@@ -3,7 +3,7 @@
 Ref: RGMII 2.0, section 3; Lattice FPGA-TN-02035 (ECP5 high-speed I/O: IDDRX1F, ODDRX1F, DELAYG).
 """
 
-from amaranth.hdl import Cat, ClockDomain, ClockSignal, Instance, Module, ResetSignal, Signal
+from amaranth.hdl import Cat, ClockSignal, Instance, Module, ResetSignal, Signal
 from amaranth.lib import io, wiring
 from amaranth.lib.cdc import ResetSynchronizer
 from amaranth.lib.wiring import In, Out
@@ -19,8 +19,9 @@ DELAY_TAPS = 127
 class Rgmii(wiring.Component):
     """One RGMII port at 1 Gbit/s: `rx` in the PHY's receive clock, `tx` in the core's.
 
-    Creates the clock domain `rx` from the PHY's clock, in reset as long as `sync` is and until that
-    clock runs. Latency: that of one DDR cell each way. Throughput: one octet a cycle each way.
+    Drives the clock domain `rx`, which its parent defines: by the PHY's clock, in reset as long as
+    `sync` is and until that clock runs. Latency: that of one DDR cell each way. Throughput: one
+    octet a cycle each way.
 
     A link of 10 or 100 Mbit/s brings no frames: each octet comes as a nibble repeated, in which
     there is no start delimiter.
@@ -56,7 +57,6 @@ class Rgmii(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.domains.rx = ClockDomain("rx")
         m.submodules.rx_clk = clock = io.Buffer("i", self._pins.rx_clk)
         m.d.comb += ClockSignal("rx").eq(clock.i)
         m.submodules.rx_reset = ResetSynchronizer(ResetSignal("sync"), domain="rx")

@@ -307,9 +307,7 @@ class Checker:
             self._count(verdict)
             if verdict.approved:
                 frame = next(sent, None)
-                difference = self._compare_frame(
-                    trace, message, verdict.order, cycle + TOLD, frame
-                )
+                difference = self._compare_frame(trace, message, verdict.order, cycle + TOLD, frame)
                 if difference is not None:
                     return difference
                 self._sending = (cycle + TOLD, frame[1].last_cycle)

@@ -41,6 +41,10 @@ class LiveOrders:
     def __len__(self) -> int:
         return len(self._orders)
 
+    def references(self) -> list[tuple[int, int]]:
+        """Reference and symbol index of each order."""
+        return [(reference, order[0]) for reference, order in self._orders.items()]
+
     def depth(self, symbol: int) -> tuple[dict[int, int], dict[int, int]]:
         """Shares by price of the buy side and the sell side."""
         sides = defaultdict(int), defaultdict(int)

@@ -227,9 +227,7 @@ class _Totals:
 class _Replay:
     """One replay on one card."""
 
-    def __init__(
-        self, planned: Plan, card: Card, sinks: list[Sink], progress: Progress
-    ) -> None:
+    def __init__(self, planned: Plan, card: Card, sinks: list[Sink], progress: Progress) -> None:
         self._plan, self._card, self._sinks, self._progress = planned, card, sinks, progress
         self._born = card.cycle
         self._period_ps = CLOCK_PERIOD_PS[planned.options.width]
@@ -269,7 +267,7 @@ class _Replay:
     def _set_up(self) -> Difference | None:
         self._progress("configuring the card", 0, None)
         driver = self._driver
-        driver.apply(self._config, forget_locates=False)
+        driver.apply(self._config)
         driver.begin_day()
         self._card.run(DRAIN)
         self._card.take()
@@ -343,9 +341,7 @@ class _Replay:
         approved = verdicts["approved"] != 0
         totals.orders += int(np.count_nonzero(approved))
         totals.refusals += int(np.count_nonzero(~approved))
-        totals.by_symbol.update(
-            zip(verdicts["symbol"].tolist(), approved.tolist(), strict=True)
-        )
+        totals.by_symbol.update(zip(verdicts["symbol"].tolist(), approved.tolist(), strict=True))
         totals.reasons.update(verdicts["reasons"][~approved].tolist())
         names = [symbol.name for symbol in self._plan.tracked]
         messages = trace.verdict_message[trace.sent_verdict].tolist()

@@ -61,8 +61,8 @@ def default_config(
 ) -> Config:
     """A configuration under which the strategy trades every symbol whose name is known.
 
-    Its limits are generous but finite; `strategy` and `limits` replace some of it. Orders may leave outside
-    market hours only where the input never says that market hours begin.
+    Its limits are generous but finite; `strategy` and `limits` replace some of it. Orders may
+    leave outside market hours only where the input never says that market hours begin.
     """
     symbols = []
     for symbol in tracked:

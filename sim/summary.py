@@ -10,12 +10,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tickgate.sim.bench import SimulationBench
 from tickgate.sim.check import Difference
 from tickgate.sim.latency import CLASSES, statistics
 from tickgate.sim.result import Result
 from tickgate.spec import itch50
 
-__all__ = ["GATE_NAMES", "notes", "show", "show_difference"]
+__all__ = ["GATE_NAMES", "latency_table", "notes", "pace_table", "show", "show_difference"]
 
 GATE_NAMES = {
     0: "transmit port taken",
@@ -45,7 +46,7 @@ def show(result: Result, console: Console) -> None:
     console.print(_symbols(result))
     if result.orders or result.refusals:
         console.print(_orders(result))
-    console.print(_latency(result))
+    console.print(latency_table(result))
     dropped = {name: count for name, count in result.dropped.items() if count}
     if dropped:
         console.print(_dropped(dropped))
@@ -60,12 +61,30 @@ def show_difference(difference: Difference, console: Console) -> None:
     where = f"at message {difference.message}" if difference.message else "before any message"
     table = _table(f"First difference: {difference.what}, {where}", "", "card", "model")
     for name in {**difference.card, **difference.model}:
-        card, model = difference.card.get(name), difference.model.get(name)
-        style = None if card == model else "bold red"
-        table.add_row(name, *("nothing" if v is None else str(v) for v in (card, model)), style=style)
+        sides = [str(side.get(name, "nothing")) for side in (difference.card, difference.model)]
+        table.add_row(name, *sides, style=None if sides[0] == sides[1] else "bold red")
     console.print(table)
     if difference.where:
         console.print(difference.where, soft_wrap=True, highlight=False)
+
+
+def pace_table(measured: SimulationBench) -> Table:
+    """The pace of the simulation."""
+    table = _table(
+        f"Simulation at {measured.width} octets a cycle, {measured.symbols} symbols",
+        "",
+        ">cycles a second",
+        ">messages a second",
+    )
+    for name, pace in (("virtual card", measured.card), ("cocotb, same netlist", measured.cocotb)):
+        if pace is None:
+            table.add_row(name, "not installed", "-")
+        else:
+            rates = pace.cycles_per_second, pace.messages_per_second
+            table.add_row(name, *(f"{rate:,.0f}" for rate in rates))
+    if measured.ratio is not None:
+        table.add_row("", f"{measured.ratio:,.1f} times", "")
+    return table
 
 
 def notes(result: Result) -> list[str]:
@@ -167,7 +186,8 @@ def _orders(result: Result) -> Table:
     return table
 
 
-def _latency(result: Result) -> Table:
+def latency_table(result: Result) -> Table:
+    """Latency by message type and effect, then by class."""
     table = _table(
         "Latency in clock cycles from t0, the last octet of the message",
         "type",
@@ -224,8 +244,8 @@ def _speed(result: Result) -> Text:
     return Text(
         f"{result.wall_seconds:.1f} s: {result.messages / result.wall_seconds:,.0f} messages a "
         f"second, {mega:.2f} million cycles a second; {result.cycles:,} cycles of "
-        f"{result.clock_period_ps / 1000:g} ns are {result.simulated_seconds * 1000:.2f} ms of card "
-        "time."
+        f"{result.clock_period_ps / 1000:g} ns are {result.simulated_seconds * 1000:.2f} ms of "
+        "card time."
     )
 
 

@@ -24,15 +24,7 @@ RECORD_WORDS = 12
 
 
 class EventKind(enum.IntEnum):
-    """What happened.
-
-    `ORDER_SENT`: an order passed every gate and leaves. `latency_cycles` is t1 - t0.
-    `REFUSED`: bit g of `reasons` is set if gate g refused; bit 0: the transmit port was taken.
-    `ACCEPTED`, `FILLED`, `CANCELLED`: the venue's word on an order.
-    `STATE_CHANGED`: `detail` is the new value of register `state`.
-    `GAP`: messages before `message_sequence` were lost.
-    `CONFIG_COMMITTED`: `detail` is the checksum of the pages now in force.
-    """
+    """What happened."""
 
     ORDER_SENT = 1
     REFUSED = 2
@@ -42,6 +34,23 @@ class EventKind(enum.IntEnum):
     STATE_CHANGED = 6
     GAP = 7
     CONFIG_COMMITTED = 8
+
+    @property
+    def doc(self) -> str:
+        """What it means, for people."""
+        return _KIND_DOC[self]
+
+
+_KIND_DOC = {
+    EventKind.ORDER_SENT: "an order passed every gate and leaves; `latency_cycles` is t1 - t0",
+    EventKind.REFUSED: "an order was refused; bit g of `reasons` is gate g, bit 0 a busy port",
+    EventKind.ACCEPTED: "the venue accepted an order",
+    EventKind.FILLED: "the venue executed an order",
+    EventKind.CANCELLED: "the venue cancelled an order",
+    EventKind.STATE_CHANGED: "`detail` is the new value of register `state`",
+    EventKind.GAP: "messages before `message_sequence` were lost",
+    EventKind.CONFIG_COMMITTED: "`detail` is the checksum of the pages now in force",
+}
 
 
 @dataclass(frozen=True)
@@ -75,9 +84,7 @@ class EventField:
 
 
 FIELDS: tuple[EventField, ...] = (
-    EventField(
-        "sequence", 0, 0, 32, "number of the event, from 0 at reset", stamped=True
-    ),
+    EventField("sequence", 0, 0, 32, "number of the event, from 0 at reset", stamped=True),
     EventField("kind", 1, 0, 8, "what happened: see `EventKind`"),
     EventField("side", 1, 8, 1, "0: buy, 1: sell"),
     EventField("symbol", 1, 16, 16, "symbol index"),

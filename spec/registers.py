@@ -14,6 +14,8 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from tickgate.spec import events
+
 __all__ = [
     "ARMED_CODE",
     "BY_ADDRESS",
@@ -92,8 +94,8 @@ class Opcode(enum.IntEnum):
 class Status(enum.IntEnum):
     """What became of a request.
 
-    A reply with `BAD_ADDRESS`, `READ_ONLY`, `ARMED`, `BAD_VALUE` or `NOT_NOW` has one data word: the
-    address at fault.
+    A reply with `BAD_ADDRESS`, `READ_ONLY`, `ARMED`, `BAD_VALUE` or `NOT_NOW` has one data word:
+    the address at fault.
     """
 
     OK = 0
@@ -241,9 +243,7 @@ class Register:
         for field in self.fields:
             if field.name not in values:
                 raise ValueError(f"register {self.name}: field {field.name} is missing")
-            word |= _fit(
-                f"register {self.name}: {field.name}", values.pop(field.name), field
-            )
+            word |= _fit(f"register {self.name}: {field.name}", values.pop(field.name), field)
         if values:
             raise ValueError(f"register {self.name} has no field {', '.join(values)}")
         return word
@@ -322,13 +322,9 @@ REGISTERS: tuple[Register, ...] = (
     _identity(0x0006, "ticks", "price levels of a side of a book"),
     _identity(0x0007, "orders", "live orders in the store"),
     _identity(0x0008, "clock_period_ps", "clock period in ps"),
-    _identity(
-        0x0009, "locates", "stock locate codes that can be tracked: 0 to this less 1"
-    ),
+    _identity(0x0009, "locates", "stock locate codes that can be tracked: 0 to this less 1"),
     _identity(0x000A, "event_depth", "events that the queue holds"),
-    _command(
-        0x0100, "arm", "lets orders leave", code=0x4152_4D21, needs=(Need.ARMABLE,)
-    ),
+    _command(0x0100, "arm", "lets orders leave", code=0x4152_4D21, needs=(Need.ARMABLE,)),
     _command(0x0101, "disarm", "stops new orders", code=0x5354_4F50),
     _command(0x0102, "kill", "stops new orders and latches", code=0x4B49_4C4C),
     _command(
@@ -381,9 +377,7 @@ REGISTERS: tuple[Register, ...] = (
         fields=(
             BitField("locate", 0, 16, "stock locate code", below="locates"),
             BitField("symbol", 16, 12, "symbol index", below="symbols"),
-            BitField(
-                "tracked", 31, 1, "1: this locate is that symbol; 0: it is not tracked"
-            ),
+            BitField("tracked", 31, 1, "1: this locate is that symbol; 0: it is not tracked"),
         ),
         needs=(Need.DISARMED,),
     ),
@@ -419,9 +413,7 @@ REGISTERS: tuple[Register, ...] = (
     _config(0x0204, "start_sequence_high", "its high half"),
     _config(0x0205, "time_low", "time that time_set sets, in ns, low half"),
     _config(0x0206, "time_high", "its high half"),
-    _config(
-        0x0210, "destination_mac_low", "MAC address of the next hop, last 4 octets"
-    ),
+    _config(0x0210, "destination_mac_low", "MAC address of the next hop, last 4 octets"),
     _config(0x0211, "destination_mac_high", "its first 2 octets", width=16),
     _config(0x0212, "source_mac_low", "MAC address of the card, last 4 octets"),
     _config(0x0213, "source_mac_high", "its first 2 octets", width=16),
@@ -436,9 +428,7 @@ REGISTERS: tuple[Register, ...] = (
     _config(0x0217, "tcp_sequence_start", "TCP sequence number that load_session sets"),
     _config(0x0218, "tcp_acknowledgement", "TCP acknowledgement number of each order"),
     _config(0x0219, "tcp_window", "TCP window of each order", width=16),
-    _config(
-        0x0220, "user_ref_num_start", "user reference number that load_session sets"
-    ),
+    _config(0x0220, "user_ref_num_start", "user reference number that load_session sets"),
     _config(
         0x0221,
         "order_attributes",
@@ -456,9 +446,7 @@ REGISTERS: tuple[Register, ...] = (
         "OUCH 5.0 cross type of each order, as ASCII",
         width=8,
     ),
-    _config(
-        0x0223, "clordid_0", "client order id, characters 1 to 4, the first on top"
-    ),
+    _config(0x0223, "clordid_0", "client order id, characters 1 to 4, the first on top"),
     _config(0x0224, "clordid_1", "characters 5 to 8"),
     _config(0x0225, "clordid_2", "characters 9 to 12"),
     _config(0x0226, "clordid_3", "characters 13 and 14", width=16),
@@ -474,9 +462,7 @@ REGISTERS: tuple[Register, ...] = (
             BitField("committing", 3, 1, "a commit is being checked"),
             BitField("commit_failed", 4, 1, "the last commit changed nothing"),
             BitField("tables_ready", 5, 1, "all memories are clear after reset"),
-            BitField(
-                "regular_session", 6, 1, "the feed said that market hours have begun"
-            ),
+            BitField("regular_session", 6, 1, "the feed said that market hours have begun"),
             BitField("breach", 7, 1, "a market-wide circuit breaker has tripped"),
             BitField(
                 "commit_fixed",
@@ -499,9 +485,7 @@ REGISTERS: tuple[Register, ...] = (
         "time in ns, low half; freezes the high half",
         inside=True,
     ),
-    _status(
-        0x0303, "time_now_high", "its high half", inside=True, latched_by="time_now_low"
-    ),
+    _status(0x0303, "time_now_high", "its high half", inside=True, latched_by="time_now_low"),
     _status(
         0x0304,
         "expected_sequence_low",
@@ -539,23 +523,15 @@ REGISTERS: tuple[Register, ...] = (
     _counter(0x0427, "feed_heartbeats", "heartbeats"),
     _counter(0x0428, "feed_ends_of_session", "end of session datagrams"),
     _counter(0x0429, "feed_duplicate_datagrams", "datagrams that had nothing new"),
-    _counter(
-        0x042A, "feed_duplicate_messages", "messages skipped as already seen", amount=16
-    ),
+    _counter(0x042A, "feed_duplicate_messages", "messages skipped as already seen", amount=16),
     _counter(0x042B, "feed_unknown_types", "messages of unknown type"),
-    _counter(
-        0x042C, "feed_length_mismatches", "messages of known type and wrong length"
-    ),
+    _counter(0x042C, "feed_length_mismatches", "messages of known type and wrong length"),
     _counter(0x042D, "feed_bad_sides", "adds that are neither buy nor sell"),
-    _counter(
-        0x0440, "book_unknown_reference", "messages that name an order not in the book"
-    ),
+    _counter(0x0440, "book_unknown_reference", "messages that name an order not in the book"),
     _counter(0x0441, "book_over_execution", "reductions by more shares than there are"),
     _counter(0x0442, "book_store_overflow", "orders that found no room"),
     _counter(0x0443, "book_duplicate_reference", "orders added twice"),
-    _counter(
-        0x0444, "book_level_overflow", "price levels with more than 2^32 - 1 shares"
-    ),
+    _counter(0x0444, "book_level_overflow", "price levels with more than 2^32 - 1 shares"),
     _counter(
         0x0445,
         "book_disagreement",
@@ -573,13 +549,9 @@ REGISTERS: tuple[Register, ...] = (
     _counter(0x0469, "refused_gate_11", "refused by gate 11, price collar"),
     _counter(0x046A, "refused_gate_13", "refused by gate 13, feed trust"),
     _counter(0x046B, "refused_gate_16", "refused by gate 16, trading state"),
-    _counter(
-        0x0480, "events_lost", "events that found the queue full", amount=8, inside=True
-    ),
+    _counter(0x0480, "events_lost", "events that found the queue full", amount=8, inside=True),
     _counter(0x0481, "serial_frames", "request frames executed", inside=True),
-    _counter(
-        0x0482, "serial_crc_errors", "request frames with a wrong CRC", inside=True
-    ),
+    _counter(0x0482, "serial_crc_errors", "request frames with a wrong CRC", inside=True),
     _counter(
         0x0483,
         "serial_framing_errors",
@@ -625,9 +597,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         fixed_while_armed=True,
     ),
     Parameter("strategy_enable", 3, "1: the strategy may act", low=1, width=1),
-    Parameter(
-        "extended_hours", 3, "1: orders may leave outside market hours", low=2, width=1
-    ),
+    Parameter("extended_hours", 3, "1: orders may leave outside market hours", low=2, width=1),
     Parameter(
         "threshold",
         4,
@@ -662,9 +632,7 @@ def _by_name(entries: Iterable) -> dict:
 
 
 BY_NAME: Mapping[str, Register] = _by_name(REGISTERS)
-BY_ADDRESS: Mapping[int, Register] = {
-    register.address: register for register in REGISTERS
-}
+BY_ADDRESS: Mapping[int, Register] = {register.address: register for register in REGISTERS}
 PARAMETERS_BY_NAME: Mapping[str, Parameter] = _by_name(PARAMETERS)
 WORD_MASKS: tuple[int, ...] = tuple(
     sum(parameter.mask for parameter in PARAMETERS if parameter.word == word)
@@ -716,7 +684,7 @@ def page_values(words: Sequence[int]) -> dict[str, int]:
 
 
 def parameter_checksum(pages: Iterable[Sequence[int]]) -> int:
-    """The value with which `commit` names these pages: one for each symbol of the card, in order."""
+    """The value with which `commit` names these pages: one for each symbol, in order."""
     crc = 0
     for page in pages:
         for word in page:
@@ -736,12 +704,11 @@ def map_text() -> str:
             f"register {register.address:04x} {register.name} {register.kind.name} "
             f"{register.mask:08x} {code} {needs} {register.latched_by or ''}".rstrip()
         )
-        lines += [
-            f"  {f.low} {f.width} {f.name} {f.below or ''}".rstrip()
-            for f in register.fields
-        ]
+        lines += [f"  {f.low} {f.width} {f.name} {f.below or ''}".rstrip() for f in register.fields]
     lines.append(f"pages {SHADOW_BASE:04x} {IN_FORCE_BASE:04x} {PAGE_WORDS}")
     lines += [f"parameter {p.word} {p.low} {p.width} {p.name}" for p in PARAMETERS]
+    lines += [f"kind {kind.value} {kind.name}" for kind in events.EventKind]
+    lines += [f"event {f.word} {f.low} {f.width} {f.name}" for f in events.FIELDS]
     return "\n".join(lines) + "\n"
 
 
@@ -808,19 +775,27 @@ addresses. A reserved bit must be written as 0; a write that sets one is refused
 
 ## Frames
 
-Request: opcode 1, tag 1, address 2, count 1, the words (at most {MAX_WORDS}), CRC-32 (zlib) over all
-of it. Reply: opcode | 0x80, the same tag, status 1, count 1, the words, CRC-32. Little-endian;
+Request: opcode 1, tag 1, address 2, count 1, the words (at most {MAX_WORDS}), CRC-32 (zlib) over
+all of it. Reply: opcode | 0x80, the same tag, status 1, count 1, the words, CRC-32. Little-endian;
 COBS-encoded, then a zero octet. A frame that arrives damaged is counted and not answered: ask
 again. Everything is safe to repeat.
+"""
+
+_MARKDOWN_EVENTS = f"""\
+## Events
+
+An event is a record of {events.RECORD_WORDS} words. Numbers rise by one an event, also for
+events that found the queue full and were lost: a hole in the numbers is a loss.
 """
 
 _MARKDOWN_PAGES = f"""\
 ## Symbol pages
 
-Symbol i has its shadow page at `0x{SHADOW_BASE:04X}` + {PAGE_WORDS} i, which can be written at any time
-but during a commit, and its page in force at `0x{IN_FORCE_BASE:04X}` + {PAGE_WORDS} i, which is read-only.
-`commit` with the CRC-32 of all shadow pages (each word as 4 octets, little-endian, in address
-order) puts all of them in force in one clock cycle; with any other value it changes nothing.
+Symbol i has its shadow page at `0x{SHADOW_BASE:04X}` + {PAGE_WORDS} i, which can be written at
+any time but during a commit, and its page in force at `0x{IN_FORCE_BASE:04X}` + {PAGE_WORDS} i,
+which is read-only. `commit` with the CRC-32 of all shadow pages (each word as 4 octets,
+little-endian, in address order) puts all of them in force in one clock cycle; with any other value
+it changes nothing.
 """
 
 
@@ -839,9 +814,12 @@ def render_markdown() -> str:
         ]
         lines += _table(("address", "name", "bits", "meaning"), _register_rows(kind))
     lines.append(_MARKDOWN_PAGES)
-    lines += _table(
-        ("word", "bits", "name", "meaning", "fixed while armed"), _parameter_rows()
-    )
+    lines += _table(("word", "bits", "name", "meaning", "fixed while armed"), _parameter_rows())
+    lines.append(_MARKDOWN_EVENTS)
+    kinds = [(str(kind.value), kind.name, kind.doc) for kind in events.EventKind]
+    lines += _table(("kind", "name", "meaning"), kinds)
+    fields = [(str(f.word), _bits(f.low, f.width), f"`{f.name}`", f.doc) for f in events.FIELDS]
+    lines += _table(("word", "bits", "name", "meaning"), fields)
     return "\n".join(lines)
 
 

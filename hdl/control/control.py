@@ -188,10 +188,10 @@ class Control(wiring.Component):
         wiring.connect(m, queue.head, executor.head)
         wiring.connect(m, executor.reply, transmitter.reply)
         wiring.connect(m, transmitter.octets, wiring.flipped(self.control_tx))
-        for slave in bank, parameters:
+        for part in bank, parameters:
             m.d.comb += [
-                slave.bus.valid.eq(executor.bus.valid),
-                slave.bus.access.eq(executor.bus.access),
+                part.bus.valid.eq(executor.bus.valid),
+                part.bus.access.eq(executor.bus.access),
             ]
         answers = executor.bus.access.address >= SHADOW_BASE
         for name in "status", "word":

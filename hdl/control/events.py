@@ -48,7 +48,7 @@ class HeadSignature(wiring.Signature):
         Strobe: it is on its way to the host.
     acknowledge : In(1), acknowledged : In(32)
         Strobe: if it has been delivered and `acknowledged` is its sequence number + 1, it leaves
-        the queue; 4 cycles later the next one is here. Any other number does nothing.
+        the queue; `SETTLING` cycles later the next one is here. Any other number does nothing.
     """
 
     SETTLING = 4
@@ -69,9 +69,9 @@ class HeadSignature(wiring.Signature):
 class EventQueue(wiring.Component):
     """Numbers, stamps and keeps events until the host has acknowledged them.
 
-    Latency: an event is at the head 4 cycles after its strobe if the queue is empty. Throughput: an
-    event a cycle. All sources may report in the same cycle; each may then wait with one event, the
-    lower source goes first.
+    Latency: an event is at the head a few cycles after its strobe if the queue is empty.
+    Throughput: an event a cycle. All sources may report in the same cycle; each may then wait with
+    one event, the lower source goes first.
 
     An event that finds the queue full, or its source's place taken, is lost: it is counted and its
     sequence number is used up, so that the host sees the hole.

@@ -143,8 +143,8 @@ class ReplyOctet(data.Struct):
 class FrameTransmitter(wiring.Component):
     """Adds the CRC to a reply, stuffs it and sends it.
 
-    Latency: 7 cycles from the last octet in to the first one out. Throughput: one reply at a time;
-    an octet a cycle in, then an octet a cycle out.
+    Latency: nothing leaves before the last octet is in and stuffed. Throughput: one reply at a
+    time; an octet a cycle in, then an octet a cycle out.
 
     The stuffing is made in place: the octet that holds the place of a zero, or of the beginning, is
     written when the next zero or the end shows how far away that is.

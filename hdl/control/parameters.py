@@ -21,7 +21,14 @@ from tickgate.spec.registers import (
     WORD_MASKS,
 )
 
-__all__ = ["READERS", "Commit", "ParameterStore", "ParametersInForce", "reader_layout"]
+__all__ = [
+    "READERS",
+    "Commit",
+    "ParameterStore",
+    "ParametersInForce",
+    "reader_layout",
+    "reader_ports",
+]
 
 READERS = {
     "window": {"base": ("window_base",), "cent": ("tick_is_cent",)},

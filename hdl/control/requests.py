@@ -34,7 +34,7 @@ class _Header(data.Struct):
 class RequestExecutor(wiring.Component):
     """Executes one good frame after the other.
 
-    Latency: some 10 cycles a word. Throughput: one request at a time.
+    Latency: a few cycles a word, twice for a WRITE. Throughput: one request at a time.
 
     A WRITE is checked to its last word before its first one takes effect. A request that fails
     tells its status and, if it was a register's, the address at fault.

@@ -66,14 +66,14 @@ class Blocks(data.StructLayout):
 class _HeaderFields(wiring.Component):
     """Keeps the fields of the last header.
 
-    Latency: 1 cycle; `count_now` 0 cycles. Throughput: one word a cycle.
+    Latency: 1 cycle; `sequence_now` and `count_now` 0 cycles. Throughput: one word a cycle.
 
     Members
     -------
     payload : In(stream of Span)
     session, sequence, count : Out
-    count_now : Out(16)
-        The count, in the word that completes the header.
+    sequence_now, count_now : Out
+        As they are in the word that completes the header.
     """
 
     LATENCY = 1
@@ -84,6 +84,7 @@ class _HeaderFields(wiring.Component):
         super().__init__(
             {
                 "payload": In(stream.Signature(Span(width), always_ready=True)),
+                "sequence_now": Out(64),
                 "count_now": Out(16),
                 **fields,
             }
@@ -114,7 +115,8 @@ class _HeaderFields(wiring.Component):
         for field in HEADER:
             bits = 8 * (HEADER.size - HEADER.end(field.name))
             m.d.comb += getattr(self, field.name).eq(octets[bits:])
-        m.d.comb += self.count_now.eq(octets_now)
+            if f"{field.name}_now" in self.signature.members:
+                m.d.comb += getattr(self, f"{field.name}_now").eq(octets_now[bits:])
         return m
 
 
@@ -259,16 +261,21 @@ class _Position(data.Struct):
 class _SequenceCheck(wiring.Component):
     """Compares each header with what is due, and numbers the messages.
 
-    Latency: 0 cycles from `judge` to `due`, `sequence` and `had`; 1 cycle to `gap` and the
-    counters. Throughput: a header a cycle.
+    Latency: 1 cycle from `header_ends` to `due` and `sequence`, which follow `message_ends`; 2
+    cycles to `gap`; `HAD_LATENCY` cycles to `had` and `drop`; `VERDICT_LATENCY` cycles to
+    `expected` and the counters. Throughput: a header every `VERDICT_LATENCY` cycles.
+
+    The comparison of 64 bits is all that a short message does not leave time for: the differences
+    and what follows from them take a cycle each.
 
     Members
     -------
     begins : In(1)
         A datagram begins: `revert` returns to what stands now.
-    judge : In(1)
-        The fields of a header are complete since the last cycle. They stay.
-    session, sequence_first, count : In
+    header_ends : In(1), sequence_now : In(64), carries : In(1)
+        The header is complete in this word; whether it announces messages.
+    session, first, count : In
+        The header's fields, from the next cycle on.
     message_ends : In(1)
         The next message is the current one from the next cycle on.
     revert : In(1)
@@ -279,6 +286,8 @@ class _SequenceCheck(wiring.Component):
         Of the current message.
     had : Out(1)
         Every message of the datagram was had before.
+    drop : Out(1)
+        That has just become known.
     expected : Out(64)
     gap : Out(1)
         Messages were missed, or the session changed.
@@ -287,6 +296,8 @@ class _SequenceCheck(wiring.Component):
         Counter strobes and amounts.
     """
 
+    HAD_LATENCY = 3
+    VERDICT_LATENCY = HAD_LATENCY + 1
     COUNTERS = (
         "heartbeats",
         "ends_of_session",
@@ -301,9 +312,11 @@ class _SequenceCheck(wiring.Component):
         super().__init__(
             {
                 "begins": In(1),
-                "judge": In(1),
+                "header_ends": In(1),
+                "sequence_now": In(64),
+                "carries": In(1),
                 "session": In(8 * HEADER.field("session").size),
-                "sequence_first": In(64),
+                "first": In(64),
                 "count": In(16),
                 "message_ends": In(1),
                 "revert": In(1),
@@ -312,6 +325,7 @@ class _SequenceCheck(wiring.Component):
                 "due": Out(1),
                 "sequence": Out(32),
                 "had": Out(1),
+                "drop": Out(1),
                 "expected": Out(64),
                 "gap": Out(1),
                 **{name: Out(AMOUNTS.get(name, 1)) for name in self.COUNTERS},
@@ -320,23 +334,46 @@ class _SequenceCheck(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        position = Signal(_Position, init={"expected": FIRST_SEQUENCE})
-        before = Signal(_Position, init={"expected": FIRST_SEQUENCE})
-        changed, carries, repeats = Signal(), Signal(), Signal()
-        following = Signal(65)
-        m.d.comb += [
-            self.expected.eq(position.expected),
-            changed.eq(position.known & (position.session != self.session)),
-            carries.eq((self.count != HEARTBEAT) & (self.count != END_OF_SESSION)),
-            following.eq(self.sequence_first + Mux(carries, self.count, 0)),
-            repeats.eq(~changed & (self.sequence_first < position.expected)),
+        initial = {"expected": FIRST_SEQUENCE}
+        position, before = Signal(_Position, init=initial), Signal(_Position, init=initial)
+        compare, subtract, judge = Signal(), Signal(), Signal()
+        m.d.sync += [
+            compare.eq(self.header_ends & ~self.restart),
+            subtract.eq(compare & ~self.restart),
+            judge.eq(subtract & ~self.restart),
         ]
-        had_now = carries & repeats & (following <= position.expected)
-        self._number(m, changed=changed, repeats=repeats, had_now=had_now)
-        self._count(m, changed=changed, carries=carries, repeats=repeats, had_now=had_now)
-        with m.If(self.judge):
+
+        changed, repeats, missed = Signal(), Signal(), Signal()
+        carries, following = Signal(), Signal(64)
+        changed_now = position.known & (position.session != self.session)
+        with m.If(self.header_ends):
+            m.d.sync += [
+                changed.eq(changed_now),
+                repeats.eq(~changed_now & (self.sequence_now < position.expected)),
+                missed.eq(~changed_now & (self.sequence_now > position.expected)),
+                carries.eq(self.carries),
+            ]
+        m.d.comb += [self.expected.eq(position.expected), self.drop.eq(judge & self.had)]
+        m.d.sync += [
+            self.gap.eq(compare & (changed | missed)),
+            following.eq(self.first + Mux(carries, self.count, 0)),
+        ]
+        behind, beyond = self._number(m, carries=carries, repeats=repeats, compare=compare)
+        facts = {
+            "heartbeats": self.count == HEARTBEAT,
+            "ends_of_session": self.count == END_OF_SESSION,
+            "gaps": missed,
+            "missed_messages": Mux(missed, beyond, 0),
+            "session_changes": changed,
+            "duplicate_datagrams": self.had,
+            "duplicate_messages": Mux(repeats & carries & ~self.had, behind, 0),
+        }
+        for name, fact in facts.items():
+            m.d.sync += getattr(self, name).eq(Mux(judge, fact, 0))
+
+        with m.If(judge):
             m.d.sync += [position.known.eq(1), position.session.eq(self.session)]
-            with m.If(changed | (following > position.expected)):
+            with m.If(~repeats | (carries & ~self.had)):
                 m.d.sync += position.expected.eq(following)
         with m.If(self.begins):
             m.d.sync += before.eq(position)
@@ -347,47 +384,36 @@ class _SequenceCheck(wiring.Component):
                 m.d.sync += [place.known.eq(0), place.expected.eq(self.start_sequence)]
         return m
 
-    def _behind(self):
-        """Messages that were had before, if any were."""
-        return (self.expected - self.sequence_first)[:16]
-
-    def _number(self, m: Module, *, changed, repeats, had_now) -> None:
-        index, skip, had = Signal(16), Signal(16), Signal()
+    def _number(self, m: Module, *, carries, repeats, compare) -> tuple:
+        """Drives `due`, `sequence` and `had`; returns how many messages the header is off."""
+        index = Signal(16)
+        behind, far, beyond = Signal(16), Signal(), Signal(32)
+        difference = Signal(64)
         m.d.comb += [
-            self.had.eq(Mux(self.judge, had_now, had)),
-            self.due.eq(~self.had & Mux(self.judge, ~repeats, index >= skip)),
-            self.sequence.eq(self.sequence_first + index),
+            difference.eq(self.expected - self.first),
+            self.due.eq(~repeats | (~compare & ~far & (index >= behind))),
+            self.sequence.eq(self.first + index),
         ]
+        m.d.sync += self.had.eq(carries & repeats & (far | (behind >= self.count)))
+        with m.If(compare):
+            m.d.sync += [
+                behind.eq(difference),
+                far.eq(difference[len(behind) :].any()),
+                beyond.eq(self.first - self.expected),
+            ]
         with m.If(self.message_ends):
             m.d.sync += index.eq(index + 1)
         with m.If(self.begins):
             m.d.sync += index.eq(0)
-        with m.If(self.judge):
-            m.d.sync += [had.eq(had_now), skip.eq(Mux(repeats, self._behind(), 0))]
-
-    def _count(self, m: Module, *, changed, carries, repeats, had_now) -> None:
-        missed = ~changed & (self.sequence_first > self.expected)
-        overlaps = repeats & carries & ~had_now
-        facts = {
-            "heartbeats": self.count == HEARTBEAT,
-            "ends_of_session": self.count == END_OF_SESSION,
-            "gaps": missed,
-            "missed_messages": Mux(missed, (self.sequence_first - self.expected)[:32], 0),
-            "session_changes": changed,
-            "duplicate_datagrams": had_now,
-            "duplicate_messages": Mux(overlaps, self._behind(), 0),
-        }
-        m.d.sync += self.gap.eq(self.judge & (missed | changed))
-        for name, fact in facts.items():
-            m.d.sync += getattr(self, name).eq(Mux(self.judge, fact, 0))
+        return behind, beyond
 
 
 class Mold(wiring.Component):
     """Walks through the message blocks of MoldUDP64 datagrams and keeps the sequence.
 
-    Latency: `LATENCY` cycles (combinational) from `payload` to `blocks`; `gap` comes at the latest
-    in the cycle after the one in which the first message of the datagram ends, if the header shows
-    it, otherwise within 2 cycles of the octet that does. Throughput: one word a cycle for ever.
+    Latency: `LATENCY` cycles (combinational) from `payload` to `blocks`; `GAP_LATENCY` cycles from
+    the last octet of a header to the `gap` that it shows, `FAULT_LATENCY` from the word that shows
+    any other at most. Throughput: one word a cycle for ever.
 
     Of a datagram with sequence number s and n messages, where e is due:
     s > e is a gap (`gaps`, `missed_messages`), and all messages pass; s + n <= e is a duplicate
@@ -410,10 +436,11 @@ class Mold(wiring.Component):
     Members
     -------
     payload : In(stream of Span)
-        Datagrams begin in the lane in which the payload of UDP does, each with a word `first` and
-        a word `last`; one of less than `width` octets before its end never occurs.
+        Datagrams begin in the lane in which the payload of UDP does. Each has a word `first` and
+        a word `last`, and only these may hold fewer than `width` octets. There are the headers of
+        a frame between two of them.
     truncated, frame_bad : In(1)
-        The frame of the last datagram was short, or damaged; before the next one begins.
+        The frame of the last datagram was short, or damaged; in the cycle after its end.
     restart : In(1), start_sequence : In(64)
         Forgets the session and expects this sequence number. A datagram on its way is dropped.
     blocks : Out(stream of Blocks)
@@ -431,6 +458,8 @@ class Mold(wiring.Component):
     """
 
     LATENCY = 0
+    GAP_LATENCY = 2
+    FAULT_LATENCY = _SequenceCheck.HAD_LATENCY + 1
     COUNTERS = (*_SequenceCheck.COUNTERS, "bad_datagrams", "bad_blocks")
 
     def __init__(self, *, width: int) -> None:
@@ -460,18 +489,18 @@ class Mold(wiring.Component):
         span = self.payload.payload
         m.d.comb += [header.payload.valid.eq(self.payload.valid), header.payload.payload.eq(span)]
         pipe(m, wiring.flipped(self.payload), walker.payload)
-        none = (header.count_now == HEARTBEAT) | (header.count_now == END_OF_SESSION)
-        m.d.sync += [
-            check.judge.eq(walker.header_ends & ~self.restart),
-            check.revert.eq(self.frame_bad),
-        ]
         m.d.comb += [
-            walker.messages.eq(Mux(none, 0, header.count_now)),
-            walker.drop.eq(check.judge & check.had),
+            check.carries.eq(
+                (header.count_now != HEARTBEAT) & (header.count_now != END_OF_SESSION)
+            ),
+            walker.messages.eq(Mux(check.carries, header.count_now, 0)),
+            walker.drop.eq(check.drop),
             walker.forget.eq(self.restart),
             check.begins.eq(self.payload.valid & span.first),
+            check.header_ends.eq(walker.header_ends),
+            check.sequence_now.eq(header.sequence_now),
             check.session.eq(header.session),
-            check.sequence_first.eq(header.sequence),
+            check.first.eq(header.sequence),
             check.count.eq(header.count),
             check.message_ends.eq(walker.blocks.valid & walker.blocks.payload.ends),
             check.restart.eq(self.restart),
@@ -494,8 +523,13 @@ class Mold(wiring.Component):
             m.d.sync += complete.eq(0)
         with m.If(walker.header_ends):
             m.d.sync += complete.eq(1)
-        bad_datagram = walker.short_header | (walker.bad_end & ~check.had)
-        bad_block = walker.short_block & ~check.had
+        # Whether the datagram was had before, and so may be anything, is known no earlier; nor is
+        # what there is to revert.
+        bad_end = self._later(m, walker.bad_end)
+        short_block = self._later(m, walker.short_block)
+        m.d.comb += check.revert.eq(self._later(m, self.frame_bad))
+        bad_datagram = walker.short_header | (bad_end & ~check.had)
+        bad_block = short_block & ~check.had
         later, expected = Signal(), Signal(32)
         m.d.sync += [
             self.bad_datagrams.eq(bad_datagram),
@@ -507,3 +541,8 @@ class Mold(wiring.Component):
             self.gap.eq(check.gap | later),
             self.gap_sequence.eq(Mux(complete, header.sequence, expected)),
         ]
+
+    def _later(self, m: Module, strobe) -> Signal:
+        delayed = Signal(_SequenceCheck.HAD_LATENCY - 1)
+        m.d.sync += delayed.eq(Cat(strobe, delayed))
+        return delayed[-1]

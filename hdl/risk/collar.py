@@ -21,6 +21,11 @@ class _Reference(data.Struct):
     time: 64
 
 
+def _times_10_000(value):
+    # A sum of shifts is one carry chain; 32 bits in multipliers of 18 would be two and a sum.
+    return sum((value << bit for bit in (10, 9, 8, 4)), start=value << 13)
+
+
 class PriceCollar(wiring.Component):
     """Gate 11: the price is close to a reference that is fresh.
 
@@ -88,22 +93,25 @@ class PriceCollar(wiring.Component):
         return m
 
     def _fresh(self, m: Module, reference):
-        age, max_age = Signal(64), Signal(42)
+        age, max_age, limit = Signal(64), Signal(42), self.limits.reference_max_age_us
         m.d.sync += [
             age.eq(self.time - reference.time),
-            max_age.eq(self.limits.reference_max_age_us * 1000),
+            max_age.eq((limit << 10) - (limit << 4) - (limit << 3)),
         ]
         return age <= max_age
 
     def _within_bps(self, m: Module, reference):
         # Both signs of the distance at once, so that no product waits for a difference; and each
         # as one sum, which is one carry chain, where a comparison of a sum would be two.
-        price, middle, band = Signal(46), Signal(46), Signal(48)
+        price, middle, bps = Signal(46), Signal(46), self.limits.collar_bps
+        low, high = Signal(32), Signal(32)
         m.d.sync += [
-            price.eq(self.preview.price * 10_000),
-            middle.eq(reference.price * 10_000),
-            band.eq(reference.price * self.limits.collar_bps),
+            price.eq(_times_10_000(self.preview.price)),
+            middle.eq(_times_10_000(reference.price)),
+            low.eq(reference.price[:16] * bps),
+            high.eq(reference.price[16:] * bps),
         ]
+        band = low + (high << 16)
         return (middle + band - price >= 0) & (price + band - middle >= 0)
 
     def _within_absolute(self, m: Module, reference):

@@ -110,7 +110,7 @@ class Taker(wiring.Component):
         m.submodules.last_fired = last_fired = TableMemory(depth=self._symbols, shape=_LastFired)
         candidate = Signal(_Candidate(self._symbols))
         weighed = Signal(_Candidate(self._symbols))
-        product, cooled = Signal(49), Signal()
+        low, high, cooled = Signal(32), Signal(33), Signal()
         m.d.comb += [
             self.ready.eq(last_fired.ready),
             self.parameters_symbol.eq(self.tops.payload.symbol),
@@ -120,13 +120,14 @@ class Taker(wiring.Component):
         ]
         m.d.sync += [
             weighed.eq(candidate),
-            product.eq(candidate.threshold * candidate.total),
+            low.eq(candidate.threshold * candidate.total[:16]),
+            high.eq(candidate.threshold * candidate.total[16:]),
         ]
         self._propose(m, candidate)
         self._cool_down(m, last_fired, candidate, weighed, cooled)
-        m.d.comb += self.intents.valid.eq(
-            weighed.valid & weighed.eligible & cooled & ((weighed.heavier << 16) >= product)
-        )
+        # The sum of the halves of threshold * total and its comparison are one carry chain.
+        outweighs = (weighed.heavier << 16) - (high << 16) - low >= 0
+        m.d.comb += self.intents.valid.eq(weighed.valid & weighed.eligible & cooled & outweighs)
         return m
 
     def _propose(self, m: Module, candidate) -> None:

@@ -5,7 +5,7 @@ Ref: docs/architecture.md, "The virtual card".
 
 from collections.abc import Iterator
 
-from amaranth.hdl import Module
+from amaranth.hdl import ClockDomain, Module
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -39,6 +39,8 @@ class VirtualTop(wiring.Component):
 
     Members
     -------
+    clk : In(1), rst : In(1)
+        The reset takes effect one cycle later.
     rx_data, rx_count, rx_first, rx_last, rx_valid : In
         Receive stream, which never stalls.
     tx_data, tx_count, tx_first, tx_last, tx_valid : Out, tx_ready : In
@@ -62,7 +64,8 @@ class VirtualTop(wiring.Component):
         self.width = octets["data"].width // 8
         self.top_layout = core.tops.payload.shape()
         self.verdict_layout = core.verdicts.payload.shape()
-        members = {"uart_rx": In(1, init=1), "uart_tx": Out(1, init=1), "gap": Out(1)}
+        members = {"clk": In(1), "rst": In(1), "gap": Out(1)}
+        members |= {"uart_rx": In(1, init=1), "uart_tx": Out(1, init=1)}
         for direction, name in (In, "rx"), (Out, "tx"):
             members[f"{name}_valid"] = direction(1)
             for field, _, bits in fields_of(octets):
@@ -76,6 +79,12 @@ class VirtualTop(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
+        # Through a register, the reset is no input of all next-state logic, which the simulators
+        # would evaluate twice a cycle for its sake.
+        m.domains.sync = sync = ClockDomain()
+        m.domains.pins = pins = ClockDomain(reset_less=True)
+        m.d.comb += [sync.clk.eq(self.clk), pins.clk.eq(self.clk)]
+        m.d.pins += sync.rst.eq(self.rst)
         m.submodules.core = core = self.core
         m.submodules.uart = uart = Uart(divisor=self.uart_divisor)
         pipe(m, uart.received, core.control_rx)

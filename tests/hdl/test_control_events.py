@@ -11,6 +11,8 @@ SYMBOLS = 5
 
 
 class Queue:
+    """The ports of a queue as a test uses them."""
+
     def __init__(self, ctx, dut):
         self.ctx, self.dut = ctx, dut
 
@@ -75,10 +77,10 @@ def test_sources_that_report_in_the_same_cycle_are_all_kept_the_lower_first():
         assert await queue.settle() == 0
         records = await queue.drain()
         assert [(r["sequence"], r["detail"], r["time"]) for r in records] == [
-            (0, 10, 0),
-            (1, 20, 10),
-            (2, 11, 0),
-            (3, 12, 0),
+            (0, 10, 10),
+            (1, 20, 20),
+            (2, 11, 10),
+            (3, 12, 10),
         ]
 
     run(scenario)

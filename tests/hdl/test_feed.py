@@ -14,6 +14,7 @@ from amaranth.sim import Simulator
 
 from tickgate.hdl.eth import Receive
 from tickgate.hdl.feed import Feed
+from tickgate.hdl.feed.mold import Mold
 from tickgate.hdl.feed.symbols import SymbolTable
 from tickgate.hdl.stream import MessageKind, pipe
 from tickgate.spec import fields, itch50, moldudp64
@@ -37,6 +38,7 @@ TRACKED = {3: 0, 9: 4, 15: 2}
 
 ADDRESS, PORT = parse_ipv4("233.54.12.111"), 26477
 SESSION = "000017427A"
+HEADER_LAST = moldudp64.HEADER.size - 1
 BOOK_TYPES = set(itch50.BOOK_TYPES)
 KINDS = {
     **dict.fromkeys(itch50.MESSAGES, MessageKind.OTHER),
@@ -164,7 +166,7 @@ class Expected:
     lookups: list = field(default_factory=list)  # (octet, reference)
     new_lookups: list = field(default_factory=list)
     gap_sequences: list = field(default_factory=list)
-    gap_by: int | None = None  # the octet by whose message a gap must be known
+    gap_in_header: bool = False
     counts: dict = field(default_factory=dict)
 
 
@@ -200,7 +202,7 @@ class Reader:
         if self.session not in (None, header["session"]):
             count("session_changes")
             out.gap_sequences.append(first)
-            out.gap_by = 0
+            out.gap_in_header = True
             expected = first
         self.session = header["session"]
         if announced in (0, 0xFFFF):
@@ -210,7 +212,7 @@ class Reader:
             count("gaps")
             count("missed_messages", (first - expected) % 2**32)
             out.gap_sequences.append(first)
-            out.gap_by = 0
+            out.gap_in_header = True
         if announced and first + announced <= expected:
             count("duplicate_datagrams")
             self.expected = expected
@@ -375,10 +377,10 @@ class Bench:
         for _ in range(cycles):
             await self.tick()
 
-    async def send(self, frame: bytes, *, at_word=None) -> list[int]:
+    async def send(self, frame: bytes, *, restart_at: int = -1) -> list[int]:
         """Returns for each octet of the frame the cycle in which it was on rx.
 
-        `at_word` is called with the number of each word, in its cycle.
+        The host restarts the feed in the cycle of word `restart_at`.
         """
         octets, cycles = self.dut.octets, []
         for number, at in enumerate(range(0, len(frame), self.width)):
@@ -393,8 +395,8 @@ class Bench:
             self.ctx.set(octets.payload, word)
             if not self.ctx.get(octets.valid):
                 self.ctx.set(octets.valid, 1)
-            if at_word:
-                at_word(number)
+            if restart_at >= 0:
+                self.ctx.set(self.dut.feed.restart, number == restart_at)
             cycles += [self.cycle] * len(part)
             await self.tick()
         return cycles
@@ -477,14 +479,15 @@ def check(width, script, *, idle=None, start=None, reader=None) -> Seen:
 def check_gaps(seen, windows, messages) -> None:
     """Each gap must show in its datagram, and one in the header before the first message."""
     begins = [cycles[sent.offset] for sent, _, cycles in windows] + [1 << 60]
-    for number, (_, expected, cycles) in enumerate(windows):
+    for number, (sent, expected, cycles) in enumerate(windows):
         window = range(begins[number] + 1, begins[number + 1] + 1)
         gaps = {cycle: gap for cycle, gap in seen.gaps.items() if cycle in window}
         assert set(gaps.values()) == {gap % 2**32 for gap in expected.gap_sequences}
-        if gaps and expected.gap_by is None:
-            assert max(gaps) <= cycles[-1] + 3
-        if expected.gap_by is not None and expected.messages:
-            assert min(gaps) <= min(cycle for cycle in messages if cycle in window)
+        if gaps and not expected.gap_in_header:
+            assert max(gaps) <= cycles[-1] + Mold.FAULT_LATENCY
+        if expected.gap_in_header:
+            assert min(gaps) == cycles[sent.offset + HEADER_LAST] + Mold.GAP_LATENCY
+            assert all(cycle not in messages for cycle in range(window.start, min(gaps)))
 
 
 # The tests
@@ -803,9 +806,7 @@ def test_a_restart_forgets_session_and_sequence_and_drops_the_datagram_on_its_wa
             bench.seen.messages.clear()
             feed = bench.dut.feed
             bench.ctx.set(feed.start_sequence, 77)
-            cycles = await bench.send(
-                frame, at_word=lambda number: bench.ctx.set(feed.restart, number == delay)
-            )
+            cycles = await bench.send(frame, restart_at=delay)
             bench.ctx.set(feed.restart, 0)
             await bench.quiet(4)
             limit = cycles[delay * width] + Feed.LATENCY

@@ -1,0 +1,390 @@
+"""The commands of the simulator: `replay`, `demo`, `bench` and `sim`.
+
+Exit codes: 0 done, 1 the card differs from the golden models, 2 a mistake of the user.
+
+Ref: docs/cli.md.
+"""
+
+import contextlib
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tickgate.sim.capture import InputError
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+bench = typer.Typer(help="Measures latency, and the speed of the simulation.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+Width = Annotated[int, typer.Option(help="Octets a cycle: 1 is 1 GbE, 8 is 10 GbE.")]
+Json = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write all results as JSON; - prints.")
+]
+WIDTHS = (1, 2, 4, 8)
+
+DEMO_STRATEGY = {"min_interval_ns": 200_000}
+DEMO_LIMITS = {"max_long_shares": 12_000, "max_short_shares": 12_000, "collar_bps": 20}
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="ITCH 5.0 or a capture (pcap, pcapng); .gz too.")],
+    symbols: Annotated[
+        str, typer.Option(metavar="A,B,...", help="Symbols to follow; default: the busiest.")
+    ] = "",
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Configuration of the card (TOML).")
+    ] = None,
+    width: Width = 8,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare everything with the golden models.")
+    ] = False,
+    json_file: Json = None,
+    pcap: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the order frames as a capture.")
+    ] = None,
+    tops: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every change of a top as CSV.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw book, orders and latency (PNG).")
+    ] = None,
+    pack: Annotated[
+        int | None,
+        typer.Option(min=1, help="Messages in a datagram; default: those of one timestamp."),
+    ] = None,
+    gap: Annotated[
+        int | None,
+        typer.Option(min=0, help="Idle cycles between frames; default: the card comes to rest."),
+    ] = None,
+    line_rate: Annotated[
+        bool, typer.Option("--line-rate", help="Frames back to back, at 100 % of the line rate.")
+    ] = False,
+    capacity: Annotated[int, typer.Option(min=1, max=64, help="Symbols of the card.")] = 16,
+    ticks: Annotated[int, typer.Option(help="Price levels of the card's books.")] = 4096,
+    orders: Annotated[int, typer.Option(help="Live orders that the card can hold.")] = 131072,
+) -> None:
+    """Feeds market data into the virtual card and shows what comes out of it."""
+    from tickgate.sim.replay import Options
+
+    _require_width(width)
+    _require_sizes(ticks, orders)
+    options = Options(
+        width=width,
+        capacity=capacity,
+        ticks=ticks,
+        orders=orders,
+        symbols=[name.strip() for name in symbols.split(",") if name.strip()],
+        config=config,
+        pack=pack,
+        gap=gap,
+        line_rate=line_rate,
+        check=check,
+    )
+    _replay(file, options, json_file=json_file, pcap=pcap, tops=tops, picture=picture)
+
+
+@app.command()
+def demo(
+    messages: Annotated[int, typer.Option(min=2_000, help="Messages to generate.")] = 200_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the generated market.")] = 1,
+    width: Width = 8,
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.")] = Path(
+        "build/demo"
+    ),
+) -> None:
+    """Generates a market, replays it with the strategy armed, checks everything and draws it."""
+    from tickgate.sim import market
+    from tickgate.sim.replay import Options
+
+    _require_width(width)
+    console = Console(stderr=True)
+    with console.status(f"generating {messages:,} messages (seed {seed})"):
+        generated = market.generate(seed=seed, messages=messages)
+    file = output / "market.itch"
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(generated.data)
+    except OSError as error:
+        raise InputError(f"{output}: cannot be written: {error.strerror}") from None
+    options = Options(width=width, strategy=DEMO_STRATEGY, limits=DEMO_LIMITS, check=True)
+    _replay(
+        file,
+        options,
+        json_file=output / "summary.json",
+        pcap=output / "orders.pcap",
+        tops=output / "tops.csv",
+        picture=output / "picture.png",
+        title=f"tickgate demo: a tick goes in, an order comes out (seed {seed})",
+    )
+
+
+@bench.command()
+def latency(
+    file: Annotated[
+        Path | None, typer.Argument(help="ITCH 5.0 or a capture; default: a generated market.")
+    ] = None,
+    width: Width = 8,
+    messages: Annotated[
+        int, typer.Option(min=2_000, help="Messages of the generated market.")
+    ] = 50_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the generated market.")] = 1,
+    json_file: Json = None,
+) -> None:
+    """Measures t0 to the top of book and to the order, unloaded and at 100 % line rate."""
+    import tempfile
+
+    from rich.text import Text
+
+    from tickgate.sim import market
+    from tickgate.sim.replay import Options, plan, run
+    from tickgate.sim.summary import latency_table
+
+    _require_width(width)
+    console = Console(stderr=json_file == Path("-"))
+    with tempfile.TemporaryDirectory() as folder:
+        if file is None:
+            file = Path(folder) / "market.itch"
+            file.write_bytes(market.generate(seed=seed, messages=messages).data)
+        results = {}
+        for load, options in (
+            ("unloaded", Options(width=width, pack=1)),
+            ("line_rate", Options(width=width, line_rate=True)),
+        ):
+            with _progress() as progress:
+                planned = plan(file, options, progress)
+            with _progress() as progress:
+                results[load] = run(planned, progress=progress)
+            console.print(Text(load.replace("_", " "), style="bold"))
+            console.print(latency_table(results[load]))
+    unloaded, loaded = (result.as_dict() for result in results.values())
+    loaded.pop("order_list")
+    unloaded.pop("order_list")
+    _write_json(json_file, {**unloaded, "line_rate": loaded})
+    _fail_on_difference(console, *results.values())
+
+
+@bench.command()
+def simulation(
+    width: Width = 8,
+    messages: Annotated[int, typer.Option(min=2_000, help="For the virtual card.")] = 200_000,
+    cocotb_messages: Annotated[int, typer.Option(min=100, help="For cocotb.")] = 1_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the generated market.")] = 1,
+    with_cocotb: Annotated[
+        bool, typer.Option("--cocotb/--no-cocotb", help="Measure cocotb too.")
+    ] = True,
+    json_file: Json = None,
+) -> None:
+    """Measures how fast the virtual card runs, beside cocotb on the same netlist."""
+    from tickgate.sim import bench as benches
+    from tickgate.sim.summary import pace_table
+
+    _require_width(width)
+    measured = benches.simulation(
+        width=width,
+        messages=messages,
+        cocotb_messages=cocotb_messages,
+        seed=seed,
+        with_cocotb=with_cocotb,
+    )
+    Console(stderr=json_file == Path("-")).print(pace_table(measured))
+    _write_json(json_file, measured.to_dict())
+
+
+@app.command()
+def sim(
+    link: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="A name for the pseudo-terminal.")
+    ] = None,
+    tcp: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, metavar="PORT", help="Also serve socket://127.0.0.1:PORT; 0: any."
+        ),
+    ] = None,
+    feed: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Configure the card for this input and play it in meanwhile."
+        ),
+    ] = None,
+    loop: Annotated[
+        bool, typer.Option("--loop", help="Play the feed again and again (ITCH files only).")
+    ] = False,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Configuration for the feed (TOML).")
+    ] = None,
+    width: Width = 8,
+    capacity: Annotated[int, typer.Option(min=1, max=64, help="Symbols of the card.")] = 16,
+    ticks: Annotated[int, typer.Option(help="Price levels of the card's books.")] = 4096,
+    orders: Annotated[int, typer.Option(help="Live orders that the card can hold.")] = 131072,
+) -> None:
+    """Runs a virtual card whose UART is a pseudo-terminal, until Ctrl-C."""
+    from tickgate.sim.feeding import configure, feed_pieces
+    from tickgate.sim.replay import Options, plan
+    from tickgate.sim.virtual import Card, SerialServer
+
+    _require_width(width)
+    _require_sizes(ticks, orders)
+    if loop and feed is None:
+        raise InputError("--loop needs --feed")
+    options = Options(width=width, capacity=capacity, ticks=ticks, orders=orders, config=config)
+    planned = None
+    if feed is not None:
+        with _progress() as progress:
+            planned = plan(feed, options, progress)
+    pieces = iter(()) if planned is None else feed_pieces(planned, loop=loop)
+    with Card(width=width, symbols=capacity, ticks=ticks, orders=orders) as card:
+        if planned is not None:
+            configure(card, planned)
+        try:
+            server = SerialServer(card, link=link, tcp=tcp)
+        except OSError as error:
+            raise InputError(f"{link or tcp}: cannot be served: {error.strerror}") from None
+        with server, _until_stopped() as stop:
+            _announce(server, link, planned)
+            server.run(stop=stop, feed=pieces)
+
+
+def _announce(server: Any, link: Path | None, planned: Any) -> None:
+    """Tells where the card is, and what it needs to trade."""
+    where = str(link or server.path)
+    typer.echo(f"serial port: {where}")
+    if server.port is not None:
+        typer.echo(f"serial port: socket://127.0.0.1:{server.port}")
+    if planned is not None:
+        names = " ".join(symbol.name for symbol in planned.config.symbols)
+        typer.echo(f"configured and disarmed: {names}")
+        typer.echo(f"to let orders leave: tickgate arm --port {where}")
+
+
+@contextlib.contextmanager
+def _until_stopped() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set."""
+    stop = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _replay(file: Path, options: Any, *, json_file, pcap, tops, picture, title=None) -> None:
+    """Replays a file, shows the result and writes what is asked for."""
+    from tickgate.sim import outputs
+    from tickgate.sim.history import History
+    from tickgate.sim.replay import plan, run
+    from tickgate.sim.report import draw
+    from tickgate.sim.summary import show
+    from tickgate.sim.virtual import CLOCK_PERIOD_PS
+
+    console = Console(stderr=json_file == Path("-"))
+    history = History() if picture is not None else None
+    capture = None
+    with contextlib.ExitStack() as stack:
+        with _progress() as progress:
+            planned = plan(file, options, progress)
+        sinks: list[Any] = [] if history is None else [history]
+        if tops is not None:
+            stream = stack.enter_context(outputs.create(tops))
+            sinks.append(outputs.TopsFile(stream, planned.tracked))
+        if pcap is not None:
+            period = CLOCK_PERIOD_PS[options.width]
+            capture = outputs.OrderCapture(pcap, clock_period_ps=period)
+            sinks.append(capture)
+        with _progress() as progress:
+            result = run(planned, sinks=sinks, progress=progress)
+    show(result, console)
+    if capture is not None:
+        capture.write()
+    if history is not None:
+        draw(result, history, picture, title=title or f"tickgate replay: {file.name}")
+    _write_json(json_file, result.as_dict())
+    for path in (tops, pcap, picture, json_file):
+        if path is not None and path != Path("-"):
+            console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    _fail_on_difference(console, result)
+
+
+def _fail_on_difference(console: Console, *results: Any) -> None:
+    from tickgate.sim.summary import show_difference
+
+    for result in results:
+        if result.difference is not None:
+            show_difference(result.difference, console)
+    if any(result.failed for result in results):
+        raise typer.Exit(1)
+
+
+def _require_width(width: int) -> None:
+    if width not in WIDTHS:
+        raise InputError(f"--width must be one of {', '.join(map(str, WIDTHS))}, not {width}")
+
+
+def _require_sizes(ticks: int, orders: int) -> None:
+    for name, value, least, most in (("ticks", ticks, 16, 4096), ("orders", orders, 16, 1 << 24)):
+        if value & (value - 1) or not least <= value <= most:
+            raise InputError(f"--{name} must be a power of two from {least} to {most}, not {value}")
+
+
+def _write_json(path: Path | None, value: Any) -> None:
+    from tickgate.sim import outputs
+
+    if path is None:
+        return
+    text = json.dumps(value, indent=2, default=_plain)
+    if path == Path("-"):
+        typer.echo(text)
+        return
+    with outputs.create(path) as file:
+        file.write(text + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal | Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Any]:
+    """Shows on stderr what is being done: a bar on a terminal, else a line for each thing."""
+    console = Console(stderr=True)
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+    tasks: dict[str, Any] = {}
+
+    def report(what: str, done: int, total: int | None) -> None:
+        if what not in tasks:
+            if console.is_terminal:
+                # Only now: the card draws its own bars while it is built.
+                bars.start()
+            else:
+                console.print(f"{what} ...", highlight=False)
+            tasks[what] = bars.add_task(what, total=total)
+        bars.update(tasks[what], completed=done, total=total)
+
+    try:
+        yield report
+    finally:
+        bars.stop()
