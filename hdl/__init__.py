@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Portable gateware of the card, one package a stage."""

@@ -225,6 +225,7 @@ class TickToTrade(wiring.Component):
             control.tables_ready.eq(feed.ready & book.ready & strategy.ready & risk.ready),
             control.regular_session.eq(risk.regular_session),
             control.breach.eq(risk.breach),
+            control.kill.eq(book.disagreement),
             control.status.expected_sequence_low.eq(feed.expected[:32]),
             control.status.expected_sequence_high.eq(feed.expected[32:]),
             control.status.next_user_ref_num.eq(risk.next_user_ref_num),

@@ -148,7 +148,7 @@ def latency(
 
     from tickgate.sim import market
     from tickgate.sim.replay import Options, plan, run
-    from tickgate.sim.summary import latency_table
+    from tickgate.sim.summary import latency_tables
 
     _require_width(width)
     console = Console(stderr=json_file == Path("-"))
@@ -166,7 +166,7 @@ def latency(
             with _progress() as progress:
                 results[load] = run(planned, progress=progress)
             console.print(Text(load.replace("_", " "), style="bold"))
-            console.print(latency_table(results[load]))
+            console.print(*latency_tables(results[load]))
     unloaded, loaded = (result.as_dict() for result in results.values())
     loaded.pop("order_list")
     unloaded.pop("order_list")

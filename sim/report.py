@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, StrMethodFormatter
 
 from tickgate.sim.capture import InputError
 from tickgate.sim.history import History
@@ -28,7 +28,13 @@ CLASS_LABELS = {
     "empty": "empties it",
 }
 
-LEVELS = 24
+CLOCK_STEPS = (0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 1800, 3600, 7200)
+"""Seconds between two marks of the time axis."""
+
+LEVELS, LEAST_LEVELS = 24, 6
+"""Ticks shown on each side of the touch; more, where there are so few levels within."""
+LEAST_ROWS = 6
+
 STEPS = 6000
 """Points of a line: more than there are dots across the page."""
 
@@ -78,7 +84,7 @@ def _featured(result: Result, history: History) -> int:
 
 def _panel(figure: Figure, place, title: str):
     axes = figure.add_subplot(place, facecolor=PANEL)
-    axes.set_title(title, color=INK, fontsize=11.5, loc="left", pad=9, fontweight="semibold")
+    axes.set_title(title, color=INK, fontsize=11.5, loc="left", pad=9, fontweight="bold")
     axes.tick_params(colors=FAINT, labelsize=9, length=0)
     axes.grid(color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
@@ -92,7 +98,7 @@ def _heading(figure: Figure, result: Result, title: str) -> None:
     report = result.latency.report()
     facts = [
         f"{result.messages:,} messages",
-        f"{len(result.tracked)} symbols",
+        f"{len(result.tracked)} symbol{'s' if len(result.tracked) > 1 else ''}",
         f"{result.top_changes:,} changes of a top of book",
         f"{result.orders:,} orders",
         f"{result.refusals:,} refusals",
@@ -146,8 +152,9 @@ def _prices(axes, history: History, symbol: int) -> None:
     margin = max((high - low) * 0.12, 0.02)
     axes.set_ylim(low - margin, high + margin)
     axes.set_xlim(time[0], time[-1])
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _clock(value, time)))
-    axes.xaxis.set_major_locator(MaxNLocator(8))
+    step = next((step for step in CLOCK_STEPS if (time[-1] - time[0]) / step < 9), CLOCK_STEPS[-1])
+    axes.xaxis.set_major_locator(MultipleLocator(step))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _clock(value, step)))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.2f}"))
     axes.set_ylabel("USD", color=FAINT, fontsize=9)
     _legend(
@@ -164,31 +171,37 @@ def _prices(axes, history: History, symbol: int) -> None:
     )
 
 
-def _clock(seconds: float, span: np.ndarray) -> str:
-    whole = int(seconds)
-    text = f"{whole // 3600:02d}:{whole // 60 % 60:02d}"
-    if span[-1] - span[0] > 1800:
+def _clock(seconds: float, step: float) -> str:
+    whole = round(seconds, 6)
+    text = f"{int(whole) // 3600:02d}:{int(whole) // 60 % 60:02d}"
+    if step >= 60:
         return text
-    text += f":{whole % 60:02d}"
-    return text if span[-1] - span[0] > 20 else f"{text}.{int(seconds * 10) % 10}"
+    return f"{text}:{int(whole) % 60:02d}" if step >= 1 else f"{text}:{whole % 60:06.3f}"
 
 
 def _depth(axes, result: Result, symbol: int) -> None:
     buys, sells = result.live_orders.depth(symbol)
-    bids = sorted(buys.items(), reverse=True)[:LEVELS]
-    asks = sorted(sells.items())[:LEVELS]
-    if not bids and not asks:
+    sides = (sorted(buys.items(), reverse=True), BID), (sorted(sells.items()), ASK)
+    sides = [(levels, colour) for levels, colour in sides if levels]
+    if not sides:
         _say(axes, "is empty")
         return
     tick = result.tracked[symbol].tick
-    for levels, colour in ((bids, BID), (asks, ASK)):
-        prices = [price / 1e4 for price, _ in levels]
-        shares = np.array([shares for _, shares in levels])
-        axes.barh(prices, np.cumsum(shares), height=0.95 * tick / 1e4, color=colour, alpha=0.22)
-        axes.barh(prices, shares, height=0.95 * tick / 1e4, color=colour)
-    touch = [levels[0][0] for levels in (bids, asks) if levels]
-    span = LEVELS * tick
+    reach = max(abs(levels[:LEAST_LEVELS][-1][0] - levels[0][0]) for levels, _ in sides)
+    span = max(LEVELS * tick, min(reach, sides[0][0][0][0] // 50)) + tick
+    height = max(0.9 * tick, span / 60) / 1e4
+    widest = 1
+    for levels, colour in sides:
+        near = [level for level in levels if abs(level[0] - levels[0][0]) <= span]
+        prices = [price / 1e4 for price, _ in near]
+        shares = np.array([shares for _, shares in near])
+        sums = np.cumsum(shares)
+        axes.barh(prices, sums, height=height, color=colour, alpha=0.22)
+        axes.barh(prices, shares, height=height, color=colour)
+        widest = max(widest, int(sums[-1]))
+    touch = [levels[0][0] for levels, _ in sides]
     axes.set_ylim((min(touch) - span) / 1e4, (max(touch) + span) / 1e4)
+    axes.set_xlim(0, widest * 1.05)
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.2f}" if tick > 1 else "{x:,.4f}"))
@@ -240,12 +253,12 @@ def _verdicts(axes, result: Result) -> None:
     axes.barh(at, sent, color=SENT, height=0.62, label="sent")
     axes.barh(at, refused, left=sent, color=REFUSED, height=0.62, label="refused")
     axes.set_yticks(at, names, color=INK)
-    axes.invert_yaxis()
+    axes.set_ylim(max(len(names), LEAST_ROWS) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_xlim(0, max(1, (sent + refused).max() * 1.08))
-    _legend(axes, None, loc="lower right", ncols=1)
+    _legend(axes, None, loc="lower right", bbox_to_anchor=(1.01, 0.99), ncols=2)
 
 
 def _gates(axes, result: Result) -> None:

@@ -16,7 +16,7 @@ from tickgate.sim.latency import CLASSES, statistics
 from tickgate.sim.result import Result
 from tickgate.spec import itch50
 
-__all__ = ["GATE_NAMES", "latency_table", "notes", "pace_table", "show", "show_difference"]
+__all__ = ["GATE_NAMES", "latency_tables", "notes", "pace_table", "show", "show_difference"]
 
 GATE_NAMES = {
     0: "transmit port taken",
@@ -42,11 +42,14 @@ EFFECT_NAMES = {
 
 def show(result: Result, console: Console) -> None:
     """Prints everything."""
+    console.print(
+        f"\n{result.messages:,} messages in {result.path}", highlight=False, soft_wrap=True
+    )
     console.print(_types(result))
     console.print(_symbols(result))
     if result.orders or result.refusals:
         console.print(_orders(result))
-    console.print(latency_table(result))
+    console.print(*latency_tables(result))
     dropped = {name: count for name, count in result.dropped.items() if count}
     if dropped:
         console.print(_dropped(dropped))
@@ -132,7 +135,7 @@ def _waited(result: Result) -> bool:
 
 
 def _types(result: Result) -> Table:
-    table = _table(f"{result.messages:,} messages in {result.path}", "type", "", ">count", ">share")
+    table = _table("Messages", "type", "", ">count", ">share")
     total = sum(result.scan.by_type.values()) or 1
     for type_, count in sorted(result.scan.by_type.items(), key=lambda item: -item[1]):
         name = itch50.MESSAGES[type_].name.replace("_", " ")
@@ -142,36 +145,31 @@ def _types(result: Result) -> Table:
 
 def _symbols(result: Result) -> Table:
     table = _table(
-        f"{len(result.tracked)} symbols: last top of book",
+        "Last top of book",
         "symbol",
-        ">locate",
         ">messages",
         ">changes",
         ">exact",
-        ">bid shares",
         ">bid",
         ">ask",
-        ">ask shares",
         ">orders",
         ">refused",
     )
     for symbol in result.tracked:
-        top = result.final_tops.get(symbol.index)
+        top = result.final_tops.get(symbol.index, {})
         rows = result.rows_by_symbol.get(symbol.index, 0)
         exact = result.exact_rows_by_symbol.get(symbol.index, 0)
+        bid, ask = _price(top.get("bid_price", 0)), _price(top.get("ask_price", 0))
         table.add_row(
             symbol.name,
-            str(symbol.locate),
             f"{symbol.book_messages:,}",
             f"{rows:,}",
             f"{100 * exact / rows:.1f} %" if rows else "-",
-            f"{top['bid_shares']:,}" if top and top["bid_price"] else "-",
-            _price(top["bid_price"]) if top else "-",
-            _price(top["ask_price"]) if top else "-",
-            f"{top['ask_shares']:,}" if top and top["ask_price"] else "-",
+            f"{top['bid_shares']:,} x {bid}" if bid else "-",
+            f"{ask} x {top['ask_shares']:,}" if ask else "-",
             f"{result.verdicts_by_symbol.get((symbol.index, True), 0):,}",
             f"{result.verdicts_by_symbol.get((symbol.index, False), 0):,}",
-            style=None if top is None or top["exact"] else "yellow",
+            style="yellow" if top and not top["exact"] else None,
         )
     return table
 
@@ -186,43 +184,35 @@ def _orders(result: Result) -> Table:
     return table
 
 
-def latency_table(result: Result) -> Table:
-    """Latency by message type and effect, then by class."""
-    table = _table(
-        "Latency in clock cycles from t0, the last octet of the message",
-        "type",
-        "effect",
-        ">to top: min",
-        ">p50",
-        ">p99",
-        ">max",
-        ">count",
-        ">to order: min",
-        ">p50",
-        ">p99",
-        ">max",
-        ">count",
+def latency_tables(result: Result) -> tuple[Table, Table]:
+    """Latency to the top of book and to the order, by message type and effect, then by class."""
+    latency, report = result.latency, result.latency.report()
+    to_top = _latency_table(
+        "Clock cycles from t0, the last octet of the message, to the top of book",
+        latency.to_top,
+        report["t0_to_top"],
     )
-    latency = result.latency
-    order = list(EFFECT_NAMES)
-    keys = sorted({*latency.to_top, *latency.to_order}, key=lambda k: (order.index(k[1]), k[0]))
-    for type_, effect in keys:
-        table.add_row(
-            type_,
-            EFFECT_NAMES[effect],
-            *_cells(statistics(latency.to_top.get((type_, effect)))),
-            *_cells(statistics(latency.to_order.get((type_, effect)))),
-        )
-    report = latency.report()
-    table.add_section()
-    for name in CLASSES:
-        to_top, to_order = report["t0_to_top"][name], report["t0_to_order"][name]
-        table.add_row("all", name, *_cells(to_top), *_cells(to_order), style="bold")
+    to_order = _latency_table(
+        "Clock cycles from t0 to the first octet of the order",
+        latency.to_order,
+        report["t0_to_order"],
+    )
     whole = statistics(latency.frame_to_order)
     if whole["count"]:
-        table.add_section()
-        label = "first octet in to first octet out, the frame's time on the wire included"
-        table.add_row("", label, *[""] * 5, *_cells(whole))
+        to_order.add_section()
+        to_order.add_row("all", "frame in to order out (with its time on the wire)", *_cells(whole))
+    return to_top, to_order
+
+
+def _latency_table(title: str, counts: dict, classes: dict) -> Table:
+    table = _table(title, "type", "effect", ">min", ">p50", ">p99", ">max", ">count")
+    order = list(EFFECT_NAMES)
+    for type_, effect in sorted(counts, key=lambda key: (order.index(key[1]), key[0])):
+        numbers = statistics(counts[type_, effect])
+        table.add_row(type_, EFFECT_NAMES[effect], *_cells(numbers))
+    table.add_section()
+    for name, numbers in classes.items():
+        table.add_row("all", name, *_cells(numbers), style="bold")
     return table
 
 
@@ -265,7 +255,10 @@ def _verdict(result: Result) -> Text:
 
 
 def _price(price: int) -> str:
-    return str(Decimal(price).scaleb(-4)) if price else "-"
+    """A price in USD, with as many decimals as it needs; empty if there is none."""
+    if not price:
+        return ""
+    return str(Decimal(price // 100).scaleb(-2) if price % 100 == 0 else Decimal(price).scaleb(-4))
 
 
 def _table(title: str, *heads: str) -> Table:
@@ -273,5 +266,6 @@ def _table(title: str, *heads: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for head in heads:
         right = head.startswith(">")
-        table.add_column(head.removeprefix(">"), justify="right" if right else "left")
+        name = head.removeprefix(">")
+        table.add_column(name, justify="right" if right else "left", no_wrap=right)
     return table

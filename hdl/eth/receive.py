@@ -3,11 +3,11 @@
 Ref: IEEE 802.3 clause 3, IEEE 802.1Q clause 9, RFC 791, RFC 768, RFC 1071.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from tickgate.hdl.eth.fcs import FCS_INITIAL, FCS_RESIDUE, Crc32
+from tickgate.hdl.fcs import FCS_INITIAL, FCS_RESIDUE, Crc32
 from tickgate.hdl.stream import Octets, Span, pipe, require_width
 from tickgate.spec.ethernet import (
     ETHERNET,
@@ -51,6 +51,11 @@ class _Rejection(data.StructLayout):
         super().__init__(dict.fromkeys(REJECTIONS, 1))
 
 
+def _tagged_decision(width: int) -> int:
+    """The word, counted without the tag, in which the payload of a tagged frame begins."""
+    return (PAYLOAD_AT + VLAN_TAG.size) // width - -(-VLAN_TAG.size // width)
+
+
 class _Passing:
     """The octets of a frame as they pass, those of a tag left out, found by their offset."""
 
@@ -67,19 +72,23 @@ class _Passing:
         return self._index == at, Cat(low, high)
 
     def fact(self, m: Module, offset: int, decide) -> Signal:
-        """What `decide` says of the 16 bits at `offset`, from the word on that completes them."""
-        here, value = self.half(offset)
-        return self._kept(m, here, decide(value))
+        """What `decide` says of the 16 bits at `offset`, from the word after them on.
 
-    def _kept(self, m: Module, here, decided) -> Signal:
-        kept, now = Signal(decided.shape()), Signal(decided.shape())
+        What a tag may delay to the word in which payload begins is there in that word already.
+        """
+        here, value = self.half(offset)
+        decided = decide(value)
+        now, kept = Signal(decided.shape()), Signal(decided.shape())
         m.d.comb += now.eq(Mux(here, decided, kept))
         with m.If(self._valid):
             m.d.sync += kept.eq(now)
-        return now
+        return now if self._is_late(offset) else kept
+
+    def _is_late(self, offset: int) -> bool:
+        return (offset + 1) // self._width >= _tagged_decision(self._width)
 
     def checksum_fact(self, m: Module) -> Signal:
-        """Whether the checksum of the IPv4 header is wrong, from its last word on."""
+        """Whether the checksum of the IPv4 header is wrong, in the word in which payload begins."""
         offsets = range(IP_AT, UDP_AT, 2)
         lanes = {}
         for offset in offsets:
@@ -87,12 +96,21 @@ class _Passing:
             lanes.setdefault(offset % self._width, (value, []))[1].append(here)
         added = sum(Mux(Cat(heres).any(), value, 0) for value, heres in lanes.values())
         total, before = Signal(20), Signal(20)
-        m.d.comb += total.eq(Mux(self.half(offsets[0])[0], 0, before) + added)
+        first, _ = self.half(offsets[0])
+        m.d.comb += total.eq(Mux(first, 0, before) + added)
         with m.If(self._valid):
             m.d.sync += before.eq(total)
+        if self._is_late(offsets[-1]):
+            return self.fact(m, offsets[-1], lambda _: self._is_wrong(total))
+        wrong = Signal()
+        with m.If(self._valid):
+            m.d.sync += wrong.eq(self._is_wrong(before))
+        return wrong
+
+    @staticmethod
+    def _is_wrong(total):
         # 10 terms carry at most 9 times: folded in once, nothing that carries again is 0xFFFF.
-        here, _ = self.half(offsets[-1])
-        return self._kept(m, here, total[:16] + total[16:] != 0xFFFF)
+        return total[:16] + total[16:] != 0xFFFF
 
 
 class _HeaderCheck(wiring.Component):
@@ -113,9 +131,9 @@ class _HeaderCheck(wiring.Component):
         hold.
     begin : Out(range(width))
     length : Out(16)
-        Octets of UDP payload.
+        Octets of UDP payload. Both are there 2 words earlier at least.
     rejection : Out(_Rejection)
-        At most one bit: why the frame is not taken.
+        Why the frame is not taken: the first of these bits, in their order.
     runt : Out(1)
         The frame ends in this word and never had an octet after its headers.
     """
@@ -155,7 +173,7 @@ class _HeaderCheck(wiring.Component):
         passing = _Passing(width=width, valid=valid, data=octets, index=index, previous=previous)
         ethertype_here, ethertype = passing.half(ETHERTYPE_AT)
         begin = Mux(tagged, tagged_at % width, PAYLOAD_AT % width)
-        decision = Mux(tagged, tagged_at // width - tag_words, PAYLOAD_AT // width)
+        decision = Mux(tagged, _tagged_decision(width), PAYLOAD_AT // width)
         m.d.comb += [
             tag.eq(ethertype_here & (ethertype == ETHERTYPE_VLAN) & ~tagged),
             self.begin.eq(begin),
@@ -200,10 +218,8 @@ class _HeaderCheck(wiring.Component):
             "udp_length": fact(udp["length"], lambda value: value != length + UDP.size),
         }
         m.d.comb += self.length.eq(length)
-        earlier = Const(0, 1)
         for name in REJECTIONS:
-            m.d.comb += self.rejection[name].eq(facts[name] & ~earlier)
-            earlier = facts[name] | earlier
+            m.d.comb += self.rejection[name].eq(facts[name])
 
 
 class _FrameCheck(wiring.Component):
@@ -246,6 +262,13 @@ class _FrameCheck(wiring.Component):
         with m.If(valid):
             m.d.sync += state.eq(Mux(word.last, FCS_INITIAL, crc.next_state))
         return m
+
+
+class _Stretch(data.StructLayout):
+    """Of the payload that is left at a word: whether it ends in it, and where if so."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__({"completes": 1, "end": range(width + 1), "left": 16})
 
 
 class Receive(wiring.Component):
@@ -327,16 +350,29 @@ class Receive(wiring.Component):
         """Cuts the payload out of the frame; returns whether any was taken by the last word."""
         width = self._width
         word, span = self.octets.payload, self.payload.payload
-        inside, after = Signal(), Signal()
-        left, left_now = Signal(16), Signal(16)
-        begin, end = Signal(range(width + 1)), Signal(range(width + 1))
-        completes, taken = Signal(), Signal()
+        inside, after, taken = Signal(), Signal(), Signal()
+        begin, end, completes = Signal(range(width + 1)), Signal(range(width + 1)), Signal()
         trailing, behind = Signal(range(FCS_SIZE + 1)), Signal(range(FCS_SIZE + width + 1))
+
+        # Where the payload ends is computed a word ahead: for its first word and for the others.
+        first, other = Signal(_Stretch(width)), Signal(_Stretch(width))
+        left = Signal(16)
+        m.d.comb += left.eq(Mux(header.decides, first.left, other.left - width))
+        m.d.sync += [
+            first.completes.eq(header.length <= width - header.begin),
+            first.end.eq(header.begin + header.length),
+            first.left.eq(header.length - (width - header.begin)),
+        ]
+        with m.If(self.octets.valid):
+            m.d.sync += [
+                other.completes.eq(left <= width),
+                other.end.eq(left),
+                other.left.eq(left),
+            ]
         m.d.comb += [
+            completes.eq(Mux(header.decides, first.completes, other.completes)),
             begin.eq(Mux(header.decides, header.begin, 0)),
-            left_now.eq(Mux(header.decides, header.length, left)),
-            completes.eq(left_now <= width - begin),
-            end.eq(Mux(completes, begin + left_now, width)),
+            end.eq(Mux(completes, Mux(header.decides, first.end, other.end), width)),
             taken.eq(accepted | inside | after),
             self.payload.valid.eq(self.octets.valid & (accepted | inside)),
             span.data.eq(word.data),
@@ -354,11 +390,7 @@ class Receive(wiring.Component):
         with m.If(self.octets.valid):
             m.d.sync += trailing.eq(Mux(behind > FCS_SIZE, FCS_SIZE, behind))
             with m.If(accepted | inside):
-                m.d.sync += [
-                    left.eq(left_now - (width - begin)),
-                    inside.eq(~completes),
-                    after.eq(completes),
-                ]
+                m.d.sync += [inside.eq(~completes), after.eq(completes)]
             with m.If(word.last):
                 m.d.sync += [inside.eq(0), after.eq(0)]
         return taken
@@ -371,7 +403,8 @@ class Receive(wiring.Component):
         m.d.sync += [runt.eq(header.runt), was_short.eq(short), was_taken.eq(taken)]
         with m.If(header.decides):
             m.d.sync += rejection.eq(header.rejection)
-        sound = check.ends & check.good
+        sound = Signal()
+        m.d.comb += sound.eq(check.ends & check.good)
         m.d.comb += [
             self.frames.eq(check.ends),
             self.fcs_errors.eq(check.ends & ~check.good),
@@ -379,5 +412,7 @@ class Receive(wiring.Component):
             self.truncated.eq(sound & was_short),
             self.runts.eq(sound & runt),
         ]
+        earlier = runt
         for name in REJECTIONS:
-            m.d.comb += getattr(self, name).eq(sound & ~runt & rejection[name])
+            m.d.comb += getattr(self, name).eq(sound & rejection[name] & ~earlier)
+            earlier = earlier | rejection[name]

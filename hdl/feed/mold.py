@@ -169,60 +169,81 @@ class _Walker(wiring.Component):
         m = Module()
         width, word, valid = self._width, self.payload.payload, self.payload.valid
         blocks = self.blocks.payload
-        # Octets from lane 0 of this word to the end of the next length, modulo 2**17. The header
-        # is counted like a message.
-        ahead = Signal(17)
+        # Octets from lane 0 of this word to the end of the next length, modulo 2**17, so that a
+        # length never found goes past unseen. The header is counted like a message.
+        ahead, near = Signal(17), Signal()
+        lane = ahead[: exact_log2(width) + 2]
         in_header, walking = Signal(), Signal()
-        left, left_now = Signal(16), Signal(16)
-        passes_end, active, length_here, too_short = Signal(), Signal(), Signal(), Signal()
+        left, more, more_now = Signal(16), Signal(), Signal()
+        passes_end, active, length_here, stops = Signal(), Signal(), Signal(), Signal()
+        too_short = blocks.length < SHORTEST_BLOCK
         m.d.comb += [
-            passes_end.eq((ahead >= 2) & (ahead < width + 2) & (ahead <= word.end + 1)),
+            passes_end.eq(near & (lane >= 2) & (lane < width + 2) & (lane <= word.end + 1)),
             self.header_ends.eq(valid & in_header & ~word.first & passes_end),
             active.eq((valid & walking & ~word.first) | self.header_ends),
-            left_now.eq(Mux(self.header_ends, self.messages, left)),
-            length_here.eq(active & (ahead < width) & (ahead < word.end)),
-            too_short.eq(length_here & left_now.any() & (blocks.length < SHORTEST_BLOCK)),
+            more_now.eq(Mux(self.header_ends, self.messages.any(), more)),
+            length_here.eq(active & near & (lane < width) & (lane < word.end)),
             self.blocks.valid.eq(active),
             blocks.data.eq(word.data),
             blocks.end.eq(word.end),
             blocks.fresh.eq(self.header_ends),
-            blocks.begins.eq(length_here & left_now.any() & ~too_short),
-            blocks.lane.eq(ahead + 1),
+            stops.eq(length_here & (~more_now | too_short)),
+            blocks.begins.eq(length_here & ~stops),
+            blocks.lane.eq(lane + 1),
             blocks.ends.eq((active & ~self.header_ends & passes_end) | self._ends_at_once()),
         ]
-        self._read_length(m, ahead)
+        self._step(m, ahead=ahead, near=near, lane=lane, found=length_here)
         with m.If(valid):
-            m.d.sync += ahead.eq(ahead + Mux(blocks.begins, blocks.length + 2, 0) - width)
             with m.If(active):
-                m.d.sync += [left.eq(left_now - blocks.begins), in_header.eq(0), walking.eq(1)]
+                left_now = Mux(self.header_ends, self.messages, left)
+                m.d.sync += [
+                    left.eq(left_now - length_here),
+                    more.eq(more_now & ~(length_here & (left_now == 1))),
+                    in_header.eq(0),
+                    walking.eq(1),
+                ]
             with m.If(word.first):
-                m.d.sync += [ahead.eq(word.begin + FIRST_LENGTH - width), in_header.eq(1)]
-            with m.If(word.last | too_short):
+                m.d.sync += in_header.eq(1)
+            with m.If(word.last | stops):
                 m.d.sync += [in_header.eq(0), walking.eq(0)]
         with m.If(self.drop | self.forget):
             m.d.sync += walking.eq(0)
         with m.If(self.forget):
             m.d.sync += in_header.eq(0)
-        self._close(m, ahead, left, length_here & ~left_now.any(), active & ~too_short)
         m.d.sync += [
-            self.short_block.eq(too_short),
+            self.short_block.eq(stops & more_now),
             self.short_header.eq(valid & word.last & (word.first | in_header) & ~active),
         ]
+        surplus, unfinished = Signal(), self._unfinished(m, ahead, more, walked=active & ~stops)
+        m.d.sync += surplus.eq(stops & ~more_now)
+        m.d.comb += self.bad_end.eq(surplus | unfinished)
         return m
 
-    def _read_length(self, m: Module, ahead: Signal) -> None:
-        word = self.payload.payload
+    def _step(self, m: Module, *, ahead: Signal, near: Signal, lane, found) -> None:
+        """Reads the length that may be here, and moves on to the next word."""
+        width, word = self._width, self.payload.payload
+        length = self.blocks.payload.length
         before = Signal(8)
-        octets = Cat(before, word.data)
-        lane = ahead[: exact_log2(self._width)]
-        with m.If(self.payload.valid):
-            m.d.sync += before.eq(word.data[-8:])
-        m.d.comb += self.blocks.payload.length.eq(
+        place = lane[: exact_log2(width)]
+        m.d.comb += length.eq(
             Cat(
-                word.data.word_select(lane, 8),
-                octets[: 8 * self._width].word_select(lane, 8),
+                word.data.word_select(place, 8),
+                Cat(before, word.data)[: 8 * width].word_select(place, 8),
             )
         )
+        onward, jump = Signal.like(ahead), Signal.like(ahead)
+        m.d.comb += [
+            onward.eq(ahead - width),
+            jump.eq(length + (place + (BLOCK_LENGTH_SIZE - width))),
+        ]
+        with m.If(self.payload.valid):
+            m.d.sync += [
+                before.eq(word.data[-8:]),
+                ahead.eq(Mux(found, jump, onward)),
+                near.eq(~Mux(found, jump, onward)[len(lane) :].any()),
+            ]
+            with m.If(word.first):
+                m.d.sync += [ahead.eq(word.begin + FIRST_LENGTH - width), near.eq(0)]
 
     def _ends_at_once(self):
         """Whether the message that begins in this word ends in it too."""
@@ -235,19 +256,14 @@ class _Walker(wiring.Component):
             & (blocks.lane + blocks.length[:3] <= blocks.end)
         )
 
-    def _close(self, m: Module, ahead, left, surplus_now, walked) -> None:
-        """Judges in the cycle after the last word whether everything ended with it."""
+    def _unfinished(self, m: Module, ahead: Signal, more: Signal, *, walked):
+        """Whether the datagram ended with the last word, but its messages did not end with it."""
         word, valid = self.payload.payload, self.payload.valid
-        closes, surplus = Signal(), Signal()
+        closes = Signal()
         end = Signal.like(word.end)
-        exact = (ahead + self._width - 1)[: len(ahead)] == end
-        m.d.sync += closes.eq(valid & word.last & walked & ~self.forget)
-        with m.If(valid):
-            m.d.sync += [
-                end.eq(word.end),
-                surplus.eq(surplus_now | (surplus & ~self.header_ends)),
-            ]
-        m.d.comb += self.bad_end.eq(closes & ~(exact & ~surplus & ~left.any()))
+        m.d.sync += [closes.eq(valid & word.last & walked & ~self.forget), end.eq(word.end)]
+        boundary = (ahead + self._width - 1)[: len(ahead)]
+        return closes & (more | (boundary != end))
 
 
 class _Position(data.Struct):

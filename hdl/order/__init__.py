@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Order entry: from approved orders to frames."""

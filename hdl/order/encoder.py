@@ -126,8 +126,7 @@ class OrderEncoder(wiring.Component):
         if symbols < 1:
             raise ValueError(f"symbols must be at least 1, not {symbols}")
         self._width, self._symbols = width, symbols
-        self._fcs_words = max(1, ethernet.FCS_SIZE // width)
-        self.words = FRAME_SIZE // width + self._fcs_words
+        self.words = FRAME_SIZE // width + max(1, ethernet.FCS_SIZE // width)
         super().__init__(
             {
                 "approved": In(stream.Signature(Order(symbols), always_ready=True)),
@@ -242,34 +241,38 @@ class OrderEncoder(wiring.Component):
         return adder.total
 
     def _send(self, m: Module, frame: list[Value]) -> None:
-        width, fcs_words = self._width, self._fcs_words
+        # The word to come waits in a register, so that neither the selection among all words nor
+        # the FCS stands between the order and the wire.
+        width, size = self._width, 8 * min(self._width, ethernet.FCS_SIZE)
+        frame_words = FRAME_SIZE // width
         m.submodules.crc = crc = Crc32(width=width)
-        index, state = Signal(range(self.words)), Signal(32, init=FCS_INITIAL)
+        index, state, waiting = Signal(range(self.words)), Signal(32), Signal(8 * width)
         word, last = self.octets.payload, Signal()
-        transferred = self.octets.valid & self.octets.ready
         m.d.comb += [
             self.octets.valid.eq(self.approved.valid | self.busy),
             last.eq(index == self.words - 1),
+            word.data.eq(waiting),
             word.first.eq(index == 0),
             word.last.eq(last),
             word.count.eq(Mux(last, min(width, ethernet.FCS_SIZE), width)),
-            crc.state.eq(state),
-            crc.data.eq(word.data),
+            crc.state.eq(Mux(index == 0, FCS_INITIAL, state)),
+            crc.data.eq(waiting),
             crc.count.eq(width),
         ]
-        with m.Switch(index):
-            for n in range(self.words - fcs_words):
-                with m.Case(n):
-                    m.d.comb += word.data.eq(Cat(frame[n * width : (n + 1) * width]))
-            with m.Default():
-                m.d.comb += word.data.eq(~state[: 8 * min(width, ethernet.FCS_SIZE)])
         with m.If(self.approved.valid):
             m.d.sync += self.busy.eq(1)
-        with m.If(transferred):
-            m.d.sync += index.eq(index + 1)
-            with m.If(index < self.words - fcs_words):
-                m.d.sync += state.eq(crc.next_state)
-            with m.Else():
-                m.d.sync += state.eq(state >> 8 * width)
-            with m.If(last):
-                m.d.sync += [index.eq(0), state.eq(FCS_INITIAL), self.busy.eq(0)]
+        with m.Else():
+            with m.If(~self.busy):
+                m.d.sync += waiting.eq(Cat(frame[:width]))
+        with m.If(self.octets.valid & self.octets.ready):
+            m.d.sync += [index.eq(index + 1), state.eq(crc.next_state)]
+            with m.Switch(index):
+                for n in range(1, frame_words):
+                    with m.Case(n - 1):
+                        m.d.sync += waiting.eq(Cat(frame[n * width : (n + 1) * width]))
+                with m.Case(frame_words - 1):
+                    m.d.sync += waiting.eq(~crc.next_state[:size])
+                with m.Case(self.words - 1):
+                    m.d.sync += [index.eq(0), self.busy.eq(0), waiting.eq(Cat(frame[:width]))]
+                with m.Default():
+                    m.d.sync += [state.eq(state >> size), waiting.eq(~(state >> size)[:size])]

@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Pre-trade risk: the gate that every order passes."""

@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Strategies: from tops of book to order intents."""

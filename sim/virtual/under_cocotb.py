@@ -100,7 +100,7 @@ def run(
 
 def _build(verilog: Path, scratch: Path) -> None:
     log = scratch / "build.log"
-    with _verilator_on_path():
+    with _verilator_in_environment():
         try:
             get_runner("verilator").build(
                 sources=[verilog],
@@ -118,10 +118,17 @@ def _build(verilog: Path, scratch: Path) -> None:
 
 
 @contextmanager
-def _verilator_on_path() -> Iterator[None]:
-    before = os.environ["PATH"]
-    os.environ["PATH"] = f"{VERILATOR_ROOT / 'bin'}{os.pathsep}{before}"
+def _verilator_in_environment() -> Iterator[None]:
+    """The package's Verilator first on the path, and what its makefile lacks.
+
+    The package was configured without a compiler, so that its makefile names a precompiled header
+    without the option to include it; designs of more than a file or two then do not build.
+    """
+    before = dict(os.environ)
+    os.environ["PATH"] = f"{VERILATOR_ROOT / 'bin'}{os.pathsep}{before['PATH']}"
+    os.environ["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include"
     try:
         yield
     finally:
-        os.environ["PATH"] = before
+        os.environ.clear()
+        os.environ.update(before)
