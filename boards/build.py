@@ -3,7 +3,6 @@
 Ref: nextpnr documentation, "Report JSON"; Project Trellis (ecppack).
 """
 
-import json
 import os
 import shutil
 import signal

@@ -82,8 +82,9 @@ def core() -> TickToTrade:
 
 
 class Clocks(Elaboratable):
-    """Makes 125 MHz of the board's 100 MHz, for two domains that the parent defines: `power` leaves
-    reset when the PLL has locked, `sync` when `ready` is high as well.
+    """Makes 125 MHz of the board's 100 MHz, for two domains that the parent defines.
+
+    `power` leaves reset when the PLL has locked, `sync` when `ready` is high as well.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """The reset of an Ethernet PHY, as long as its data sheet asks for.
 
-Ref: Microchip KSZ9031RNX data sheet DS00002117, "Power-up/reset timing": reset is let go 10 ms after
-the supplies are stable, and 100 us later the PHY may be spoken to.
+Ref: Microchip KSZ9031RNX data sheet DS00002117, "Reset timing": reset is let go 10 ms after the
+supplies are stable, and 100 us later the PHY may be spoken to.
 """
 
 from amaranth.hdl import Module, Signal

@@ -24,10 +24,10 @@ class GigabitPort(wiring.Component):
     Latency: of `transmitted` that of :class:`MacTransmit`; of `received` not constant, since two
     clocks meet. Throughput: a frame at line rate each way, for ever.
 
-    Defines the clock domain `rx`, the PHY's. Received octets cross from the PHY's clock to the core's through a FIFO that is always read. By
-    the standard the clocks differ by 200 ppm at most, which is 0.3 octets over the longest frame,
-    and each gap makes up for it. When the core's clock is the faster one, an octet may come a cycle
-    later than the one before it asks for.
+    Defines the clock domain `rx`, the PHY's. Received octets cross from it to the core's clock
+    through a FIFO that is always read. By the standard the clocks differ by 200 ppm at most, which
+    is 0.3 octets over the longest frame, and each gap makes up for it. When the core's clock is the
+    faster one, an octet may come a cycle later than the one before it asks for.
 
     Parameters
     ----------

@@ -91,11 +91,8 @@ class Report:
                 share = 100 * used / available
                 lines.append(f"{kind:<16} {used:>8} {available:>10} {share:>6.1f} %")
         for path in self.longest_paths:
-            lines += [
-                "",
-                f"longest path of {path.clock}: {path.delay_ns:.2f} ns, "
-                f"{path.routing_ns:.2f} ns of it routing",
-            ]
+            length = f"{path.delay_ns:.2f} ns, {path.routing_ns:.2f} ns of it routing"
+            lines += ["", f"longest path of {path.clock}: {length}"]
             at = 0.0
             for leg in path.legs:
                 at += leg.delay_ns

@@ -387,4 +387,5 @@ def _progress() -> Iterator[Any]:
     try:
         yield report
     finally:
-        bars.stop()
+        if console.is_terminal:
+            bars.stop()

@@ -35,6 +35,9 @@ LEVELS, LEAST_LEVELS = 24, 6
 """Ticks shown on each side of the touch; more, where there are so few levels within."""
 LEAST_ROWS = 6
 
+CLOSER = 320
+"""Tops in the closer look."""
+
 STEPS = 6000
 """Points of a line: more than there are dots across the page."""
 
@@ -45,26 +48,30 @@ def draw(result: Result, history: History, path: Path, *, title: str) -> None:
     The symbol shown is the one with the most orders. Raises `InputError` if the file cannot be
     written.
     """
-    figure = Figure(figsize=(16, 10), dpi=120, facecolor=PAPER)
+    figure = Figure(figsize=(16, 12), dpi=110, facecolor=PAPER)
     grid = figure.add_gridspec(
-        2,
+        3,
         12,
-        height_ratios=(1.25, 1),
         left=0.05,
         right=0.975,
-        top=0.865,
-        bottom=0.07,
-        hspace=0.3,
+        top=0.885,
+        bottom=0.06,
+        hspace=0.32,
         wspace=1.1,
     )
     symbol = _featured(result, history)
     name = result.tracked[symbol].name
+    tops = _two_sided(history, symbol)
     _heading(figure, result, title)
-    _prices(_panel(figure, grid[0, :9], f"{name}: best bid and ask, and orders"), history, symbol)
-    _depth(_panel(figure, grid[0, 9:], f"{name}: the book at the end"), result, symbol)
-    _latency(_panel(figure, grid[1, :5], "Latency from the last octet of the message"), result)
-    _verdicts(_panel(figure, grid[1, 5:9], "Orders by symbol"), result)
-    _gates(_panel(figure, grid[1, 9:], "Refusals by gate"), result)
+    _prices(
+        _panel(figure, grid[0, :9], f"{name}: best bid and ask, and orders"), history, symbol, tops
+    )
+    closer = _panel(figure, grid[1, :9], f"{name}: a closer look")
+    _prices(closer, history, symbol, _busiest(history, symbol, tops))
+    _depth(_panel(figure, grid[:2, 9:], f"{name}: the book at the end"), result, symbol)
+    _latency(_panel(figure, grid[2, :5], "Latency from the last octet of the message"), result)
+    _verdicts(_panel(figure, grid[2, 5:9], "Orders by symbol"), result)
+    _gates(_panel(figure, grid[2, 9:], "Refusals by gate"), result)
     try:
         figure.savefig(path, facecolor=PAPER)
     except OSError as error:
@@ -94,7 +101,7 @@ def _panel(figure: Figure, place, title: str):
 
 
 def _heading(figure: Figure, result: Result, title: str) -> None:
-    figure.text(0.05, 0.955, title, color=INK, fontsize=19, fontweight="bold", va="center")
+    figure.text(0.05, 0.962, title, color=INK, fontsize=19, fontweight="bold", va="center")
     report = result.latency.report()
     facts = [
         f"{result.messages:,} messages",
@@ -106,7 +113,7 @@ def _heading(figure: Figure, result: Result, title: str) -> None:
     fast = report["t0_to_order"]["improve"]["p50"]
     if fast is not None:
         facts.append(f"tick to trade {fast} cycles (median, best improved)")
-    figure.text(0.05, 0.918, "   ·   ".join(facts), color=FAINT, fontsize=11.5, va="center")
+    figure.text(0.05, 0.931, "   ·   ".join(facts), color=FAINT, fontsize=11.5, va="center")
     if result.failed:
         verdict, colour = "card and models differ", ASK
     elif result.compared is None:
@@ -114,28 +121,50 @@ def _heading(figure: Figure, result: Result, title: str) -> None:
     else:
         verdict, colour = "0 differences from the golden models", BID
     figure.text(
-        0.975, 0.955, verdict, color=colour, fontsize=13, ha="right", va="center", fontweight="bold"
+        0.975, 0.962, verdict, color=colour, fontsize=13, ha="right", va="center", fontweight="bold"
     )
 
 
-def _prices(axes, history: History, symbol: int) -> None:
+def _two_sided(history: History, symbol: int) -> np.ndarray:
+    """The tops of a symbol that have both sides.
+
+    What comes before trading is thin and long: the first hundredth of the changes is left out.
+    """
     tops = history.tops[history.tops["symbol"] == symbol]
-    both = tops[(tops["bid"] > 0) & (tops["ask"] > 0)]
-    if not len(both):
-        _say(axes, "never had two sides")
+    tops = tops[(tops["bid"] > 0) & (tops["ask"] > 0)]
+    return tops[len(tops) // 100 :]
+
+
+def _busiest(history: History, symbol: int, tops: np.ndarray) -> np.ndarray:
+    """The `CLOSER` tops in a row in whose time most orders leave."""
+    verdicts = history.verdicts[history.verdicts["symbol"] == symbol]
+    sent = np.sort(verdicts["time"][verdicts["approved"] != 0])
+    first = np.arange(0, max(len(tops) - CLOSER, 1), CLOSER // 8)
+    last = np.minimum(first + CLOSER, len(tops)) - 1
+    if not len(tops):
+        return tops
+    orders = np.searchsorted(sent, tops["time"][last]) - np.searchsorted(sent, tops["time"][first])
+    pick = int(np.argmax(orders))
+    return tops[first[pick] : last[pick] + 1]
+
+
+def _prices(axes, history: History, symbol: int, tops: np.ndarray) -> None:
+    if len(tops) < 2:
+        _say(axes, "never had two sides for long")
         return
-    # What comes before trading is thin and long: the first hundredth of the changes is left out.
-    both = both[len(both) // 100 :]
-    thin = both[:: max(1, len(both) // STEPS)]
+    thin = tops[:: max(1, len(tops) // STEPS)]
     time, bid, ask = thin["time"], thin["bid"] / 1e4, thin["ask"] / 1e4
     axes.fill_between(time, bid, ask, step="post", color=INK, alpha=0.10, linewidth=0)
     axes.step(time, bid, where="post", color=BID, linewidth=1.1)
     axes.step(time, ask, where="post", color=ASK, linewidth=1.1)
     verdicts = history.verdicts[
-        (history.verdicts["symbol"] == symbol) & (history.verdicts["time"] >= time[0])
+        (history.verdicts["symbol"] == symbol)
+        & (history.verdicts["time"] >= time[0])
+        & (history.verdicts["time"] <= tops["time"][-1])
     ]
+    size = np.clip(6000 / max(len(verdicts), 1), 14, 70)
     for side, marker in ((0, "^"), (1, "v")):
-        for approved, colour, size, order in ((0, REFUSED, 16, 3), (1, SENT, 30, 4)):
+        for approved, colour, order in ((0, REFUSED, 3), (1, SENT, 4)):
             chosen = verdicts[(verdicts["side"] == side) & (verdicts["approved"] == approved)]
             axes.scatter(
                 chosen["time"],
@@ -151,7 +180,7 @@ def _prices(axes, history: History, symbol: int) -> None:
     low, high = np.quantile(bid, 0.002), np.quantile(ask, 0.998)
     margin = max((high - low) * 0.12, 0.02)
     axes.set_ylim(low - margin, high + margin)
-    axes.set_xlim(time[0], time[-1])
+    axes.set_xlim(time[0], max(time[-1], time[0] + 1e-3))
     step = next((step for step in CLOCK_STEPS if (time[-1] - time[0]) / step < 9), CLOCK_STEPS[-1])
     axes.xaxis.set_major_locator(MultipleLocator(step))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _clock(value, step)))

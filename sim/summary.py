@@ -12,7 +12,7 @@ from rich.text import Text
 
 from tickgate.sim.bench import SimulationBench
 from tickgate.sim.check import Difference
-from tickgate.sim.latency import CLASSES, statistics
+from tickgate.sim.latency import statistics
 from tickgate.sim.result import Result
 from tickgate.spec import itch50
 
@@ -147,7 +147,6 @@ def _symbols(result: Result) -> Table:
     table = _table(
         "Last top of book",
         "symbol",
-        ">messages",
         ">changes",
         ">exact",
         ">bid",
@@ -162,7 +161,6 @@ def _symbols(result: Result) -> Table:
         bid, ask = _price(top.get("bid_price", 0)), _price(top.get("ask_price", 0))
         table.add_row(
             symbol.name,
-            f"{symbol.book_messages:,}",
             f"{rows:,}",
             f"{100 * exact / rows:.1f} %" if rows else "-",
             f"{top['bid_shares']:,} x {bid}" if bid else "-",
@@ -188,19 +186,19 @@ def latency_tables(result: Result) -> tuple[Table, Table]:
     """Latency to the top of book and to the order, by message type and effect, then by class."""
     latency, report = result.latency, result.latency.report()
     to_top = _latency_table(
-        "Clock cycles from t0, the last octet of the message, to the top of book",
+        "Cycles from t0, the last octet of the message, to the top of book",
         latency.to_top,
         report["t0_to_top"],
     )
     to_order = _latency_table(
-        "Clock cycles from t0 to the first octet of the order",
+        "Cycles from t0 to the first octet of the order",
         latency.to_order,
         report["t0_to_order"],
     )
     whole = statistics(latency.frame_to_order)
     if whole["count"]:
         to_order.add_section()
-        to_order.add_row("all", "frame in to order out (with its time on the wire)", *_cells(whole))
+        to_order.add_row("all", "from the first octet of the frame", *_cells(whole))
     return to_top, to_order
 
 
@@ -263,9 +261,16 @@ def _price(price: int) -> str:
 
 def _table(title: str, *heads: str) -> Table:
     """A table; a head that begins with > is of numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        collapse_padding=True,
+        min_width=len(title) + 2,
+    )
     for head in heads:
         right = head.startswith(">")
         name = head.removeprefix(">")
-        table.add_column(name, justify="right" if right else "left", no_wrap=right)
+        table.add_column(name, justify="right" if right else "left", no_wrap=True)
     return table

@@ -87,6 +87,10 @@ class _Passing:
     def _is_late(self, offset: int) -> bool:
         return (offset + 1) // self._width >= _tagged_decision(self._width)
 
+    def is_early(self, offset: int) -> bool:
+        """Whether there is time to keep once more what is known of the 16 bits at `offset`."""
+        return (offset + 1) // self._width < _tagged_decision(self._width) - 1
+
     def checksum_fact(self, m: Module) -> Signal:
         """Whether the checksum of the IPv4 header is wrong, in the word in which payload begins."""
         offsets = range(IP_AT, UDP_AT, 2)
@@ -127,12 +131,11 @@ class _HeaderCheck(wiring.Component):
     octets : In(stream of Octets)
     address, port, enable : In
     decides : Out(1)
-        The first octet after the headers is in this word, at `begin`; `length` and `rejection`
-        hold.
+        The first octet after the headers is in this word, at `begin`; the other outputs hold.
     begin : Out(range(width))
     length : Out(16)
         Octets of UDP payload. Both are there 2 words earlier at least.
-    rejection : Out(_Rejection)
+    rejected : Out(1), rejection : Out(_Rejection)
         Why the frame is not taken: the first of these bits, in their order.
     runt : Out(1)
         The frame ends in this word and never had an octet after its headers.
@@ -152,6 +155,7 @@ class _HeaderCheck(wiring.Component):
                 "decides": Out(1),
                 "begin": Out(range(width)),
                 "length": Out(16),
+                "rejected": Out(1),
                 "rejection": Out(_Rejection()),
                 "runt": Out(1),
             }
@@ -164,7 +168,7 @@ class _HeaderCheck(wiring.Component):
         tagged_at = PAYLOAD_AT + VLAN_TAG.size
         index = Signal(range(PAYLOAD_AT // width + 2))
         previous = Signal(8 * width)
-        tag, tagged, decided = Signal(), Signal(), Signal()
+        tag, tagged, deciding, decided = Signal(), Signal(), Signal(), Signal()
 
         octets = word.data
         if width > VLAN_TAG.size:
@@ -177,7 +181,7 @@ class _HeaderCheck(wiring.Component):
         m.d.comb += [
             tag.eq(ethertype_here & (ethertype == ETHERTYPE_VLAN) & ~tagged),
             self.begin.eq(begin),
-            self.decides.eq(valid & ~decided & (index == decision) & (word.count > begin)),
+            self.decides.eq(valid & deciding & (word.count > begin)),
             self.runt.eq(valid & word.last & ~decided & ~self.decides),
         ]
         with m.If(valid):
@@ -186,10 +190,9 @@ class _HeaderCheck(wiring.Component):
                 m.d.sync += index.eq(index + 1)
             with m.If(tag):
                 m.d.sync += [tagged.eq(1), index.eq(index + 1 - tag_words)]
-            with m.If(self.decides):
-                m.d.sync += decided.eq(1)
+            m.d.sync += [deciding.eq(index == decision - 1), decided.eq(decided | deciding)]
             with m.If(word.last):
-                m.d.sync += [index.eq(0), tagged.eq(0), decided.eq(0)]
+                m.d.sync += [index.eq(0), tagged.eq(0), deciding.eq(0), decided.eq(0)]
         self._reject(m, passing)
         return m
 
@@ -199,27 +202,31 @@ class _HeaderCheck(wiring.Component):
         version, words = ipv4_version(IPV4_VERSION_IHL), IPV4_VERSION_IHL & 0xF
         fragment = IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET
 
-        def fact(offset, decide):
-            return passing.fact(m, offset, decide)
-
-        length = fact(ip["total_length"], lambda value: (value - HEADERS)[:16])
-        facts = {
-            "not_ip": fact(ETHERTYPE_AT, lambda value: value != ETHERTYPE_IPV4),
-            "ip_version": fact(IP_AT, lambda value: value[12:] != version),
-            "ip_options": fact(IP_AT, lambda value: value[8:12] != words),
-            "ip_checksum": passing.checksum_fact(m),
-            "ip_length": fact(ip["total_length"], lambda value: value < HEADERS),
-            "ip_fragment": fact(ip["flags_fragment"], lambda value: (value & fragment).any()),
-            "not_udp": fact(ip["ttl"], lambda value: value[:8] != PROTOCOL_UDP),
-            "not_for_us": fact(ip["destination"], lambda value: value != self.address[16:])
-            | fact(ip["destination"] + 2, lambda value: value != self.address[:16])
-            | fact(udp["destination_port"], lambda value: value != self.port)
-            | ~self.enable,
-            "udp_length": fact(udp["length"], lambda value: value != length + UDP.size),
-        }
-        m.d.comb += self.length.eq(length)
+        length = passing.fact(m, ip["total_length"], lambda value: (value - HEADERS)[:16])
+        rules = (
+            ("not_ip", ETHERTYPE_AT, lambda value: value != ETHERTYPE_IPV4),
+            ("ip_version", IP_AT, lambda value: value[12:] != version),
+            ("ip_options", IP_AT, lambda value: value[8:12] != words),
+            ("ip_length", ip["total_length"], lambda value: value < HEADERS),
+            ("ip_fragment", ip["flags_fragment"], lambda value: (value & fragment).any()),
+            ("not_udp", ip["ttl"], lambda value: value[:8] != PROTOCOL_UDP),
+            ("not_for_us", ip["destination"], lambda value: value != self.address[16:]),
+            ("not_for_us", ip["destination"] + 2, lambda value: value != self.address[:16]),
+            ("not_for_us", udp["destination_port"], lambda value: value != self.port),
+            ("udp_length", udp["length"], lambda value: value != length + UDP.size),
+        )
+        early, late = [], [passing.checksum_fact(m), ~self.enable]
+        facts = {"ip_checksum": [late[0]], "not_for_us": [late[1]]}
+        for name, offset, decide in rules:
+            fact = passing.fact(m, offset, decide)
+            facts.setdefault(name, []).append(fact)
+            (early if passing.is_early(offset) else late).append(fact)
+        rejected_early = Signal()
+        with m.If(self.octets.valid):
+            m.d.sync += rejected_early.eq(Cat(early).any())
+        m.d.comb += [self.length.eq(length), self.rejected.eq(rejected_early | Cat(late).any())]
         for name in REJECTIONS:
-            m.d.comb += self.rejection[name].eq(facts[name])
+            m.d.comb += self.rejection[name].eq(Cat(facts[name]).any())
 
 
 class _FrameCheck(wiring.Component):
@@ -341,7 +348,7 @@ class Receive(wiring.Component):
             header.enable.eq(self.enable),
         ]
         accepted, short = Signal(), Signal()
-        m.d.comb += accepted.eq(header.decides & ~header.rejection.as_value().any())
+        m.d.comb += accepted.eq(header.decides & ~header.rejected)
         taken = self._take_payload(m, header, accepted, short)
         self._count(m, header, taken, short)
         return m

@@ -94,24 +94,25 @@ class _HeaderFields(wiring.Component):
         m = Module()
         width, word = self._width, self.payload.payload
         words = (HEADER.size + width) // width + 1
-        number, number_now = Signal(range(words + 1)), Signal(range(words + 1))
-        begin, begin_now = Signal(range(width + 1)), Signal(range(width + 1))
+        number, begin = Signal(range(words + 1)), Signal(range(width + 1))
         octets = Signal(8 * HEADER.size)
         octets_now = Signal.like(octets)
-        m.d.comb += [
-            number_now.eq(Mux(word.first, 0, number)),
-            begin_now.eq(Mux(word.first, word.begin, begin)),
-            octets_now.eq(octets),
-        ]
-        for begin_at in _alignments(width):
+        begin_now = Mux(number == 0, word.begin, begin)
+        m.d.comb += octets_now.eq(octets)
+        alignments = _alignments(width)
+        for begin_at in alignments:
+            aligned = (begin_now == begin_at) if len(alignments) > 1 else 1
             for octet in range(HEADER.size):
                 at, lane = divmod(begin_at + octet, width)
-                with m.If((number_now == at) & (begin_now == begin_at)):
+                with m.If((number == at) & aligned):
                     place = octets_now.word_select(HEADER.size - 1 - octet, 8)
                     m.d.comb += place.eq(word.data.word_select(lane, 8))
         with m.If(self.payload.valid):
             m.d.sync += [begin.eq(begin_now), octets.eq(octets_now)]
-            m.d.sync += number.eq(Mux(number_now == words, words, number_now + 1))
+            with m.If(number != words):
+                m.d.sync += number.eq(number + 1)
+            with m.If(word.last):
+                m.d.sync += number.eq(0)
         for field in HEADER:
             bits = 8 * (HEADER.size - HEADER.end(field.name))
             m.d.comb += getattr(self, field.name).eq(octets[bits:])
@@ -179,8 +180,8 @@ class _Walker(wiring.Component):
         too_short = blocks.length < SHORTEST_BLOCK
         m.d.comb += [
             passes_end.eq(near & (lane >= 2) & (lane < width + 2) & (lane <= word.end + 1)),
-            self.header_ends.eq(valid & in_header & ~word.first & passes_end),
-            active.eq((valid & walking & ~word.first) | self.header_ends),
+            self.header_ends.eq(valid & in_header & passes_end),
+            active.eq((valid & walking) | self.header_ends),
             more_now.eq(Mux(self.header_ends, self.messages.any(), more)),
             length_here.eq(active & near & (lane < width) & (lane < word.end)),
             self.blocks.valid.eq(active),
@@ -189,7 +190,7 @@ class _Walker(wiring.Component):
             blocks.fresh.eq(self.header_ends),
             stops.eq(length_here & (~more_now | too_short)),
             blocks.begins.eq(length_here & ~stops),
-            blocks.lane.eq(lane + 1),
+            blocks.lane.eq(lane[: exact_log2(width)] + 1),
             blocks.ends.eq((active & ~self.header_ends & passes_end) | self._ends_at_once()),
         ]
         self._step(m, ahead=ahead, near=near, lane=lane, found=length_here)

@@ -261,9 +261,8 @@ class OrderEncoder(wiring.Component):
         ]
         with m.If(self.approved.valid):
             m.d.sync += self.busy.eq(1)
-        with m.Else():
-            with m.If(~self.busy):
-                m.d.sync += waiting.eq(Cat(frame[:width]))
+        with m.Elif(~self.busy):
+            m.d.sync += waiting.eq(Cat(frame[:width]))
         with m.If(self.octets.valid & self.octets.ready):
             m.d.sync += [index.eq(index + 1), state.eq(crc.next_state)]
             with m.Switch(index):

@@ -1,4 +1,4 @@
-"""Tests of a gigabit port under cocotb, run by test_port.py: RGMII pins one side, frames the other."""
+"""Tests of a gigabit port under cocotb, run by test_port.py: RGMII here, frames there."""
 
 import logging
 import os
@@ -95,6 +95,16 @@ async def frames_of_the_phy_come_whole_and_in_order(dut, phy_period_ps):
     await Timer(30 * PERIOD_PS, "ps")
     assert bench.received == frames
     assert bench.lost == 0
+
+
+@cocotb.test()
+async def octets_that_come_too_fast_are_told_to_be_lost(dut):
+    bench = Bench(dut, PERIOD_PS * 9 // 10)
+    await bench.start()
+    await bench.phy.send(GmiiFrame.from_raw_payload(bench.random.randbytes(400)))
+    await bench.phy.wait()
+    await Timer(30 * PERIOD_PS, "ps")
+    assert bench.lost > 0
 
 
 @cocotb.test()

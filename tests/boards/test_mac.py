@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
-# ruff: noqa: ERA001 - the line above is for Amaranth
 """The gigabit MAC, octet by octet at its GMII."""
+
+from itertools import pairwise
 
 import pytest
 from amaranth.sim import Simulator
@@ -12,7 +13,9 @@ SILENCE = (0, 0, 0)
 PREAMBLE, START = 0x55, 0xD5
 
 
-def wire(*, frame: bytes, preamble: int = 7, gap: int = INTERFRAME_GAP, error_at: int | None = None):
+def wire(
+    *, frame: bytes, preamble: int = 7, gap: int = INTERFRAME_GAP, error_at: int | None = None
+):
     """The octet times (data, valid, error) of a frame; `error_at` counts from its first octet."""
     times = [(PREAMBLE, 1, 0)] * preamble + [(START, 1, 0)]
     times += [(octet, 1, int(at == error_at)) for at, octet in enumerate(frame)]
@@ -203,7 +206,7 @@ def test_frames_back_to_back_leave_with_their_preamble_and_exactly_twelve_octets
     assert underruns == 0
     seen = bursts(times)
     assert [burst for _, burst in seen] == [wire(frame=frame, gap=0) for frame in frames]
-    for (began, burst), (next_began, _) in zip(seen, seen[1:], strict=False):
+    for (began, burst), (next_began, _) in pairwise(seen):
         assert next_began - (began + len(burst)) == INTERFRAME_GAP == 12
 
 

@@ -1,5 +1,4 @@
 # amaranth: UnusedElaboratable=no
-# ruff: noqa: ERA001 - the line above is for Amaranth
 """A gigabit port at its pins, against the RGMII of cocotbext-eth; the DDR cells are stand-ins."""
 
 import os
@@ -20,7 +19,7 @@ from tickgate.sim.virtual.build import VERILATOR_ROOT
 
 HERE = Path(__file__).parent
 INPUTS = {"rx_clk": 1, "rx_ctrl": 1, "rx_data": 4}
-TESTS = 7
+TESTS = 8
 OUTPUTS = {"tx_clk": 1, "tx_ctrl": 1, "tx_data": 4}
 
 

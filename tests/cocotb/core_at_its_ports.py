@@ -6,12 +6,20 @@ that nothing depends on the order in which a simulator evaluates.
 
 import os
 import random
-from collections import deque
 
 import cocotb
 from cocotb.clock import Clock
 from cocotb.task import bridge, resume
-from cocotb.triggers import ClockCycles, FallingEdge, ReadOnly, RisingEdge
+from cocotb.triggers import (
+    ClockCycles,
+    Event,
+    FallingEdge,
+    ReadOnly,
+    SimTimeoutError,
+    Timer,
+    with_timeout,
+)
+from cocotb.utils import get_sim_time
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
@@ -20,8 +28,11 @@ from tickgate.hdl.core import TickToTrade
 from tickgate.host.config import Config
 from tickgate.host.driver import Driver
 from tickgate.spec import ethernet, itch50, moldudp64, ouch50, soupbintcp
+from tickgate.spec.events import EventKind
 
+PERIOD_NS = 10
 UART_DIVISOR = 4
+BIT = Timer(UART_DIVISOR * PERIOD_NS, "ns")
 LOCATE = 4711
 GROUP, PORT = "233.54.12.111", 26477
 
@@ -62,18 +73,24 @@ reference_max_age_us = 60000000
 
 
 class Bench:
-    """The actors around the netlist. `cycle` counts rising edges."""
+    """The actors around the netlist.
+
+    `cycle` is the number of the next rising edge, as seen between a falling edge and it.
+    """
 
     def __init__(self, dut) -> None:
         self.dut = dut
         self.width = len(dut.rx_data) // 8
         self.random = random.Random(int(os.environ["BENCH_SEED"]))
-        self.cycle = 0
         self.tops: list[dict[str, int]] = []
         self.verdicts: list[dict[str, int]] = []
         self.gaps: list[int] = []
         self.sent: list[tuple[int, bytes]] = []
-        self.serial = PinSerial(self)
+        self.serial = PinSerial(dut)
+
+    @property
+    def cycle(self) -> int:
+        return int(get_sim_time("ns")) // PERIOD_NS + 1
 
     async def start(self) -> None:
         dut = self.dut
@@ -81,17 +98,15 @@ class Bench:
             pin.value = 0
         dut.uart_rx.value = 1
         dut.rst.value = 1
-        cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
+        cocotb.start_soon(Clock(dut.clk, PERIOD_NS, "ns").start())
         await ClockCycles(dut.clk, 10)
         await FallingEdge(dut.clk)
         dut.rst.value = 0
-        for actor in self.count(), self.venue(), self.watch(), self.serial.listen():
-            cocotb.start_soon(actor)
+        cocotb.start_soon(self.serial.listen())
 
-    async def count(self) -> None:
-        while True:
-            await RisingEdge(self.dut.clk)
-            self.cycle += 1
+    def observe(self) -> None:
+        cocotb.start_soon(self.venue())
+        cocotb.start_soon(self.watch())
 
     async def feed(self, frames: list[bytes]) -> list[list[int]]:
         """Sends frames with random idle cycles around and inside them.
@@ -174,9 +189,10 @@ class PinSerial:
 
     name = "pins"
 
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-        self._received: deque[int] = deque()
+    def __init__(self, dut) -> None:
+        self._dut = dut
+        self._received = bytearray()
+        self._arrived = Event()
 
     @property
     def in_waiting(self) -> int:
@@ -190,36 +206,38 @@ class PinSerial:
 
     @resume
     async def write(self, octets: bytes) -> int:
-        line, clock = self._bench.dut.uart_rx, self._bench.dut.clk
+        await FallingEdge(self._dut.clk)
         for octet in octets:
             for bit in (0, *(octet >> n & 1 for n in range(8)), 1):
-                await FallingEdge(clock)
-                line.value = bit
-                for _ in range(UART_DIVISOR - 1):
-                    await FallingEdge(clock)
+                self._dut.uart_rx.value = bit
+                await BIT
         return len(octets)
 
     @resume
     async def read(self, size: int = 1) -> bytes:
-        for _ in range(20_000):
-            if len(self._received) >= size:
+        while len(self._received) < size:
+            self._arrived.clear()
+            try:
+                await with_timeout(self._arrived.wait(), 100, "us")
+            except SimTimeoutError:
                 break
-            await FallingEdge(self._bench.dut.clk)
-        return bytes(self._received.popleft() for _ in range(min(size, len(self._received))))
+        octets = bytes(self._received[:size])
+        del self._received[:size]
+        return octets
 
     async def listen(self) -> None:
-        line, clock = self._bench.dut.uart_tx, self._bench.dut.clk
+        line = self._dut.uart_tx
         while True:
-            if line.value:
-                await FallingEdge(line)
-            await ClockCycles(clock, UART_DIVISOR // 2)
+            await FallingEdge(line)
+            await Timer(UART_DIVISOR * PERIOD_NS // 2, "ns")
             octet = 0
             for bit in range(8):
-                await ClockCycles(clock, UART_DIVISOR)
+                await BIT
                 octet |= int(line.value) << bit
-            await ClockCycles(clock, UART_DIVISOR)
+            await BIT
             assert line.value, "no stop bit"
             self._received.append(octet)
+            self._arrived.set()
 
 
 def datagram(sequence: int, messages: list[bytes], *, port: int = PORT) -> bytes:
@@ -263,7 +281,7 @@ async def configured(dut) -> tuple[Bench, Driver]:
 
     driver = await configure()
     assert driver.link.retries == 0
-    bench.tops.clear()
+    bench.observe()
     return bench, driver
 
 
@@ -272,21 +290,23 @@ OPENING = [
     message("H", trading_state="T", reserved=" ", reason=""),
 ]
 
+TRADE = message("P", order_ref=0, side="B", shares=1, price=1_000_100, match_number=1)
+
 
 @cocotb.test()
 async def tops_follow_the_feed_and_an_order_leaves_that_risk_approved(dut) -> None:
     bench, driver = await configured(dut)
-    trade = message("P", order_ref=0, side="B", shares=1, price=1_000_100, match_number=1)
     frames = [
         datagram(1, OPENING),
         datagram(3, [add(1, "B", 300, 1_000_000), add(2, "S", 100, 1_000_200)]),
-        datagram(5, [trade]),
+        datagram(5, [TRADE]),
         datagram(6, [add(9, "B", 7, 1_000_000)], port=PORT + 1),
         datagram(6, [add(3, "B", 100, 1_000_000)]),
-        datagram(7, [add(4, "B", 100, 1_000_000), message("D", order_ref=2)]),
     ]
     words = await bench.feed(frames)
-    await ClockCycles(dut.clk, 200)
+    await ClockCycles(dut.clk, 400)
+    await bench.feed([datagram(7, [add(4, "B", 100, 1_000_000), message("D", order_ref=2)])])
+    await ClockCycles(dut.clk, 100)
 
     # Sequence, bid, shares, ask, shares: message 4 crosses no threshold but finds no reference
     # price; message 6 is an order; message 7 would exceed the long limit with that order.
@@ -318,9 +338,11 @@ async def tops_follow_the_feed_and_an_order_leaves_that_risk_approved(dut) -> No
 
     events, counters = await ask()
     assert counters["orders_approved"] == 1 and counters["orders_refused"] == 2
-    assert counters["frames"] == 6 and counters["not_for_us"] == 1
-    assert [event.latency_cycles for event in events if event.user_ref_num == 5][-1:] == [
-        TickToTrade.LATENCY
+    assert counters["eth_frames"] == 6 and counters["eth_not_for_us"] == 1
+    assert counters["feed_messages"] == 8
+    sent = [event for event in events if event.kind == EventKind.ORDER_SENT]
+    assert [(event.user_ref_num, event.latency_cycles) for event in sent] == [
+        (5, TickToTrade.LATENCY)
     ]
 
 
@@ -358,8 +380,7 @@ def check_order(octets: bytes) -> None:
 @cocotb.test()
 async def a_missing_datagram_stops_orders(dut) -> None:
     bench, driver = await configured(dut)
-    trade = message("P", order_ref=0, side="B", shares=1, price=1_000_100, match_number=1)
-    opening = [*OPENING, trade, add(1, "B", 100, 1_000_000), add(2, "S", 100, 1_000_200)]
+    opening = [*OPENING, TRADE, add(1, "B", 100, 1_000_000), add(2, "S", 100, 1_000_200)]
     await bench.feed([datagram(1, opening), datagram(7, [add(4, "B", 900, 1_000_000)])])
     await ClockCycles(dut.clk, 200)
     assert len(bench.gaps) == 1
@@ -371,4 +392,4 @@ async def a_missing_datagram_stops_orders(dut) -> None:
         return driver.counters()
 
     counters = await count()
-    assert counters["gaps"] == 1 and counters["missed_messages"] == 1
+    assert counters["feed_gaps"] == 1 and counters["feed_missed_messages"] == 1

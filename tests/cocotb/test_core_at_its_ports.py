@@ -11,7 +11,7 @@ from tickgate.sim.virtual.top import VirtualTop
 @pytest.mark.parametrize("width", [1, 8])
 def test_the_core_keeps_its_promises_at_its_pins(width, seed, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parent)
-    core = make_core(width=width, symbols=4, ticks=1024, orders=2048, event_depth=64)
+    core = make_core(width=width, symbols=2, ticks=256, orders=1024, event_depth=64)
     under_cocotb.run(
         under_cocotb.build(VirtualTop(core), quiet=True),
         module="core_at_its_ports",

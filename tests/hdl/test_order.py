@@ -1,5 +1,4 @@
 # amaranth: UnusedElaboratable=no
-# ruff: noqa: ERA001 - the line above is for Amaranth
 """The order encoder's frames, read back by scapy and by the tables."""
 
 import zlib

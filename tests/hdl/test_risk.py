@@ -1,5 +1,4 @@
 # amaranth: UnusedElaboratable=no
-# ruff: noqa: ERA001 - the line above is for Amaranth
 """The risk gate against its model, and each gate at its limit."""
 
 import pytest

@@ -1,5 +1,4 @@
 # amaranth: UnusedElaboratable=no
-# ruff: noqa: ERA001 - the line above is for Amaranth
 """The taker against its model, and at each of its thresholds."""
 
 import pytest
