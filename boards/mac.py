@@ -119,7 +119,7 @@ class MacTransmit(wiring.Component):
         with m.FSM():
             with m.State("GAP"):
                 m.d.sync += sent.eq(1)
-                with m.If(self.octets.valid & (silence >= INTERFRAME_GAP - 1)):
+                with m.If(self.octets.valid & (silence == INTERFRAME_GAP)):
                     m.d.comb += [out.valid.eq(1), out.data.eq(PREAMBLE)]
                     m.next = "PREAMBLE"
             with m.State("PREAMBLE"):

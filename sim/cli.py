@@ -293,6 +293,9 @@ def _replay(file: Path, options: Any, *, json_file, pcap, tops, picture, title=N
     from tickgate.sim.virtual import CLOCK_PERIOD_PS
 
     console = Console(stderr=json_file == Path("-"))
+    for path in (json_file, pcap, picture):
+        if path is not None and path != Path("-"):
+            outputs.require_writable(path)
     history = History() if picture is not None else None
     capture = None
     with contextlib.ExitStack() as stack:

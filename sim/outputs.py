@@ -14,7 +14,7 @@ from tickgate.sim.capture import InputError, write_capture
 from tickgate.sim.scan import Tracked
 from tickgate.sim.trace import Trace
 
-__all__ = ["OrderCapture", "TopsFile", "create"]
+__all__ = ["OrderCapture", "TopsFile", "create", "require_writable"]
 
 COLUMNS = (
     "message",
@@ -37,6 +37,15 @@ def create(path: Path) -> Iterator[TextIO]:
     try:
         with path.open("w", encoding="utf-8", newline="\n") as file:
             yield file
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def require_writable(path: Path) -> None:
+    """Raises `InputError` if a file cannot be written, before there is anything to write."""
+    try:
+        with path.open("ab"):
+            pass
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
 

@@ -126,13 +126,16 @@ def _heading(figure: Figure, result: Result, title: str) -> None:
 
 
 def _two_sided(history: History, symbol: int) -> np.ndarray:
-    """The tops of a symbol that have both sides.
-
-    What comes before trading is thin and long: the first hundredth of the changes is left out.
-    """
+    """The tops of a symbol that have both sides, without a long idle time at the beginning."""
     tops = history.tops[history.tops["symbol"] == symbol]
     tops = tops[(tops["bid"] > 0) & (tops["ask"] > 0)]
-    return tops[len(tops) // 100 :]
+    early = tops["time"][: len(tops) // 5]
+    if len(early) > 1:
+        pauses = np.diff(early)
+        longest = int(np.argmax(pauses))
+        if pauses[longest] > (tops["time"][-1] - tops["time"][0]) / 5:
+            return tops[longest + 1 :]
+    return tops
 
 
 def _busiest(history: History, symbol: int, tops: np.ndarray) -> np.ndarray:

@@ -230,7 +230,7 @@ class _HeaderCheck(wiring.Component):
 
 
 class _FrameCheck(wiring.Component):
-    """Says in the cycle after the last word of a frame whether its FCS is right.
+    """Says after the last word of a frame whether its FCS is right.
 
     Latency: `LATENCY` cycles. Throughput: one word a cycle.
 
@@ -240,7 +240,7 @@ class _FrameCheck(wiring.Component):
     ends, good : Out(1)
     """
 
-    LATENCY = 1
+    LATENCY = 2
 
     def __init__(self, *, width: int) -> None:
         self._width = width
@@ -256,18 +256,21 @@ class _FrameCheck(wiring.Component):
         m = Module()
         m.submodules.crc = crc = Crc32(width=self._width)
         word = Signal(Octets(self._width))
-        valid = Signal()
-        state = Signal(32, init=FCS_INITIAL)
-        m.d.sync += [valid.eq(self.octets.valid), word.eq(self.octets.payload)]
+        valid, fresh = Signal(), Signal(init=1)
+        state = Signal(32)
+        m.d.sync += [
+            valid.eq(self.octets.valid),
+            word.eq(self.octets.payload),
+            self.ends.eq(valid & word.last),
+        ]
         m.d.comb += [
-            crc.state.eq(state),
+            crc.state.eq(Mux(fresh, FCS_INITIAL, state)),
             crc.data.eq(word.data),
             crc.count.eq(word.count),
-            self.ends.eq(valid & word.last),
-            self.good.eq(crc.next_state == FCS_RESIDUE),
+            self.good.eq(state == FCS_RESIDUE),
         ]
         with m.If(valid):
-            m.d.sync += state.eq(Mux(word.last, FCS_INITIAL, crc.next_state))
+            m.d.sync += [state.eq(crc.next_state), fresh.eq(word.last)]
         return m
 
 
@@ -406,8 +409,7 @@ class Receive(wiring.Component):
         m.submodules.check = check = _FrameCheck(width=self._width)
         pipe(m, wiring.flipped(self.octets), check.octets)
         rejection = Signal(_Rejection())
-        runt, was_short, was_taken = Signal(), Signal(), Signal()
-        m.d.sync += [runt.eq(header.runt), was_short.eq(short), was_taken.eq(taken)]
+        runt, was_short, was_taken = (self._later(m, fact) for fact in (header.runt, short, taken))
         with m.If(header.decides):
             m.d.sync += rejection.eq(header.rejection)
         sound = Signal()
@@ -423,3 +425,8 @@ class Receive(wiring.Component):
         for name in REJECTIONS:
             m.d.comb += getattr(self, name).eq(sound & rejection[name] & ~earlier)
             earlier = earlier | rejection[name]
+
+    def _later(self, m: Module, fact):
+        delayed = Signal(self.VERDICT_LATENCY)
+        m.d.sync += delayed.eq(Cat(fact, delayed))
+        return delayed[-1]

@@ -80,18 +80,19 @@ class _Fields(wiring.Component):
     word a cycle.
 
     One rotation puts octet k of the message into place k mod `width`; an enable for each octet
-    says whether it is there.
+    says whether it is there. What is taken from a cycle without a word is taken again with it,
+    since `row` stays, and no field lies in row 0.
 
     Members
     -------
-    valid : In(1), data : In(8 * width)
+    data : In(8 * width)
     lane : In(range(width)), row : In(range(rows))
         Lane of the message's first octet, and words since then (the last value for all later).
     kind : In(MessageKind)
         Of the message, from octet 19 on.
     reference, new_reference, shares, price, side, side_valid, printable, state, event : Out
     reference_arrives, new_reference_arrives : Out(1)
-        The last octet of the number is in this word.
+        The last octet of the number is in this word, if it is one of the message.
     reference_now, new_reference_now : Out(64)
         The number, in that word.
     """
@@ -102,7 +103,6 @@ class _Fields(wiring.Component):
         self._width = width
         super().__init__(
             {
-                "valid": In(1),
                 "data": In(8 * width),
                 "lane": In(range(width)),
                 "row": In(range(_rows(width))),
@@ -130,7 +130,7 @@ class _Fields(wiring.Component):
         for octet, arrival in arrives.items():
             row, after = divmod(octet, self._width)
             early = after + self.lane < self._width
-            m.d.comb += arrival.eq(self.valid & (self.row == Mux(early, row, row + 1)))
+            m.d.comb += arrival.eq(self.row == Mux(early, row, row + 1))
 
         def place(octet: int):
             return turned.word_select(octet % self._width, 8)
@@ -302,7 +302,6 @@ class Decoder(wiring.Component):
         row = Signal(range(_rows(width)))
         m.d.comb += [
             going.eq(valid & open_ & ~word.fresh),
-            fields.valid.eq(going),
             fields.data.eq(word.data),
             fields.lane.eq(lane),
             fields.row.eq(row),

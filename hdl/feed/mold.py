@@ -114,11 +114,25 @@ class _HeaderFields(wiring.Component):
             with m.If(word.last):
                 m.d.sync += number.eq(0)
         for field in HEADER:
-            bits = 8 * (HEADER.size - HEADER.end(field.name))
-            m.d.comb += getattr(self, field.name).eq(octets[bits:])
+            at, end = HEADER.offset(field.name), HEADER.end(field.name)
+            m.d.comb += getattr(self, field.name).eq(octets[8 * (HEADER.size - end) :])
             if f"{field.name}_now" in self.signature.members:
-                m.d.comb += getattr(self, f"{field.name}_now").eq(octets_now[bits:])
+                now = Cat(
+                    self._completing(octet, octets, begin) for octet in reversed(range(at, end))
+                )
+                m.d.comb += getattr(self, f"{field.name}_now").eq(now)
         return m
+
+    def _completing(self, octet: int, octets: Signal, begin: Signal):
+        """An octet of the header in the word that completes it: from there, or from earlier."""
+        value = octets.word_select(HEADER.size - 1 - octet, 8)
+        for begin_at in _alignments(self._width):
+            at, lane = divmod(begin_at + octet, self._width)
+            if at == (begin_at + HEADER.size - 1) // self._width:
+                live = self.payload.payload.data.word_select(lane, 8)
+                alone = len(_alignments(self._width)) == 1
+                value = live if alone else Mux(begin == begin_at, live, value)
+        return value
 
 
 class _Walker(wiring.Component):
@@ -130,8 +144,8 @@ class _Walker(wiring.Component):
     Members
     -------
     payload : In(stream of Span)
-    messages : In(16)
-        Messages that the header announces, in the word with `header_ends`.
+    messages : In(16), carries : In(1)
+        Messages that the header announces, and whether it does, in the word with `header_ends`.
     drop : In(1)
         The rest of the datagram is of no interest.
     forget : In(1)
@@ -156,6 +170,7 @@ class _Walker(wiring.Component):
             {
                 "payload": In(stream.Signature(Span(width), always_ready=True)),
                 "messages": In(16),
+                "carries": In(1),
                 "drop": In(1),
                 "forget": In(1),
                 "header_ends": Out(1),
@@ -178,11 +193,15 @@ class _Walker(wiring.Component):
         left, more, more_now = Signal(16), Signal(), Signal()
         passes_end, active, length_here, stops = Signal(), Signal(), Signal(), Signal()
         too_short = blocks.length < SHORTEST_BLOCK
+        shares_word = any(
+            (begin + HEADER.size - 1) // width == (begin + FIRST_LENGTH) // width
+            for begin in _alignments(width)
+        )
         m.d.comb += [
             passes_end.eq(near & (lane >= 2) & (lane < width + 2) & (lane <= word.end + 1)),
             self.header_ends.eq(valid & in_header & passes_end),
             active.eq((valid & walking) | self.header_ends),
-            more_now.eq(Mux(self.header_ends, self.messages.any(), more)),
+            more_now.eq(Mux(self.header_ends, self.carries, more) if shares_word else more),
             length_here.eq(active & near & (lane < width) & (lane < word.end)),
             self.blocks.valid.eq(active),
             blocks.data.eq(word.data),
@@ -197,9 +216,10 @@ class _Walker(wiring.Component):
         with m.If(valid):
             with m.If(active):
                 left_now = Mux(self.header_ends, self.messages, left)
+                more_left = Mux(self.header_ends, self.carries, more)
                 m.d.sync += [
                     left.eq(left_now - length_here),
-                    more.eq(more_now & ~(length_here & (left_now == 1))),
+                    more.eq(more_left & ~(length_here & (left_now == 1))),
                     in_header.eq(0),
                     walking.eq(1),
                 ]
@@ -405,9 +425,16 @@ class _SequenceCheck(wiring.Component):
         """Drives `due`, `sequence` and `had`; returns how many messages the header is off."""
         index = Signal(16)
         behind, far, beyond = Signal(16), Signal(), Signal(32)
-        difference = Signal(64)
+        # Below 2**16, the difference is that of the lower halves; only their borrow joins them to
+        # the rest, whose comparison need not wait for it.
+        half = len(behind)
+        same, next_ = Signal(), Signal()
+        with m.If(self.header_ends):
+            upper, upper_due = self.sequence_now[half:], self.expected[half:]
+            m.d.sync += [same.eq(upper_due == upper), next_.eq(_is_next(upper_due, upper))]
+        difference = Signal(half + 1)
         m.d.comb += [
-            difference.eq(self.expected - self.first),
+            difference.eq(self.expected[:half] - self.first[:half]),
             self.due.eq(~repeats | (~compare & ~far & (index >= behind))),
             self.sequence.eq(self.first + index),
         ]
@@ -415,7 +442,7 @@ class _SequenceCheck(wiring.Component):
         with m.If(compare):
             m.d.sync += [
                 behind.eq(difference),
-                far.eq(difference[len(behind) :].any()),
+                far.eq(~(same | (next_ & difference[half]))),
                 beyond.eq(self.first - self.expected),
             ]
         with m.If(self.message_ends):
@@ -423,6 +450,12 @@ class _SequenceCheck(wiring.Component):
         with m.If(self.begins):
             m.d.sync += index.eq(0)
         return behind, beyond
+
+
+def _is_next(later, earlier):
+    """Whether `later` is `earlier` + 1 (mod 2**n), without a carry: a - b - 1 = a + ~b = 0."""
+    inverted = ~earlier
+    return ((later ^ inverted) ^ ((later | inverted) << 1)[: len(later)]) == 0
 
 
 class Mold(wiring.Component):
@@ -457,7 +490,7 @@ class Mold(wiring.Component):
         a word `last`, and only these may hold fewer than `width` octets. There are the headers of
         a frame between two of them.
     truncated, frame_bad : In(1)
-        The frame of the last datagram was short, or damaged; in the cycle after its end.
+        The frame of the last datagram was short, or damaged; within 2 cycles of its end.
     restart : In(1), start_sequence : In(64)
         Forgets the session and expects this sequence number. A datagram on its way is dropped.
     blocks : Out(stream of Blocks)
@@ -510,7 +543,8 @@ class Mold(wiring.Component):
             check.carries.eq(
                 (header.count_now != HEARTBEAT) & (header.count_now != END_OF_SESSION)
             ),
-            walker.messages.eq(Mux(check.carries, header.count_now, 0)),
+            walker.messages.eq(header.count_now),
+            walker.carries.eq(check.carries),
             walker.drop.eq(check.drop),
             walker.forget.eq(self.restart),
             check.begins.eq(self.payload.valid & span.first),

@@ -73,21 +73,29 @@ class SymbolTable(wiring.Component):
             depth=1 << self._locate_bits, shape=_Entry(self._symbols)
         )
         bits = self._locate_bits
-        locate, locate_now = Signal(LOCATE_BITS), Signal(LOCATE_BITS)
-        within = Signal(self.LATENCY)
+        entry = _Entry(self._symbols)
+        answer, kept = Signal(entry), Signal(entry)
+        locate, within = Signal(LOCATE_BITS), Signal()
+        found = Signal(self.LATENCY)
+        # The locate goes to the memory in every cycle, wanted or not: what says that it is comes
+        # late, and in time for the answer.
         m.d.comb += [
-            locate_now.eq(Mux(self.find, self.locate, locate)),
-            table.address().eq(locate_now),
+            table.address().eq(self.locate),
             table.write.eq(self.write & ~self.write_locate[bits:].any()),
             table.write_address.eq(self.write_locate),
             table.write_data.symbol.eq(self.write_symbol),
             table.write_data.tracked.eq(self.write_tracked),
+            answer.symbol.eq(table.data().symbol),
+            answer.tracked.eq(table.data().tracked & within & table.ready),
             self.ready.eq(table.ready),
-            self.tracked.eq(table.data().tracked & within[-1] & table.ready),
-            self.symbol.eq(table.data().symbol),
+            self.tracked.eq(Mux(found[-1], answer.tracked, kept.tracked)),
+            self.symbol.eq(Mux(found[-1], answer.symbol, kept.symbol)),
         ]
         m.d.sync += [
-            locate.eq(locate_now),
-            within.eq(Cat(~locate_now[bits:].any(), within)),
+            locate.eq(self.locate),
+            within.eq(~locate[bits:].any()),
+            found.eq(Cat(self.find, found)),
+            kept.tracked.eq(self.tracked),
+            kept.symbol.eq(self.symbol),
         ]
         return m

@@ -384,7 +384,9 @@ async def a_missing_datagram_stops_orders(dut) -> None:
     await bench.feed([datagram(1, opening), datagram(7, [add(4, "B", 900, 1_000_000)])])
     await ClockCycles(dut.clk, 200)
     assert len(bench.gaps) == 1
-    assert [top["exact"] for top in bench.tops] == [1, 1, 0, 0][: len(bench.tops)]
+    assert [(top["sequence"], top["exact"]) for top in bench.tops[:2]] == [(4, 1), (5, 1)]
+    assert {(top["sequence"], top["exact"]) for top in bench.tops[2:]} == {(7, 0)}
+    assert bench.tops[-1]["bid_shares"] == 1000
     assert bench.sent == [] and bench.verdicts == []
 
     @bridge

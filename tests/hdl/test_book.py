@@ -126,7 +126,7 @@ def schedule(flow, width, rng, *, idle=0):
 
 
 def as_model_message(fields):
-    blank = {name: 0 for name in Message._fields}
+    blank = dict.fromkeys(Message._fields, 0)
     blank.update(fields)
     return Message(**blank)
 
@@ -202,7 +202,7 @@ def run(flow, width, *, rng, idle=0, orders=ORDERS):
 
     async def watch(ctx):
         cycle = 0
-        async for _, reset, valid, top, trade_valid, trade, *strobes in ctx.tick().sample(
+        async for _, _, valid, top, trade_valid, trade, *strobes in ctx.tick().sample(
             dut.tops.valid,
             dut.tops.payload,
             dut.trades.valid,

@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-# ruff: noqa: ERA001 - the line above is for Amaranth
+
 """The feed against a plain reading of the same datagrams, message for message and to the cycle."""
 
 import zlib

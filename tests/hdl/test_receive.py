@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-# ruff: noqa: ERA001 - the line above is for Amaranth
+
 """The receive path against a plain reading of the same frames, word for word."""
 
 import zlib
@@ -120,7 +120,7 @@ def check_frames(width, frames, *, idle=None, enable=True):
     """
     dut = Receive(width=width)
     counts = dict.fromkeys(Receive.COUNTERS, 0)
-    state = {"due": set()}
+    due = []  # the strobes of this cycle, the next one and so on
 
     async def cycle(ctx, expected_payload):
         """One clock cycle: what must be there now, and the strobes of the last frame."""
@@ -132,8 +132,7 @@ def check_frames(width, frames, *, idle=None, enable=True):
             assert ctx.get(span.data) == ctx.get(dut.octets.payload.data)
         strobes = {name for name in Receive.COUNTERS if ctx.get(getattr(dut, name))}
         strobes |= {"frame_bad"} if ctx.get(dut.frame_bad) else set()
-        assert strobes == state["due"]
-        state["due"] = set()
+        assert strobes == (due.pop(0) if due else set())
         for name in strobes - {"frame_bad"}:
             counts[name] += 1
         await ctx.tick()
@@ -159,10 +158,10 @@ def check_frames(width, frames, *, idle=None, enable=True):
                 ends = last or reading.end <= at + width
                 expected = (begin, end, first, ends)
             if last:
-                due = {"frames", reading.cause, "frame_bad" if reading.frame_bad else None}
-                pending = due - {None}
+                verdict = {"frames", reading.cause, "frame_bad" if reading.frame_bad else None}
+                due.extend(set() for _ in range(Receive.VERDICT_LATENCY - len(due)))
+                due.append(verdict - {None})
             await cycle(ctx, expected)
-        state["due"] = pending
 
     async def testbench(ctx):
         ctx.set(dut.address, ADDRESS)
