@@ -13,6 +13,7 @@ $(WORK): EXTRAS := sim,dev
 
 # Generated documents, and the commands that print them.
 registers.md = $(BIN)/python -m tickgate.spec.registers
+latency.md = $(BIN)/python -m tickgate.sim.docs docs/ecpix5.json
 
 # Verilator keeps both cores of a small machine busy by itself; tests share one build.
 PYTEST_FLAGS ?=
@@ -41,10 +42,12 @@ lint: $(WORK)  ## style, import rules and types
 
 docs: $(WORK)  ## write the generated documents again
 	@$(registers.md) > docs/registers.md
+	@$(latency.md) > docs/latency.md.new && mv docs/latency.md.new docs/latency.md
 	@echo "docs: written"
 
 docs-check: $(WORK)  ## fail if a generated document is not what its source says
 	@$(registers.md) | diff -u docs/registers.md - || { echo "docs/registers.md is not current: make docs"; exit 1; }
+	@$(latency.md) | diff -u docs/latency.md - || { echo "docs/latency.md is not current: make docs"; exit 1; }
 	@echo "docs: current"
 
 clean:  ## remove what was made here, the virtual environment included

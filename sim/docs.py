@@ -78,13 +78,14 @@ def _measured(lines: list[str]) -> None:
             for effect, words in EFFECT.items():
                 for path, name in (("t0_to_top", "t0 to top"), ("t0_to_order", "t0 to order")):
                     must = MUST[effect] if path == "t0_to_order" else ""
-                    lines.append(
-                        f"| {words} | {name} | {_cells(latency[path][effect])} | {must} |"
-                    )
+                    lines.append(f"| {words} | {name} | {_cells(latency[path][effect])} | {must} |")
             lines.append("")
 
 
-def _clocked(lines: list[str], board: dict[str, Any]) -> None:
+def _clocked(lines: list[str], board: dict[str, Any] | None) -> None:
+    if board is None:
+        lines.append("No report of place-and-route is kept yet: `make bitstream` writes one.")
+        return
     clock = next(clock for clock in board["clocks"] if clock["asked_mhz"] == 125)
     period = 1000 / clock["closed_mhz"]
     met = "met" if clock["met"] else "not met"
@@ -108,8 +109,8 @@ def _timed(path: str, cycles: int, period_ns: float) -> str:
     return f"| {path} | {cycles} | {cycles * period_ns:.0f} |"
 
 
-def render(board: dict[str, Any]) -> str:
-    """The whole document; `board` is the report of place-and-route."""
+def render(board: dict[str, Any] | None) -> str:
+    """The whole document; `board` is the report of place-and-route, if there is one."""
     lines = [
         "# Latency",
         "",
@@ -149,4 +150,5 @@ def render(board: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(render(json.loads(Path(sys.argv[1]).read_text())))
+    report = Path(sys.argv[1])
+    sys.stdout.write(render(json.loads(report.read_text()) if report.exists() else None))

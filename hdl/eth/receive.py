@@ -105,16 +105,26 @@ class _Passing:
         with m.If(self._valid):
             m.d.sync += before.eq(total)
         if self._is_late(offsets[-1]):
-            return self.fact(m, offsets[-1], lambda _: self._is_wrong(total))
+            # The last 16 bits must be what the others lack of 0xFFFF, or 0 as 0xFFFF.
+            lacks = ~_folded(_folded(before))[:16]
+            return self.fact(
+                m,
+                offsets[-1],
+                lambda last: (last != lacks) & ((lacks != 0) | (last != 0xFFFF)),
+            )
         wrong = Signal()
         with m.If(self._valid):
-            m.d.sync += wrong.eq(self._is_wrong(before))
+            m.d.sync += wrong.eq(_folded(before) != 0xFFFF)
         return wrong
 
-    @staticmethod
-    def _is_wrong(total):
-        # 10 terms carry at most 9 times: folded in once, nothing that carries again is 0xFFFF.
-        return total[:16] + total[16:] != 0xFFFF
+
+def _folded(total):
+    """The sum of the lower 16 bits and the carries beyond them.
+
+    Of ten 16-bit numbers there are at most 9 carries: what carries again when they are folded in
+    is far from 0xFFFF, and is 16 bits after a second time.
+    """
+    return (total[:16] + total[16:])[:17]
 
 
 class _HeaderCheck(wiring.Component):
