@@ -17,7 +17,7 @@ from tickgate.host.driver import Driver
 from tickgate.sim import market
 from tickgate.sim.capture import ItchFile
 from tickgate.sim.frames import Frames, Packer
-from tickgate.sim.session import FEED_ADDRESS, FEED_PORT, LIMITS, SESSION
+from tickgate.sim.session import FEED_ADDRESS, FEED_PORT, LIMITS, SESSION, STRATEGY
 from tickgate.sim.virtual import Card, make_core
 from tickgate.sim.virtual.top import VirtualTop
 from tickgate.spec import ethernet
@@ -154,7 +154,8 @@ def _config(instruments: Sequence[market.Instrument], *, ticks: int) -> Config:
             "name": instrument.name,
             "stock_locate": instrument.locate,
             "tick_usd": usd(instrument.tick),
-            "window_base_usd": usd(instrument.price - ticks // 2 * instrument.tick),
+            "window_base_usd": usd(max(0, instrument.price - ticks // 2 * instrument.tick)),
+            "strategy": {**STRATEGY, "max_spread_usd": usd(10 * instrument.tick)},
             "limits": LIMITS,
         }
         for instrument in instruments

@@ -64,7 +64,7 @@ def _rounds(source: ItchSource, destination: tuple[int, int]) -> Iterator[Frames
     packer = Packer(address=address, port=port, pack=source.pack)
     while True:
         orders = LiveOrders({locate: locate for locate in range(1 << 16)})
-        for batch in source.messages():
+        for batch, _ in source.messages():
             frames = packer.frames(batch)
             orders.update(frames)
             yield frames

@@ -141,12 +141,14 @@ class _Indexer:
     def _due(self, frame: bytes, datagram: Reception, sequence: int) -> int:
         """How many messages at the front of a datagram the feed has had."""
         session = frame[datagram.at :][SESSION]
+        expected = self._expected
         if self._session not in (None, session):
-            self._expected = sequence
-        self._session = session
-        had = max(self._expected - sequence, 0)
-        count = int.from_bytes(frame[datagram.at :][COUNT], "big")
-        self._expected = max(self._expected, sequence + count)
+            expected = sequence
+        had = max(expected - sequence, 0)
+        # A damaged header does not decide what is due next.
+        if datagram.cause != "fcs_errors":
+            count = int.from_bytes(frame[datagram.at :][COUNT], "big")
+            self._session, self._expected = session, max(expected, sequence + count)
         return had
 
 

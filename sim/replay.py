@@ -135,8 +135,8 @@ def plan(path: Path, options: Options, progress: Progress = _silent) -> Plan:
     """
     source = open_source(path, pack=options.pack)
     scan = Scan()
-    for batch in source.messages():
-        scan.update(batch)
+    for batch, continuous in source.messages():
+        scan.update(batch, continuous=continuous)
         progress("examining the input", scan.messages, None)
     if not scan.messages:
         raise InputError(f"{path}: holds no message")

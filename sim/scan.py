@@ -108,12 +108,15 @@ class Scan:
         self._fallback_names: dict[int, str] = {}
         self._ordered = np.zeros(1 << 16, bool)
         self._live: dict[int, int] = {}
+        self._unknown_at_gap: np.ndarray | None = None
         self._prices = (np.empty(0, np.uint64), np.empty(0, np.int64))
         self._pending: list[np.ndarray] = []
         self._pending_size = 0
 
-    def update(self, batch: Messages) -> None:
-        """Takes the next messages of the input."""
+    def update(self, batch: Messages, *, continuous: bool = True) -> None:
+        """Takes the next messages of the input; not `continuous`: some are missing before them."""
+        if not continuous and self._unknown_at_gap is None:
+            self._unknown_at_gap = self.unknown_references.copy()
         sound = batch.well_formed
         self.messages += len(batch)
         self.malformed += len(batch) - int(np.count_nonzero(sound))
@@ -145,9 +148,13 @@ class Scan:
         `from_start`: the input may begin with the session. Otherwise, and where a reference of any
         symbol was never added, only a Stock Directory message before the first order will do.
         """
-        if self.unknown_references[locate]:
+        # What comes after the first gap says nothing of the beginning.
+        unknown = self.unknown_references
+        if self._unknown_at_gap is not None:
+            unknown = self._unknown_at_gap
+        if unknown[locate]:
             return False
-        all_known = from_start and not self.unknown_references.any()
+        all_known = from_start and not unknown.any()
         return bool(all_known or locate in self.directory_first)
 
     def name(self, locate: int) -> str:

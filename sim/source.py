@@ -5,8 +5,11 @@ Ref: MoldUDP64 1.00.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
+
+import numpy as np
 
 from tickgate.sim.capture import CaptureFile, ItchFile, open_input
 from tickgate.sim.flow import Flow, find_flow, flow_frames
@@ -14,6 +17,8 @@ from tickgate.sim.frames import Frames, Packer
 from tickgate.sim.messages import Messages
 
 __all__ = ["CaptureSource", "ItchSource", "Source", "open_source"]
+
+DAMAGES = ("fcs_errors", "truncated")
 
 
 class Source(Protocol):
@@ -35,8 +40,11 @@ class Source(Protocol):
     first_sequence: int
     from_start: bool
 
-    def messages(self) -> Iterator[Messages]:
-        """The messages that the feed is to deliver, in order, a batch at a time."""
+    def messages(self) -> Iterator[tuple[Messages, bool]]:
+        """The messages that the feed is to deliver, in order, a batch at a time.
+
+        The second value is False where messages are missing right before the batch.
+        """
         ...
 
     def frames(self, destination: tuple[int, int]) -> Iterator[Frames]:
@@ -59,9 +67,9 @@ class ItchSource:
         """The file."""
         return self.file.path
 
-    def messages(self) -> Iterator[Messages]:
+    def messages(self) -> Iterator[tuple[Messages, bool]]:
         """See `Source`."""
-        return self.file.batches()
+        return ((batch, True) for batch in self.file.batches())
 
     def frames(self, destination: tuple[int, int]) -> Iterator[Frames]:
         """See `Source`."""
@@ -97,10 +105,22 @@ class CaptureSource:
         """True if the capture holds the first datagram of the session."""
         return self.flow.first_sequence <= 1
 
-    def messages(self) -> Iterator[Messages]:
+    def messages(self) -> Iterator[tuple[Messages, bool]]:
         """See `Source`."""
+        following = self.flow.first_sequence
         for frames in flow_frames(self.file, self.flow):
-            yield frames.messages.of(frames.due)
+            due = np.flatnonzero(frames.due)
+            sequence = frames.sequence[due].astype(np.int64)
+            # A frame that is damaged may hold anything.
+            damaged = np.array([cause in DAMAGES for cause in frames.causes], bool)
+            missing = damaged[frames.frame[due]]
+            missing[1:] |= sequence[1:] != sequence[:-1] + 1
+            missing[:1] |= sequence[:1] != following
+            following = int(sequence[-1]) + 1 if len(due) else following
+            edges = [0, *np.flatnonzero(missing).tolist(), len(due)]
+            for begin, end in pairwise(edges):
+                if begin < end:
+                    yield frames.messages.of(due[begin:end]), not missing[begin]
 
     def frames(self, destination: tuple[int, int]) -> Iterator[Frames]:
         """See `Source`; the destination is that of the flow."""

@@ -94,13 +94,15 @@ def notes(result: Result) -> list[str]:
     """What a reader has to know to take the numbers right."""
     found = []
     partial = [symbol for symbol in result.tracked if not symbol.whole and symbol.book_messages]
+    unknown = sum(symbol.unknown_references for symbol in result.tracked)
     if partial:
-        unknown = sum(symbol.unknown_references for symbol in partial)
         names = ", ".join(symbol.name for symbol in partial)
         found.append(
-            f"The input begins within the session of {names}: {unknown:,} messages name an order "
-            "that was never added. Those books are never exact."
+            f"The input begins within the session, as far as it shows, for {names}: those books "
+            "are never exact."
         )
+    if unknown:
+        found.append(f"{unknown:,} messages of these symbols name an order that was never added.")
     if not result.scan.market_opens and any(symbol.book_messages for symbol in result.tracked):
         found.append(
             "No system event says that market hours begin; without --config, orders may leave "

@@ -330,23 +330,24 @@ class Decoder(wiring.Component):
         width, word, valid = self._width, self.blocks.payload, self.blocks.valid
         # A message that begins here may share the word with the end of another, whose type was
         # taken before, and its locate too unless it is too short to be decoded.
-        begins, lane_now, row_now = Signal(), Signal.like(lane), Signal.like(row)
+        looms, lane_now, row_now = Signal(), Signal.like(lane), Signal.like(row)
         place = Signal(range(width + LOCATE_AT + 1))
         before = Signal(8)
         m.d.comb += [
-            begins.eq(valid & word.begins & (word.lane != width)),
-            lane_now.eq(Mux(begins, word.lane, lane)),
-            row_now.eq(Mux(begins, 0, row)),
+            looms.eq(word.looms & (word.lane != width)),
+            lane_now.eq(Mux(looms, word.lane, lane)),
+            row_now.eq(Mux(looms, 0, row)),
             place.eq(lane_now + LOCATE_AT + 1),
         ]
         with m.If(valid):
             m.d.sync += before.eq(word.data[-8:])
-        with m.If((begins | going) & (row_now == TYPE_AT)):
+        here = Mux(looms, valid & word.begins, going)
+        with m.If(here & (row_now == TYPE_AT)):
             m.d.sync += classifier.type.eq(word.data.word_select(lane_now, 8))
         shift = exact_log2(width)
         low = place[:shift]
         m.d.comb += [
-            self.find.eq((begins | going) & (row_now == place[shift:])),
+            self.find.eq(here & (row_now == place[shift:])),
             self.locate.eq(
                 Cat(
                     word.data.word_select(low, 8),

@@ -40,6 +40,7 @@ class Blocks(data.StructLayout):
     `fresh`: the first word of a datagram; a message that was left open is not continued.
     `begins`: the length of a message is complete here, its first octet is in lane `lane` (lane
     `width` is the first of the next word) and it has `length` octets.
+    `looms`: known without looking at the word, if `begins` it does so in `lane`.
     `ends`: the last octet of a message is in this word. If `begins` too, and `length` fits, it is
     of the very message that begins.
     `end`: octets from this lane on are not of the datagram.
@@ -53,6 +54,7 @@ class Blocks(data.StructLayout):
                 "data": unsigned(8 * width),
                 "end": range(width + 1),
                 "fresh": 1,
+                "looms": 1,
                 "begins": 1,
                 "lane": range(width + 1),
                 "length": 16,
@@ -202,7 +204,8 @@ class _Walker(wiring.Component):
             self.header_ends.eq(valid & in_header & passes_end),
             active.eq((valid & walking) | self.header_ends),
             more_now.eq(Mux(self.header_ends, self.carries, more) if shares_word else more),
-            length_here.eq(active & near & (lane < width) & (lane < word.end)),
+            blocks.looms.eq(near & (lane < width)),
+            length_here.eq(active & blocks.looms & (lane < word.end)),
             self.blocks.valid.eq(active),
             blocks.data.eq(word.data),
             blocks.end.eq(word.end),

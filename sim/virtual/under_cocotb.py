@@ -126,7 +126,7 @@ def _verilator_in_environment() -> Iterator[None]:
     """
     before = dict(os.environ)
     os.environ["PATH"] = f"{VERILATOR_ROOT / 'bin'}{os.pathsep}{before['PATH']}"
-    os.environ["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include"
+    os.environ["MAKEFLAGS"] = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O1"
     try:
         yield
     finally:
