@@ -13,13 +13,14 @@ $(WORK): EXTRAS := sim,dev
 
 # Generated documents, and the commands that print them.
 registers.md = $(BIN)/python -m tickgate.spec.registers
-latency.md = $(BIN)/python -m tickgate.sim.docs docs/ecpix5.json
+latency.md = $(BIN)/python -m tickgate.sim.docs latency docs/ecpix5.json
+README.md = $(BIN)/python -m tickgate.sim.docs readme README.md
 
 # Verilator keeps both cores of a small machine busy by itself; tests share one build.
 PYTEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint docs docs-check clean
+.PHONY: help demo test check lint docs docs-check bitstream clean
 .DELETE_ON_ERROR:
 
 help:  ## show this list
@@ -42,13 +43,20 @@ lint: $(WORK)  ## style, import rules and types
 
 docs: $(WORK)  ## write the generated documents again
 	@$(registers.md) > docs/registers.md
-	@$(latency.md) > docs/latency.md.new && mv docs/latency.md.new docs/latency.md
+	@mkdir -p build
+	@$(latency.md) > build/latency.md && mv build/latency.md docs/latency.md
+	@$(README.md) > build/README.md && mv build/README.md README.md
 	@echo "docs: written"
 
 docs-check: $(WORK)  ## fail if a generated document is not what its source says
 	@$(registers.md) | diff -u docs/registers.md - || { echo "docs/registers.md is not current: make docs"; exit 1; }
 	@$(latency.md) | diff -u docs/latency.md - || { echo "docs/latency.md is not current: make docs"; exit 1; }
+	@$(README.md) | diff -u README.md - || { echo "README.md is not current: make docs"; exit 1; }
 	@echo "docs: current"
+
+bitstream: $(RUN)  ## build for the ECPIX-5, some ten minutes or more; keeps the report that docs quote
+	@$(BIN)/tickgate build ecpix5
+	@cp build/ecpix5/report.json docs/ecpix5.json
 
 clean:  ## remove what was made here, the virtual environment included
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .import_linter_cache

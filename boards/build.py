@@ -3,6 +3,7 @@
 Ref: nextpnr documentation, "Report JSON"; Project Trellis (ecppack).
 """
 
+import hashlib
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from tickgate.boards.report import Report, read_report
 
-__all__ = ["BITSTREAM", "BuildError", "build"]
+__all__ = ["BITSTREAM", "NAME", "BuildError", "build", "digest"]
 
 NAME = "tickgate"
 BITSTREAM = f"{NAME}.bit"
@@ -71,7 +72,8 @@ def build(
         design,
         name=NAME,
         emit_src=False,
-        nextpnr_opts=f"--report {NEXTPNR_REPORT} --timing-allow-fail --seed {seed}",
+        # nextpnr's first router takes hours where timing is far from met, this one minutes.
+        nextpnr_opts=f"--report {NEXTPNR_REPORT} --timing-allow-fail --router router2 --seed {seed}",
     )
     plan.extract(directory)
     _run(f"{plan.script}.sh", directory, environment, started, progress)
@@ -80,10 +82,16 @@ def build(
         board=board,
         device=f"{platform.device}-{platform.speed}{platform.package}",
         seed=seed,
+        netlist=digest(plan),
     )
     (directory / "report.json").write_text(report.as_json())
     (directory / "report.txt").write_text(report.as_text())
     return report
+
+
+def digest(plan) -> str:
+    """Names the netlist of a build plan: two of the same name are the same hardware."""
+    return hashlib.sha256(plan.files[f"{NAME}.il"].encode()).hexdigest()[:16]
 
 
 def _environment() -> dict[str, str]:

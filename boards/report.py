@@ -54,12 +54,14 @@ class Path:
 class Report:
     """A build in figures.
 
-    `utilisation` maps a kind of cell to (used, available).
+    `netlist` names the netlist that was built. `utilisation` maps a kind of cell to (used,
+    available).
     """
 
     board: str
     device: str
     seed: int
+    netlist: str
     clocks: tuple[Clock, ...]
     utilisation: dict[str, tuple[int, int]]
     longest_paths: tuple[Path, ...]
@@ -100,7 +102,7 @@ class Report:
         return "\n".join(lines) + "\n"
 
 
-def read_report(text: str, *, board: str, device: str, seed: int) -> Report:
+def read_report(text: str, *, board: str, device: str, seed: int, netlist: str) -> Report:
     """Takes the figures out of the JSON report of nextpnr.
 
     Paths from one clock to another, or to a pin, are left out: no clock is closed by them.
@@ -110,6 +112,7 @@ def read_report(text: str, *, board: str, device: str, seed: int) -> Report:
         board=board,
         device=device,
         seed=seed,
+        netlist=netlist,
         clocks=tuple(
             Clock(
                 name=_net(name),

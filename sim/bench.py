@@ -30,6 +30,10 @@ except ImportError:  # cocotb is only in the extra `dev`
 __all__ = ["Pace", "SimulationBench", "simulation"]
 
 
+PACK = 32
+"""Messages in a datagram: dense, as in the busiest moments of a day."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pace:
     """What a simulation did, and how long it took."""
@@ -145,7 +149,7 @@ def _pack(data: bytes, messages: int) -> Frames:
         path = Path(folder) / "market.itch"
         path.write_bytes(data)
         (batch,) = ItchFile(path).batches(messages)
-    return Packer(address=FEED_ADDRESS, port=FEED_PORT).frames(batch)
+    return Packer(address=FEED_ADDRESS, port=FEED_PORT, pack=PACK).frames(batch)
 
 
 def _config(instruments: Sequence[market.Instrument], *, ticks: int) -> Config:

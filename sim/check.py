@@ -226,16 +226,21 @@ class Checker:
         told: dict[int, list[tuple[Top, int]]] = defaultdict(list)
         for at, row in enumerate(map(_top, trace.log.tops)):
             told[row.symbol].append((row, at))
-        self.tops += len(trace.log.tops)
         found = [
             self._compare_symbol(trace, symbol, told[symbol], expected.get(symbol, []))
             for symbol in sorted(told.keys() | expected.keys())
-            if symbol not in self.abandoned
         ]
         differences = [difference for difference in found if difference is not None]
         return min(differences, key=lambda difference: difference.message, default=None)
 
     def _compare_symbol(self, trace: Trace, symbol: int, told, expected) -> Difference | None:
+        if symbol in self.abandoned:
+            wrong = next(((row, at) for row, at in told if row.exact), None)
+            if wrong is None:
+                return None
+            message = int(trace.top_message[wrong[1]])
+            return self._top_difference(trace, message, wrong[0], None, "top of a lost book")
+        self.tops += len(told)
         place = 0
         for row, at in told:
             # The loss of trust by a gap is told by itself or with the symbol's next message.

@@ -1,9 +1,11 @@
-"""Prints docs/latency.md: the budget by stage, what was measured, and the clock it runs at.
+"""Prints the documents that quote figures: docs/latency.md, and README.md with the demo's output.
 
 Ref: docs/architecture.md, "Time".
 """
 
 import json
+import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -19,8 +21,9 @@ from tickgate.hdl.strategy.taker import Taker
 from tickgate.sim import market
 from tickgate.sim.replay import Options, plan, run
 
-__all__ = ["MUST", "budget", "measure", "render"]
+__all__ = ["MUST", "budget", "demo_output", "measure", "readme", "render"]
 
+DEMO_BEGINS, DEMO_ENDS = "<!-- demo -->", "<!-- end of demo -->"
 SEED, MESSAGES = 1, 20_000
 WIDTHS = (8, 1)
 MUST = {"improve": 8, "resize": 11, "empty": 14}
@@ -149,6 +152,39 @@ def render(board: dict[str, Any] | None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def demo_output() -> str:
+    """What `tickgate demo` prints, less what depends on the machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", "from tickgate.host.cli import main; main()", "demo"]
+        printed = subprocess.run(
+            [*command, "--output", folder],
+            env={**os.environ, "COLUMNS": "80"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    lines = [line.rstrip() for line in printed.splitlines()]
+    tables = lines[lines.index("Last top of book") : _starting(lines, "Cycles from t0, the last")]
+    verdict = lines[_starting(lines, "0 differences") : _starting(lines, "wrote ")]
+    return "\n".join([*tables, *verdict])
+
+
+def _starting(lines: list[str], words: str) -> int:
+    return next(n for n, line in enumerate(lines) if line.startswith(words))
+
+
+def readme(text: str) -> str:
+    """README.md with the demo's output between its two marks."""
+    before, rest = text.split(DEMO_BEGINS)
+    _, after = rest.split(DEMO_ENDS)
+    shown = "\n".join(f"    {line}".rstrip() for line in demo_output().splitlines())
+    return f"{before}{DEMO_BEGINS}\n\n{shown}\n\n{DEMO_ENDS}{after}"
+
+
 if __name__ == "__main__":
-    report = Path(sys.argv[1])
-    sys.stdout.write(render(json.loads(report.read_text()) if report.exists() else None))
+    document, source = sys.argv[1], Path(sys.argv[2])
+    if document == "latency":
+        report = json.loads(source.read_text()) if source.exists() else None
+        sys.stdout.write(render(report))
+    else:
+        sys.stdout.write(readme(source.read_text()))

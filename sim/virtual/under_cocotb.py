@@ -39,7 +39,7 @@ def build(top: VirtualTop, *, quiet: bool = False) -> Path:
 
     Errors: `BuildError` if a tool is missing or fails.
     """
-    found = netlist(top, quiet=quiet)
+    found = netlist(lambda: top, quiet=quiet)
     for tool in "make", "perl", "g++":
         if shutil.which(tool) is None:
             raise BuildError(f"No {tool}, which Verilator needs under cocotb: install {tool}.")

@@ -49,7 +49,9 @@ RAW = {
 
 @pytest.fixture
 def report():
-    return read_report(json.dumps(RAW), board="ecpix5", device="LFE5UM5G-85F-8BG554", seed=7)
+    return read_report(
+        json.dumps(RAW), board="ecpix5", device="LFE5UM5G-85F-8BG554", seed=7, netlist="0a1b"
+    )
 
 
 def test_each_clock_has_what_was_asked_and_what_was_closed(report):

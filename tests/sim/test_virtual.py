@@ -14,7 +14,8 @@ from amaranth.lib import data, fifo, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.stream import Octets, Order, Top
-from tickgate.sim.virtual import BuildError, Card, SerialServer, build
+from tickgate.sim.virtual import BuildError, Card, SerialServer, build, make_core
+from tickgate.sim.virtual.top import VirtualTop
 
 SEED = 20191230
 WRITES_MEMORY, BUBBLES, GAP = 0xDD, 0xEE, 0xFF
@@ -258,6 +259,32 @@ def test_a_card_is_built_once_and_then_found_in_the_cache(tmp_path, monkeypatch)
     with pytest.raises(AssertionError, match="second time"):
         Card(core=LoopbackCore(width=1), uart_divisor=5, quiet=True)
     assert not list(tmp_path.glob("**/building-*"))
+
+
+def test_a_known_recipe_is_found_without_elaborating_until_the_sources_change(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(build, "cache_directory", lambda: tmp_path)
+    made = []
+
+    def make_top() -> VirtualTop:
+        made.append(VirtualTop(LoopbackCore(width=8)))
+        return made[-1]
+
+    first = build.netlist(make_top, recipe="loopback 8", quiet=True)
+    assert build.netlist(make_top, recipe="loopback 8", quiet=True) == first
+    assert len(made) == 1
+    assert build.netlist(make_top, recipe="loopback, eight", quiet=True) == first
+    assert len(made) == 2
+    monkeypatch.setattr(build, "_sources", lambda: "edited")
+    assert build.netlist(make_top, recipe="loopback 8", quiet=True) == first
+    assert len(made) == 3
+    assert first.ports == build.Ports.of(made[0])
+
+
+def test_a_width_that_ethernet_does_not_have_is_refused():
+    with pytest.raises(ValueError, match="width must be"):
+        make_core(width=3)
 
 
 def test_a_missing_compiler_is_told_with_what_to_install(tmp_path, monkeypatch):
