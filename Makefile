@@ -50,7 +50,9 @@ docs: $(WORK)  ## write the generated documents again
 
 docs-check: $(WORK)  ## fail if a generated document is not what its source says
 	@$(registers.md) | diff -u docs/registers.md - || { echo "docs/registers.md is not current: make docs"; exit 1; }
+	@echo "docs: measuring latency at both widths ..."
 	@$(latency.md) | diff -u docs/latency.md - || { echo "docs/latency.md is not current: make docs"; exit 1; }
+	@echo "docs: running the demo ..."
 	@$(README.md) | diff -u README.md - || { echo "README.md is not current: make docs"; exit 1; }
 	@echo "docs: current"
 

@@ -73,7 +73,9 @@ def build(
         name=NAME,
         emit_src=False,
         # nextpnr's first router takes hours where timing is far from met, this one minutes.
-        nextpnr_opts=f"--report {NEXTPNR_REPORT} --timing-allow-fail --router router2 --seed {seed}",
+        nextpnr_opts=(
+            f"--report {NEXTPNR_REPORT} --timing-allow-fail --router router2 --seed {seed}"
+        ),
     )
     plan.extract(directory)
     _run(f"{plan.script}.sh", directory, environment, started, progress)

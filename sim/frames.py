@@ -11,7 +11,7 @@ import numpy as np
 from tickgate.sim.messages import Messages
 from tickgate.spec import ethernet, moldudp64
 
-__all__ = ["MAX_PAYLOAD", "Frames", "Packer"]
+__all__ = ["MAX_PAYLOAD", "Frames", "Packer", "line_rate_gaps"]
 
 MAX_PAYLOAD = 1472
 """Octets of UDP payload in an Ethernet frame of the usual size."""
@@ -204,6 +204,18 @@ class Packer:
         datagrams = _sums(octets, udp_at, udp_at + udp_length)
         checksum = ~_fold(addresses + datagrams + ethernet.PROTOCOL_UDP + udp_length) & 0xFFFF
         _put(octets, udp_at, ethernet.UDP, "checksum", np.where(checksum, checksum, 0xFFFF))
+
+
+def line_rate_gaps(lengths: np.ndarray, *, width: int) -> np.ndarray:
+    """Idle cycles before each frame at 100 % of the line rate, `width` octets a cycle.
+
+    On the wire each frame has a preamble before it and an inter-frame gap after that; on the
+    stream it begins with a new word.
+    """
+    around = ethernet.PREAMBLE_SIZE + ethernet.INTERFRAME_GAP
+    starts = -(-(np.cumsum(lengths + around) - lengths) // width)
+    ends = starts + -(-lengths // width)
+    return np.maximum(starts - np.append(0, ends[:-1]), 0).astype(np.uint32)
 
 
 def _template(address: int, port: int) -> bytes:

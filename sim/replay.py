@@ -16,7 +16,7 @@ from tickgate.host.config import Config
 from tickgate.host.driver import Driver, Event
 from tickgate.sim.capture import InputError
 from tickgate.sim.check import Checker, Difference
-from tickgate.sim.frames import Frames
+from tickgate.sim.frames import Frames, line_rate_gaps
 from tickgate.sim.latency import Effects, Latency
 from tickgate.sim.model.order import SEGMENT_SIZE
 from tickgate.sim.result import Result
@@ -307,12 +307,7 @@ class _Replay:
         options, width = self._plan.options, self._card.width
         if not options.line_rate:
             return unloaded_gap(width) if options.gap is None else options.gap
-        # Where each frame would begin if words were octets; a frame begins with a word.
-        ends = np.cumsum(frames.lengths + TX_GAP)
-        starts = -(-(ends - frames.lengths) // width)
-        words = -(-frames.lengths // width)
-        gaps = starts - np.append(0, starts[:-1] + words[:-1])
-        return np.maximum(gaps, 0).astype(np.uint32)
+        return line_rate_gaps(frames.lengths, width=width)
 
     def _time_ns(self, cycle: int) -> int:
         """The card's time: it counts from its reset."""

@@ -11,7 +11,7 @@ from scapy.packet import Raw
 
 from tickgate.sim.capture import CaptureFile, InputError, ItchFile, write_capture
 from tickgate.sim.flow import find_flow, flow_frames
-from tickgate.sim.frames import MAX_PAYLOAD, Frames, Packer
+from tickgate.sim.frames import MAX_PAYLOAD, Frames, Packer, line_rate_gaps
 from tickgate.sim.messages import Messages
 from tickgate.sim.reception import CAUSES, receive, seal
 from tickgate.sim.source import CaptureSource, open_source
@@ -121,6 +121,16 @@ def test_pieces_are_the_same_frames_and_no_larger_than_asked(tmp_path, generator
         index += len(piece.messages)
         found += message_list(piece.messages)
     assert found == wanted
+
+
+@pytest.mark.parametrize("width", [1, 2, 4, 8])
+def test_frames_at_line_rate_come_one_word_after_their_place_on_the_wire_at_most(width):
+    lengths = np.array([66, 67, 71, 100, 1514, 104, 104, 105, 104])
+    gaps = line_rate_gaps(lengths, width=width)
+    words = -(-lengths // width)
+    starts = np.cumsum(gaps) + np.cumsum(words) - words
+    late = starts * width - (np.cumsum(lengths + 20) - lengths)
+    assert ((late >= 0) & (late < width)).all()
 
 
 def captured(tmp_path, frames: list[bytes]) -> CaptureFile:
