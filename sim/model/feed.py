@@ -27,6 +27,7 @@ BUY, SELL = 0, 1
 """Sides, as the card numbers them."""
 
 SHORTEST_BLOCK = 6
+SIDE_AT = itch50.MESSAGES["A"].offset("side")
 """The card does not walk blocks below this length."""
 
 WORD = 0xFFFF_FFFF
@@ -236,6 +237,7 @@ class FeedModel:
         "bad_blocks",
         "unknown_types",
         "length_mismatches",
+        "bad_sides",
     )
 
     def __init__(self, *, symbols: Mapping[int, int], expected: int = 1) -> None:
@@ -255,10 +257,15 @@ class FeedModel:
         """What one UDP payload gives, in order.
 
         `truncated`: its frame ended before it was complete; `bad_fcs`: its frame was damaged.
-        Either is known at the end only, and is a gap.
+        Either is known at the end only, and is a gap. What a damaged datagram says of session and
+        sequence is forgotten again.
         """
         out: list[Delivered | Gap] = []
+        before = self._session, self.expected
         sequence = self._datagram(payload, out)
+        if bad_fcs:
+            # A damaged sequence number must not make the feed deaf to all that comes after.
+            self._session, self.expected = before
         if truncated or bad_fcs:
             out.append(Gap(sequence & WORD, self.expected, 0))
         return out
@@ -330,6 +337,9 @@ class FeedModel:
             counters["length_mismatches"] += 1
             if chr(octets[0]) in itch50.BOOK_TYPES:
                 out.append(Gap(first & WORD, sequence, 0))
+        elif chr(octets[0]) in "AF" and octets[SIDE_AT] not in b"BS":
+            counters["bad_sides"] += 1
+            out.append(Gap(first & WORD, sequence, 0))
         else:
             message = decoder(octets)
             symbol = self._symbols.get(message.locate)

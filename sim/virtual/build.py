@@ -99,13 +99,13 @@ class BuildError(RuntimeError):
 class Ports:
     """What a driver of a card's netlist needs to know of its ports.
 
-    `top` and `verdict` are the fields of the monitors, as name and bits.
+    `top` and `verdict` are the bits of each field of the monitors, in order.
     """
 
     width: int
     uart_divisor: int
-    top: list[tuple[str, int]]
-    verdict: list[tuple[str, int]]
+    top: dict[str, int]
+    verdict: dict[str, int]
 
     @classmethod
     def of(cls, top: VirtualTop) -> Self:
@@ -113,8 +113,8 @@ class Ports:
         return cls(
             width=top.width,
             uart_divisor=top.uart_divisor,
-            top=[(name, bits) for name, _, bits in fields_of(top.top_layout)],
-            verdict=[(name, bits) for name, _, bits in fields_of(top.verdict_layout)],
+            top={name: bits for name, _, bits in fields_of(top.top_layout)},
+            verdict={name: bits for name, _, bits in fields_of(top.verdict_layout)},
         )
 
 
@@ -134,9 +134,12 @@ def cache_directory() -> Path:
     return Path(base) / "tickgate" / "virtual"
 
 
-def record_type(fields: list[tuple[str, int]]) -> np.dtype:
+def record_type(fields: dict[str, int]) -> np.dtype:
     """The NumPy type of a monitor's record: the cycle, then its fields."""
-    members = [("cycle", np.uint64), *((name, f"u{_octets(bits)}") for name, bits in fields)]
+    members = [
+        ("cycle", np.uint64),
+        *((name, f"u{_octets(bits)}") for name, bits in fields.items()),
+    ]
     return np.dtype(members, align=True)
 
 
@@ -253,7 +256,9 @@ def _header(ports: Ports) -> str:
         f"constexpr unsigned UART_DIVISOR = {ports.uart_divisor};",
     ]
     for name, fields in ("TOP", ports.top), ("VERDICT", ports.verdict):
-        members = " ".join(f"X(std::uint{8 * _octets(bits)}_t, {field})" for field, bits in fields)
+        members = " ".join(
+            f"X(std::uint{8 * _octets(bits)}_t, {field})" for field, bits in fields.items()
+        )
         lines.append(f"#define {name}_FIELDS(X) {members}")
     return "\n".join(lines) + "\n"
 

@@ -14,6 +14,7 @@ from serial import PortNotOpenError, SerialException
 from serial.serialutil import SerialBase, to_bytes
 
 from tickgate.hdl.core import TickToTrade
+from tickgate.hdl.stream import require_width
 from tickgate.sim.virtual import build
 from tickgate.sim.virtual.top import VirtualTop
 
@@ -39,13 +40,14 @@ def make_core(
     clock_period_ps: int | None = None,
 ) -> TickToTrade:
     """The core of a virtual card; the clock period by default as Ethernet gives it."""
+    require_width(width)
     return TickToTrade(
         width=width,
         symbols=symbols,
         ticks=ticks,
         orders=orders,
         event_depth=event_depth,
-        clock_period_ps=clock_period_ps or CLOCK_PERIOD_PS.get(width, 1),
+        clock_period_ps=clock_period_ps or CLOCK_PERIOD_PS[width],
     )
 
 

@@ -225,6 +225,21 @@ def test_a_damaged_frame_is_a_gap_after_its_messages(model, fault):
     expect(model, messages=1, tracked_messages=1)
 
 
+def test_a_damaged_sequence_number_does_not_make_the_feed_deaf(model):
+    model.datagram(datagram(1 << 40, [delete()]), bad_fcs=True)
+    assert model.expected == 1
+    assert sequences(model.datagram(datagram(1, [delete()]))) == [1]
+
+
+def test_an_add_that_is_neither_buy_nor_sell_is_skipped_and_is_a_gap(model, generator):
+    octets, _ = random_octets(generator, "A")
+    side = itch50.MESSAGES["A"].offset("side")
+    out = model.datagram(datagram(1, [octets[:side] + b"X" + octets[side + 1 :], delete()]))
+    assert sequences(out) == [2]
+    assert len(gaps(out)) == 1
+    expect(model, bad_sides=1, messages=1, tracked_messages=1)
+
+
 @pytest.mark.parametrize("run", range(8))
 def test_whatever_is_lost_or_repeated_each_message_comes_once_and_the_gaps_add_up(model, seed, run):
     rng = random.Random(f"{seed} {run}")
