@@ -333,8 +333,8 @@ def digest(*parts: str) -> str:
 
 @cache
 def _sources() -> str:
-    """What every netlist of tickgate's own parts depends on."""
-    files = [Path(top_module.__file__)]
+    """What every netlist of tickgate's own parts, and the record of its ports, depends on."""
+    files = [Path(__file__), Path(top_module.__file__)]
     for package in hdl, spec:
         files += sorted(Path(package.__file__).parent.rglob("*.py"))
     texts = [f"{path.name}\0{path.read_text(encoding='utf-8')}" for path in files]

@@ -323,7 +323,7 @@ def test_some_symbols_are_followed_on_request(call, market_file):
         (["missing"], "cannot be read: No such file or directory"),
         (["{empty}"], "is empty"),
         (["{garbage}"], "neither a capture nor ITCH 5.0"),
-        (["{cut}"], "cut off inside message 5999"),
+        (["{cut}"], "cut off inside message 5998"),
         (["{market}", "--symbols", "ALFFA"], "no symbol 'ALFFA'; near: ALFA"),
         (["{market}", "--symbols", "A,B,C", "--capacity", "2"], "room for 2"),
         (["{market}", "--width", "3"], "--width must be one of 1, 2, 4, 8, not 3"),
