@@ -28,7 +28,7 @@ CLASS_LABELS = {
     "empty": "empties it",
 }
 
-CLOCK_STEPS = (0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 1800, 3600, 7200)
+CLOCK_STEPS = (0.001, 0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 1800, 3600, 7200)
 """Seconds between two marks of the time axis."""
 
 LEVELS, LEAST_LEVELS = 24, 6
@@ -43,7 +43,7 @@ STEPS = 6000
 
 
 def draw(result: Result, history: History, path: Path, *, title: str) -> None:
-    """Writes the picture (PNG, or whatever the suffix asks of matplotlib).
+    """Writes the picture: PNG, or what the suffix asks of matplotlib.
 
     The symbol shown is the one with the most orders. Raises `InputError` if the file cannot be
     written.
@@ -73,7 +73,7 @@ def draw(result: Result, history: History, path: Path, *, title: str) -> None:
     _verdicts(_panel(figure, grid[2, 5:9], "Orders by symbol"), result)
     _gates(_panel(figure, grid[2, 9:], "Refusals by gate"), result)
     try:
-        figure.savefig(path, facecolor=PAPER)
+        figure.savefig(path, facecolor=PAPER, format=path.suffix.removeprefix(".") or "png")
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
     except ValueError as error:
@@ -302,7 +302,7 @@ def _gates(axes, result: Result) -> None:
     axes.barh(at, list(gates.values()), color=REFUSED, height=0.5)
     for place, (gate, count) in enumerate(gates.items()):
         label = f"{gate}  {GATE_NAMES.get(gate, '')}  {count:,}"
-        axes.text(0, place - 0.42, label, color=INK, fontsize=9, va="bottom")
+        axes.text(0, place - 0.29, label, color=INK, fontsize=9, va="bottom")
     axes.set_yticks([])
     axes.set_ylim(max(len(gates), 3) - 0.5, -0.9)
     axes.set_xlim(0, max(gates.values()) * 1.08)

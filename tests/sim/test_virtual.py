@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import select
 import threading
 from itertools import pairwise
 
@@ -199,9 +200,17 @@ def test_sent_frames_are_as_far_apart_as_ethernet_makes_them(width, tx_gap):
     assert apart[-5:] == least[-5:] or tx_gap == 0
 
 
-def test_a_bubble_inside_a_sent_frame_is_a_fault(card):
+def test_each_bubble_inside_a_sent_frame_is_a_fault(card, width):
     card.send(bytes([BUBBLES]) + bytes(63), [64], drain=500)
-    assert card.tx_faults > 0
+    assert card.tx_faults == 64 // width - 1
+
+
+def test_a_frame_that_comes_right_after_a_reset_is_whole(card):
+    for _ in range(2):
+        card.send(bytes(range(64)), [64], drain=500)
+        assert [frame.octets for frame in card.take().tx_frames] == [bytes(range(64))]
+        card.reset()
+    assert card.tx_faults == 0
 
 
 def test_frames_and_lengths_that_disagree_are_refused(card):
@@ -276,7 +285,7 @@ def test_a_known_recipe_is_found_without_elaborating_until_the_sources_change(
     assert len(made) == 1
     assert build.netlist(make_top, recipe="loopback, eight", quiet=True) == first
     assert len(made) == 2
-    monkeypatch.setattr(build, "_sources", lambda: "edited")
+    monkeypatch.setattr(build, "SOURCES", "edited")
     assert build.netlist(make_top, recipe="loopback 8", quiet=True) == first
     assert len(made) == 3
     assert first.ports == build.Ports.of(made[0])
@@ -377,6 +386,20 @@ def test_a_pseudo_terminal_carries_every_octet_unchanged(card):
     octets = bytes(range(256)) * 3
     with served(card) as server:
         assert ask(server.path, octets) == bytes(octet ^ 1 for octet in octets)
+
+
+def test_a_pseudo_terminal_is_raw_for_who_knows_nothing_of_terminals(card):
+    octets = b"\x03\x04\r\nabc\x11\x13\x1a\x7f"
+    with served(card) as server:
+        client = os.open(server.path, os.O_RDWR | os.O_NOCTTY)
+        try:
+            os.write(client, octets)
+            answer = b""
+            while len(answer) < len(octets) and select.select([client], [], [], 5)[0]:
+                answer += os.read(client, 64)
+        finally:
+            os.close(client)
+    assert answer == bytes(octet ^ 1 for octet in octets)
 
 
 def test_clients_of_a_pseudo_terminal_come_and_go(card):
