@@ -289,8 +289,8 @@ def _compile(scratch: Path, *, trace_flags: tuple[str, ...], quiet: bool) -> Non
         steps.begin("Verilator: Verilog to C++")
         _run([*verilate, "card.v"], cwd=scratch, VERILATOR_ROOT=str(VERILATOR_ROOT))
         made = json.loads((scratch / "Vcard.json").read_text())["sources"]
-        fast = [*made["classes_fast"], *made.get("support_fast", ()), *made["global"], "loop.cpp"]
-        slow = [*made["classes_slow"], *made.get("support_slow", ())]
+        fast = [*made["classes_fast"], *made.get("support_fast", ()), "loop.cpp"]
+        slow = [*made["classes_slow"], *made.get("support_slow", ()), *made["global"]]
         sources = [(source, FAST) for source in fast] + [(source, SLOW) for source in slow]
         # The largest first, so that no core waits for a late long one.
         sources.sort(key=lambda each: -(scratch / each[0]).stat().st_size)
