@@ -117,7 +117,7 @@ def simulation(
         Show no progress while building.
     """
     generated = market.generate(seed=seed, messages=messages)
-    frames = _pack(generated.data, messages)
+    pieces = _pack(generated.data)
     gap = -(-(ethernet.PREAMBLE_SIZE + ethernet.INTERFRAME_GAP) // width)
     with Card(width=width, quiet=quiet) as card:
         driver = Driver(card.serial)
@@ -129,12 +129,13 @@ def simulation(
         driver.arm(config)
         card.take()
         first, began = card.cycle, time.perf_counter()
-        card.send(frames.octets, frames.lengths, gap=gap)
+        for frames in pieces:
+            card.send(frames.octets, frames.lengths, gap=gap)
         seconds, cycles = time.perf_counter() - began, card.cycle - first
         tops = len(card.take().tops)
     pace = None
     if with_cocotb and under_cocotb is not None:
-        pace = _pace_of_cocotb(frames, cocotb_messages, width=width, gap=gap, quiet=quiet)
+        pace = _pace_of_cocotb(pieces[0], cocotb_messages, width=width, gap=gap, quiet=quiet)
     return SimulationBench(
         width=width,
         symbols=len(config.symbols),
@@ -144,12 +145,12 @@ def simulation(
     )
 
 
-def _pack(data: bytes, messages: int) -> Frames:
+def _pack(data: bytes) -> list[Frames]:
+    packer = Packer(address=FEED_ADDRESS, port=FEED_PORT, pack=PACK)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "market.itch"
         path.write_bytes(data)
-        (batch,) = ItchFile(path).batches(messages)
-    return Packer(address=FEED_ADDRESS, port=FEED_PORT, pack=PACK).frames(batch)
+        return [packer.frames(batch) for batch in ItchFile(path).batches()]
 
 
 def _config(instruments: Sequence[market.Instrument], *, ticks: int) -> Config:
