@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.book.priority import lowest_set
-from tickgate.hdl.book.types import Best, Geometry, Update
+from tickgate.hdl.book.types import Best, Geometry, Request, Update
 from tickgate.hdl.memory import BlockMemory, TableMemory
 from tickgate.hdl.stream import Side
 
@@ -18,8 +18,10 @@ __all__ = ["Ladder"]
 class Ladder(wiring.Component):
     """Applies updates in order and tells the best level of the updated side after each.
 
-    Latency: `LATENCY` cycles, whatever the data. Throughput: one update a cycle, hazards on the
-    same level included.
+    In a cycle without an update it takes a request for the level that follows another one.
+
+    Latency: `LATENCY` cycles, whatever the data. Throughput: one update or request a cycle, hazards
+    on the same level included.
 
     Every memory is written and read for a result in one stage, so that a result reflects exactly
     the updates up to its own: level totals and the words of the bitmap in stage 3, the summary of
@@ -33,16 +35,17 @@ class Ladder(wiring.Component):
     Members
     -------
     ready : Out(1)
-    update_valid : In(1), update : In(Update), slow : In(1), claim_valid : In(1), claim : In(Best)
-        `slow` and the best level that the fast path claims, if it knows one, travel along.
-    settled_valid, settled, settled_slow, settled_claimed : Out
+    update_valid : In(1), update : In(Update)
+    slow : In(1), claim_valid : In(1), claim : In(Best)
+        Of the update of one cycle ago: whether its answer is to come from here, and the best level
+        of its side, if it is known.
+    ask_valid : In(1), ask : In(Request), ask_taken : Out(1)
+    settled_valid, settled, settled_slow : Out
         The update of `LATENCY` cycles ago.
     best : Out(Best)
-        Best level of its side after it.
-    superseded : Out(1)
-        A later update of the same side of the same symbol is on its way.
+        Best level of its side after it; or the answer to the request of `LATENCY` cycles ago.
     slow_before : Out(1)
-        An earlier slow update of `update.symbol` is still on its way.
+        A slow update of the symbol is still on its way before the update of one cycle ago.
     quiet : Out(1)
         No update is on its way.
     level_overflow : Out(1), overflow_symbol : Out
@@ -66,12 +69,13 @@ class Ladder(wiring.Component):
                 "slow": In(1),
                 "claim_valid": In(1),
                 "claim": In(Best(geometry)),
+                "ask_valid": In(1),
+                "ask": In(Request(geometry)),
+                "ask_taken": Out(1),
                 "settled_valid": Out(1),
                 "settled": Out(Update(geometry)),
                 "settled_slow": Out(1),
-                "settled_claimed": Out(1),
                 "best": Out(Best(geometry)),
-                "superseded": Out(1),
                 "slow_before": Out(1),
                 "quiet": Out(1),
                 "level_overflow": Out(1),
@@ -92,14 +96,31 @@ class Ladder(wiring.Component):
         m.submodules.summaries = summaries = TableMemory(depth=g.sides, shape=1 << g.word_bits)
         m.d.comb += self.ready.eq(totals.ready & best_totals.ready & words.ready & summaries.ready)
 
-        valid, update, slow = [self.update_valid], [self.update], [self.slow]
-        changes = [self.update_valid & self.update.changes]
-        claim_valid, claim = [self.claim_valid], [self.claim]
-        for stage in range(1, self.LATENCY + 1):
-            for chain in (valid, update, slow, changes, claim_valid, claim):
-                later = Signal.like(chain[-1], name=f"stage_{stage}")
-                m.d.sync += later.eq(chain[-1])
-                chain.append(later)
+        entry, bounded = Signal(Update(g)), Signal()
+        m.d.comb += [entry.eq(self.update), self.ask_taken.eq(~self.update_valid)]
+        with m.If(~self.update_valid):
+            m.d.comb += [
+                entry.symbol.eq(self.ask.symbol),
+                entry.side.eq(self.ask.side),
+                entry.key.eq(self.ask.after),
+                entry.base.eq(self.ask.base),
+                entry.cent.eq(self.ask.cent),
+                bounded.eq(self.ask_valid & self.ask.bounded),
+            ]
+
+        def carried(value, first, last=self.LATENCY):
+            """`value` is of stage `first`; its copies in the later stages up to `last`."""
+            copies = {first: value}
+            for stage in range(first + 1, last + 1):
+                copies[stage] = Signal.like(value, name=f"stage_{stage}")
+                m.d.sync += copies[stage].eq(copies[stage - 1])
+            return copies
+
+        valid, update = carried(self.update_valid, 0), carried(entry, 0)
+        changes = carried(self.update_valid & self.update.changes, 0)
+        slow, claim_valid, claim = (
+            carried(value, 1) for value in (self.slow, self.claim_valid, self.claim)
+        )
 
         def row(stage):
             return Cat(update[stage].side, update[stage].symbol)
@@ -109,14 +130,6 @@ class Ladder(wiring.Component):
 
         def word(stage):
             return update[stage].key[g.bit_bits :]
-
-        def carried(value, first, last):
-            """`value` is of stage `first`; its copies in the later stages up to `last`."""
-            copies = {first: value}
-            for stage in range(first + 1, last + 1):
-                copies[stage] = Signal.like(value, name=f"stage_{stage}")
-                m.d.sync += copies[stage].eq(copies[stage - 1])
-            return copies
 
         # Stage 0: ask for the total of the level and the word of the bitmap it is in.
         m.d.comb += [
@@ -128,9 +141,10 @@ class Ladder(wiring.Component):
         at = self.MODIFY
         new_total, overflow = Signal(32), Signal()
         new_word, word_occupied = Signal(1 << g.bit_bits), Signal()
-        total = carried(new_total, at, self.LATENCY)
+        total = carried(new_total, at)
         bitmap = carried(new_word, at, self.FIND)
         occupied = carried(word_occupied, at, self.STORE)
+        bounded = carried(bounded, 0, self.STORE)
         old_total, old_word = Signal(32), Signal(1 << g.bit_bits)
         m.d.comb += [old_total.eq(totals.data()), old_word.eq(words.data(0))]
         for stage in range(at + BlockMemory.READ_LATENCY + 1, at, -1):
@@ -153,9 +167,22 @@ class Ladder(wiring.Component):
         with m.Else():
             m.d.comb += [new_word.eq(old_word & ~bit), word_occupied.eq(new_word.any())]
 
+        # What lies after the level of a request, in its word and in the others.
+        with m.If(bounded[at]):
+            m.d.comb += [
+                new_word.eq(old_word & ~(bit | (bit - 1))),
+                word_occupied.eq(new_word.any()),
+            ]
+        words_after = Signal(1 << g.word_bits)
+        m.d.comb += words_after.eq(~0)
+        with m.If(bounded[at]):
+            m.d.comb += words_after.eq(~0 << (word(at) + 1))
+        words_after = carried(words_after, at, self.STORE)
+
         # Stage 3: store them, and find the first word with a level in it.
         at = self.STORE
         summary, mark = Signal(1 << g.word_bits), Signal(1 << g.word_bits)
+        candidates, stays = Signal(1 << g.word_bits), Signal()
         first_word, any_level, in_own_word = Signal(g.word_bits), Signal(), Signal()
         m.d.comb += [
             totals.write.eq(changes[at]),
@@ -170,9 +197,11 @@ class Ladder(wiring.Component):
             summaries.write.eq(changes[at]),
             summaries.write_address.eq(row(at)),
             summaries.write_data.eq(summary),
-            first_word.eq(lowest_set(summary)),
-            any_level.eq(summary.any()),
-            in_own_word.eq(changes[at] & (first_word == word(at))),
+            stays.eq(bounded[at] & occupied[at]),
+            candidates.eq(summary & words_after[at]),
+            first_word.eq(Mux(stays, word(at), lowest_set(candidates))),
+            any_level.eq(stays | candidates.any()),
+            in_own_word.eq(stays | (changes[at] & (first_word == word(at)))),
             words.address(1).eq(Cat(first_word, row(at))),
         ]
         with m.If(changes[at]):
@@ -180,7 +209,7 @@ class Ladder(wiring.Component):
                 Mux(occupied[at], summaries.data() | mark, summaries.data() & ~mark)
             )
         first_word = carried(first_word, at, self.FIND)
-        any_level = carried(any_level, at, self.LATENCY)
+        any_level = carried(any_level, at)
         in_own_word = carried(in_own_word, at, self.FIND)
 
         # Stage 5: find the first level in that word, and ask for its total.
@@ -195,8 +224,8 @@ class Ladder(wiring.Component):
             best_totals.write_address.eq(level(at)),
             best_totals.write_data.eq(total[at]),
         ]
-        key = carried(key, at, self.LATENCY)
-        own_level = carried(own_level, at, self.LATENCY)
+        key = carried(key, at)
+        own_level = carried(own_level, at)
 
         # Stage 6: its price.
         at = self.FIND + 1
@@ -210,18 +239,18 @@ class Ladder(wiring.Component):
             self.settled_valid.eq(valid[at]),
             self.settled.eq(update[at]),
             self.settled_slow.eq(slow[at]),
-            self.settled_claimed.eq(claim_valid[at]),
-            self.superseded.eq(
-                Cat(changes[stage] & (row(stage) == row(at)) for stage in range(at)).any()
-            ),
             self.slow_before.eq(
                 Cat(
-                    valid[stage] & slow[stage] & (update[stage].symbol == self.update.symbol)
-                    for stage in range(1, at)
+                    valid[stage] & slow[stage] & (update[stage].symbol == update[1].symbol)
+                    for stage in range(2, at + 1)
                 ).any()
             ),
-            self.quiet.eq(~Cat(valid[1:]).any()),
-            self.disagreement.eq(changes[at] & claim_valid[at] & (claim[at] != self.best)),
+            self.quiet.eq(~Cat(valid[stage] for stage in range(1, at + 1)).any()),
+            self.disagreement.eq(
+                changes[at]
+                & claim_valid[at]
+                & Mux(self.best.present, claim[at] != self.best, claim[at].present)
+            ),
         ]
         with m.If(any_level[at]):
             m.d.comb += [

@@ -8,8 +8,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.book.answer import Answer
-from tickgate.hdl.book.fast import FastBest
+from tickgate.hdl.book.best import BestLevels
 from tickgate.hdl.book.ladder import Ladder
+from tickgate.hdl.book.refill import Refill
 from tickgate.hdl.book.types import Best, Geometry, Update
 from tickgate.hdl.memory import TableMemory
 from tickgate.hdl.stream import Side, Top
@@ -45,7 +46,7 @@ class TopOfBook(wiring.Component):
         As in :class:`Ladder`.
     """
 
-    LATENCY = FastBest.LATENCY + Answer.LATENCY
+    LATENCY = BestLevels.LATENCY + Answer.LATENCY
     SLOW_LATENCY = Ladder.LATENCY + Answer.LATENCY
 
     def __init__(self, *, geometry: Geometry) -> None:
@@ -68,32 +69,33 @@ class TopOfBook(wiring.Component):
         m = Module()
         g = self._geometry
         m.submodules.ladder = ladder = Ladder(geometry=g)
-        m.submodules.best = best = FastBest(geometry=g)
+        m.submodules.best = best = BestLevels(geometry=g)
+        m.submodules.refill = refill = Refill(geometry=g, latency=Ladder.LATENCY)
         m.submodules.fast = fast = Answer(geometry=g)
         m.submodules.slow = slow = Answer(geometry=g)
         slow_path = Signal()
         m.d.comb += [
-            slow_path.eq(best.mine_lost | best.other_lost | ladder.slow_before),
             best.update_valid.eq(self.update_valid),
             best.update.eq(self.update),
-            best.found_valid.eq(
-                ladder.settled_valid
-                & ladder.settled.changes
-                & ~ladder.settled_claimed
-                & ~ladder.superseded
-            ),
-            best.found_update.eq(ladder.settled),
-            best.found.eq(ladder.best),
             ladder.update_valid.eq(self.update_valid),
             ladder.update.eq(self.update),
+            refill.event.eq(best.event),
+            ladder.ask_valid.eq(refill.ask_valid),
+            ladder.ask.eq(refill.ask),
+            refill.ask_taken.eq(ladder.ask_taken),
+            refill.level.eq(ladder.best),
+            best.found_valid.eq(refill.found_valid),
+            best.found.eq(refill.found),
+            refill.found_taken.eq(best.found_taken),
+            slow_path.eq(best.mine_lost | best.other_lost | ladder.slow_before),
             ladder.slow.eq(slow_path),
             ladder.claim_valid.eq(~best.mine_lost),
             ladder.claim.eq(best.mine),
-            fast.update_valid.eq(self.update_valid),
-            fast.update.eq(self.update),
+            fast.update_valid.eq(best.now_valid),
+            fast.update.eq(best.now),
             fast.bid.eq(best.bid),
             fast.ask.eq(best.ask),
-            fast.tell.eq(self.update.last & ~slow_path),
+            fast.tell.eq(best.now.last & ~slow_path),
             self.trusted.eq(fast.trusted),
             self.level_overflow.eq(ladder.level_overflow),
             self.overflow_symbol.eq(ladder.overflow_symbol),

@@ -8,7 +8,7 @@ from amaranth.utils import exact_log2
 
 from tickgate.hdl.stream import Side
 
-__all__ = ["Best", "Escape", "Geometry", "Placement", "StoredOrder", "Update"]
+__all__ = ["Best", "Escape", "Found", "Geometry", "Placement", "Request", "StoredOrder", "Update"]
 
 
 class Escape(enum.Enum, shape=2):
@@ -32,6 +32,7 @@ class Geometry:
 
     CENT = 100
     WAYS = 4
+    LEVELS = 6
 
     def __init__(self, *, symbols: int, ticks: int, orders: int) -> None:
         if symbols < 1:
@@ -108,3 +109,29 @@ class Best(data.StructLayout):
 
     def __init__(self, geometry: Geometry) -> None:
         super().__init__({"present": 1, "key": geometry.key_bits, "price": 32, "shares": 32})
+
+
+class Request(data.StructLayout):
+    """Asks which level of a side comes next: the first one, or with `bounded` that after `after`.
+
+    `base` and `cent` are the window in which its price is to be told.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(
+            {
+                "symbol": range(geometry.symbols),
+                "side": Side,
+                "bounded": 1,
+                "after": geometry.key_bits,
+                "base": 32,
+                "cent": 1,
+            }
+        )
+
+
+class Found(data.StructLayout):
+    """The answer to a request; `void` if the side has changed since so that it is no answer."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__({"request": Request(geometry), "level": Best(geometry), "void": 1})

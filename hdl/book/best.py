@@ -1,0 +1,153 @@
+"""Remembers the best levels of every side, so that updates are answered at once.
+
+Ref: docs/architecture.md, "The book".
+"""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from tickgate.hdl.book.levels import Change, LevelList, Levels, ListEvent, first
+from tickgate.hdl.book.types import Best, Found, Geometry, Update
+from tickgate.hdl.memory import TableMemory
+from tickgate.hdl.stream import Side
+
+__all__ = ["BestLevels"]
+
+
+class BestLevels(wiring.Component):
+    """Works out the best levels after an update from the best levels before it.
+
+    Latency: `LATENCY` cycles. Throughput: one update a cycle.
+
+    Of each side the first `Geometry.LEVELS` levels are kept: when the best one empties, the next is
+    at hand. The list grows again by what the ladder finds (`found`). A side whose list has run
+    empty before that is lost: its updates are not answered here.
+
+    Parameters
+    ----------
+    geometry : Geometry
+
+    Members
+    -------
+    ready : Out(1)
+    update_valid : In(1), update : In(Update)
+    found_valid : In(1), found : In(Found), found_taken : Out(1)
+        Taken in a cycle without an update.
+    now_valid : Out(1), now : Out(Update)
+        The update of `LATENCY` cycles ago.
+    mine, bid, ask : Out(Best)
+        The best levels after it: of its own side, and by name.
+    mine_lost, other_lost : Out(1)
+        The best of its side, or of the other one, is not known.
+    event : Out(ListEvent)
+        What has become of a list in this cycle.
+    """
+
+    LATENCY = 1
+
+    def __init__(self, *, geometry: Geometry) -> None:
+        self._geometry = geometry
+        super().__init__(
+            {
+                "ready": Out(1),
+                "update_valid": In(1),
+                "update": In(Update(geometry)),
+                "found_valid": In(1),
+                "found": In(Found(geometry)),
+                "found_taken": Out(1),
+                "now_valid": Out(1),
+                "now": Out(Update(geometry)),
+                "mine": Out(Best(geometry)),
+                "bid": Out(Best(geometry)),
+                "ask": Out(Best(geometry)),
+                "mine_lost": Out(1),
+                "other_lost": Out(1),
+                "event": Out(ListEvent(geometry)),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        g, update, found = self._geometry, self.update, self.found
+        m.submodules.list = levels = LevelList(geometry=g)
+        request = found.request
+
+        # Read the lists of the symbol, as they are after the change that is being made.
+        symbol, side = Signal(range(g.symbols)), Signal(Side)
+        m.d.comb += [
+            symbol.eq(Mux(self.update_valid, update.symbol, request.symbol)),
+            side.eq(Mux(self.update_valid, update.side, request.side)),
+            self.found_taken.eq(~self.update_valid),
+        ]
+        changes, row_symbol, row_side = Signal(), Signal.like(symbol), Signal(Side)
+        lists = {}
+        for name in Side:
+            memory = TableMemory(depth=g.symbols, shape=Levels(g))
+            m.submodules[name.name.lower()] = memory
+            held = Signal(Levels(g), name=f"held_{name.name.lower()}")
+            m.d.comb += [
+                memory.address().eq(symbol),
+                memory.write.eq(changes & (row_side == name)),
+                memory.write_address.eq(row_symbol),
+                memory.write_data.eq(levels.after),
+                held.eq(Mux(memory.write & (row_symbol == symbol), levels.after, memory.data())),
+            ]
+            lists[name] = held
+        m.d.comb += self.ready.eq(m.submodules.buy.ready & m.submodules.sell.ready)
+        mine, other = Signal(Levels(g)), Signal(Levels(g))
+        sells = side == Side.SELL
+        valid, finds, void = Signal(), Signal(), Signal()
+        base, cent = Signal(32), Signal()
+        change = Signal(Change(g))
+        m.d.sync += [
+            mine.eq(Mux(sells, lists[Side.SELL], lists[Side.BUY])),
+            other.eq(Mux(sells, lists[Side.BUY], lists[Side.SELL])),
+            self.now_valid.eq(self.update_valid),
+            self.now.eq(update),
+            valid.eq(Mux(self.update_valid, update.changes, self.found_valid)),
+            finds.eq(~self.update_valid),
+            void.eq(found.void),
+            row_symbol.eq(symbol),
+            row_side.eq(side),
+            base.eq(Mux(self.update_valid, update.base, request.base)),
+            cent.eq(Mux(self.update_valid, update.cent, request.cent)),
+            change.add.eq(self.update_valid & update.add),
+            change.found.eq(~self.update_valid),
+            change.end.eq(~found.level.present),
+            change.key.eq(Mux(self.update_valid, update.key, found.level.key)),
+            change.price.eq(Mux(self.update_valid, update.price, found.level.price)),
+            change.shares.eq(Mux(self.update_valid, update.shares, found.level.shares)),
+        ]
+
+        # Make the change.
+        m.d.comb += [
+            changes.eq(valid & ~(finds & void)),
+            levels.before.eq(mine),
+            levels.change.eq(change),
+        ]
+        after = Signal(Levels(g))
+        best, known = Signal(Best(g)), Signal()
+        m.d.comb += [after.eq(mine), best.eq(first(mine, g)), known.eq(mine.live[0] | ~mine.more)]
+        with m.If(changes):
+            m.d.comb += [after.eq(levels.after), best.eq(levels.best), known.eq(~levels.lost)]
+        others = first(other, g)
+        m.d.comb += [
+            self.mine.eq(best),
+            self.bid.eq(Mux(self.now.side == Side.SELL, others, best)),
+            self.ask.eq(Mux(self.now.side == Side.SELL, best, others)),
+            self.mine_lost.eq(~known),
+            self.other_lost.eq(~other.live[0] & other.more),
+            self.event.valid.eq(valid),
+            self.event.symbol.eq(row_symbol),
+            self.event.side.eq(row_side),
+            self.event.base.eq(base),
+            self.event.cent.eq(cent),
+            self.event.key.eq(change.key),
+            self.event.beyond.eq(levels.beyond),
+            self.event.dropped.eq(changes & levels.dropped),
+            self.event.short.eq(~after.live[-1] & after.more),
+            self.event.live.eq(after.live),
+            self.event.keys.eq(after.keys),
+        ]
+        return m

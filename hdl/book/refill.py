@@ -1,0 +1,185 @@
+"""Asks the ladder for the level that follows a list's last one, and follows what becomes of it.
+
+Ref: docs/architecture.md, "The book".
+"""
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from tickgate.hdl.book.levels import ListEvent
+from tickgate.hdl.book.priority import lowest_set
+from tickgate.hdl.book.types import Best, Found, Geometry, Request
+
+__all__ = ["Refill"]
+
+
+class Pursued(data.StructLayout):
+    """A request on its way, and the best key (`floor`) that changed beyond the list meanwhile."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(
+            {
+                "valid": 1,
+                "request": Request(geometry),
+                "void": 1,
+                "touched": 1,
+                "floor": geometry.key_bits,
+            }
+        )
+
+
+class Refill(wiring.Component):
+    """Has the lists of the best levels grow again after they have lost levels.
+
+    After every change that leaves a list short, the level that follows its last one is asked for,
+    as soon as the ladder has a free cycle. An answer is as old as the ladder is deep: it is void if
+    the list has dropped a level since, or if a level was changed since beyond the list but not
+    beyond the answer. Every event that makes an answer void leaves the list full, or asks again.
+
+    Throughput: a request a cycle. Up to `WAITING` requests of different sides wait; a further one
+    is forgotten, and made again with the next change of its side.
+
+    Parameters
+    ----------
+    geometry : Geometry
+    latency : int
+        Cycles from a request to the ladder's answer.
+
+    Members
+    -------
+    event : In(ListEvent)
+    ask_valid : Out(1), ask : Out(Request), ask_taken : In(1)
+    level : In(Best)
+        The ladder's answer to the request of `latency` cycles ago.
+    found_valid : Out(1), found : Out(Found), found_taken : In(1)
+    """
+
+    WAITING = 4
+
+    def __init__(self, *, geometry: Geometry, latency: int) -> None:
+        self._geometry, self._latency = geometry, latency
+        super().__init__(
+            {
+                "event": In(ListEvent(geometry)),
+                "ask_valid": Out(1),
+                "ask": Out(Request(geometry)),
+                "ask_taken": In(1),
+                "level": In(Best(geometry)),
+                "found_valid": Out(1),
+                "found": Out(Found(geometry)),
+                "found_taken": In(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        g = self._geometry
+        self._ask(m)
+
+        # On its way through the ladder.
+        asked = Signal(Pursued(g))
+        m.d.comb += [
+            asked.valid.eq(self.ask_valid & self.ask_taken),
+            asked.request.eq(self.ask),
+        ]
+        pursued = asked
+        for stage in range(1, self._latency + 1):
+            later = Signal(Pursued(g), name=f"pursued_{stage}")
+            m.d.sync += later.eq(self._after_event(m, pursued, f"{stage}"))
+            pursued = later
+
+        # Then it waits for a cycle in which the lists are free.
+        waiting, level = Signal(Pursued(g)), Signal(Best(g))
+        offered, offered_level = Signal(Pursued(g)), Signal(Best(g))
+        m.d.comb += [
+            offered.eq(Mux(waiting.valid, waiting, pursued)),
+            offered_level.eq(Mux(waiting.valid, level, self.level)),
+            self.found_valid.eq(offered.valid),
+            self.found.request.eq(offered.request),
+            self.found.level.eq(offered_level),
+            self.found.void.eq(self._void(offered, offered_level)),
+        ]
+        with m.If(self.found_taken & waiting.valid):
+            m.d.sync += [waiting.eq(self._after_event(m, pursued, "next")), level.eq(self.level)]
+        with m.Else():
+            m.d.sync += [
+                waiting.eq(self._after_event(m, offered, "held")),
+                level.eq(offered_level),
+            ]
+            with m.If(self.found_taken):
+                m.d.sync += waiting.valid.eq(0)
+        return m
+
+    def _concerns(self, request):
+        return self.event.valid & (
+            Cat(self.event.side, self.event.symbol) == Cat(request.side, request.symbol)
+        )
+
+    def _after_event(self, m, pursued, name):
+        """What a request on its way is after this cycle's event."""
+        event = self.event
+        after = Signal.like(pursued, name=f"after_{name}")
+        concerned = self._concerns(pursued.request)
+        m.d.comb += after.eq(pursued)
+        with m.If(concerned & event.dropped):
+            m.d.comb += after.void.eq(1)
+        with m.If(concerned & event.beyond):
+            m.d.comb += after.touched.eq(1)
+            with m.If(~pursued.touched | (event.key < pursued.floor)):
+                m.d.comb += after.floor.eq(event.key)
+        return after
+
+    def _void(self, pursued, level):
+        """Whether `level` is not what follows the list as this cycle's event leaves it."""
+        event = self.event
+        return (
+            pursued.void
+            | (pursued.touched & (~level.present | (pursued.floor <= level.key)))
+            | (
+                self._concerns(pursued.request)
+                & (event.dropped | (event.beyond & (~level.present | (event.key <= level.key))))
+            )
+        )
+
+    def _ask(self, m) -> None:
+        """The request of the last event, else one that waits."""
+        g, event = self._geometry, self.event
+        # The last event, a cycle later: its last key takes a while to choose.
+        fresh_valid = Signal()
+        last = Signal(ListEvent(g))
+        fresh = Signal(Request(g))
+        m.d.sync += [fresh_valid.eq(event.valid & event.short), last.eq(event)]
+        m.d.comb += [
+            fresh.symbol.eq(last.symbol),
+            fresh.side.eq(last.side),
+            fresh.base.eq(last.base),
+            fresh.cent.eq(last.cent),
+            fresh.bounded.eq(last.live[0]),
+        ]
+        for n in range(g.LEVELS):
+            with m.If(last.live[n]):
+                m.d.comb += fresh.after.eq(last.keys[n])
+
+        requests = [Signal(Request(g), name=f"request_{n}") for n in range(self.WAITING)]
+        waits = [Signal(name=f"waits_{n}") for n in range(self.WAITING)]
+        choice, room = Signal(range(self.WAITING)), Signal(range(self.WAITING))
+        m.d.comb += [
+            choice.eq(lowest_set(Cat(waits))),
+            room.eq(lowest_set(~Cat(waits))),
+            self.ask_valid.eq(fresh_valid | Cat(waits).any()),
+            self.ask.eq(Mux(fresh_valid, fresh, Array(requests)[choice])),
+        ]
+        for n in range(self.WAITING):
+            with m.If(
+                fresh_valid & ~self.ask_taken & ~self._concerns(fresh) & (room == n) & ~waits[n]
+            ):
+                m.d.sync += [requests[n].eq(fresh), waits[n].eq(1)]
+            with m.Elif(self.ask_taken & ~fresh_valid & (choice == n)):
+                m.d.sync += waits[n].eq(0)
+            # A later event of the same side makes its own request.
+            replaced = fresh_valid & (
+                Cat(last.side, last.symbol) == Cat(requests[n].side, requests[n].symbol)
+            )
+            with m.If(waits[n] & (self._concerns(requests[n]) | replaced)):
+                m.d.sync += waits[n].eq(0)
