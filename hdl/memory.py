@@ -3,13 +3,20 @@
 Block RAM survives a soft reset, so every memory whose content matters sweeps itself to zero first
 and says when it is ready. A one-cycle block RAM read followed by logic is the slowest path of an
 ECP5 (about 125 MHz on speed 8), hence the output register.
+
+What a block RAM reads from an address that is written in the same cycle is not defined. A memory
+for which that matters gets logic around it to read what was there before; one that is *relaxed*
+does without, because its user never looks at such data (see `tickgate.hdl.netlist.relax`).
 """
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["BlockMemory", "Sweep", "TableMemory"]
+__all__ = ["RELAXED", "BlockMemory", "DualPortMemory", "Sweep", "TableMemory"]
+
+RELAXED = "tickgate.relaxed"
+"""Attribute of a relaxed memory in the netlist."""
 
 
 class Sweep(wiring.Component):
@@ -45,10 +52,10 @@ class _Swept(wiring.Component):
 
     READ_DOMAIN = "sync"
 
-    def __init__(self, *, depth: int, shape, reads: int = 1) -> None:
+    def __init__(self, *, depth: int, shape, reads: int = 1, relaxed: bool = False) -> None:
         if depth < 1:
             raise ValueError(f"depth must be positive, not {depth}")
-        self._depth, self._shape, self._reads = depth, shape, reads
+        self._depth, self._shape, self._reads, self._relaxed = depth, shape, reads, relaxed
         members = {
             "ready": Out(1),
             "write": In(1),
@@ -71,7 +78,12 @@ class _Swept(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.sweep = sweep = Sweep(depth=self._depth)
-        m.submodules.ram = ram = memory.Memory(shape=self._shape, depth=self._depth, init=[])
+        m.submodules.ram = ram = memory.Memory(
+            shape=self._shape,
+            depth=self._depth,
+            init=[],
+            attrs={RELAXED: 1} if self._relaxed else None,
+        )
         port = ram.write_port()
         m.d.comb += [
             self.ready.eq(~sweep.active),
@@ -82,7 +94,7 @@ class _Swept(wiring.Component):
         with m.If(sweep.active):
             m.d.comb += [port.addr.eq(sweep.address), port.data.eq(0)]
         for n in range(self._reads):
-            self._read(m, ram.read_port(domain=self.READ_DOMAIN), self.address(n), self.data(n))
+            self._read(m, ram.read_port(domain=self.READ_DOMAIN), port, n)
         return m
 
 
@@ -90,7 +102,8 @@ class BlockMemory(_Swept):
     """A block RAM with an output register.
 
     Latency: `READ_LATENCY` cycles from address to data. Throughput: one read a port and one write
-    a cycle. A read sees the writes of earlier cycles, not of its own.
+    a cycle. A read sees the writes of earlier cycles, not of its own; of a relaxed memory, a read
+    in the cycle of a write to its address yields nothing that may be used.
 
     Parameters
     ----------
@@ -98,6 +111,7 @@ class BlockMemory(_Swept):
     shape : ShapeLike
     reads : int
         Number of read ports (each one costs a copy).
+    relaxed : bool
 
     Members
     -------
@@ -109,11 +123,43 @@ class BlockMemory(_Swept):
     """
 
     READ_LATENCY = 2
+    POISONED = False
+    """For tests: what must not be used is wrong on purpose."""
 
-    @staticmethod
-    def _read(m, port, address, data_out) -> None:
-        m.d.comb += port.addr.eq(address)
-        m.d.sync += data_out.eq(port.data)
+    def _read(self, m, port, write, n: int) -> None:
+        m.d.comb += port.addr.eq(self._physical_address(write, n))
+        read = Value.cast(port.data)
+        if self._relaxed and self.POISONED:
+            collided = Signal(name=f"collided_{n}")
+            m.d.sync += collided.eq(write.en & (write.addr == port.addr))
+            read ^= collided.replicate(len(read))
+        m.d.sync += Value.cast(self.data(n)).eq(read)
+
+    def _physical_address(self, _write, n: int):
+        return self.address(n)
+
+
+class DualPortMemory(BlockMemory):
+    """A relaxed block RAM whose second read port shares its address with the write port.
+
+    Needs half the blocks of one with two read ports beside the write port. In a cycle with a write,
+    the second port reads nothing that may be used. Other members as in :class:`BlockMemory`.
+
+    Parameters
+    ----------
+    depth : int
+    shape : ShapeLike
+    """
+
+    def __init__(self, *, depth: int, shape) -> None:
+        super().__init__(depth=depth, shape=shape, reads=2, relaxed=True)
+
+    def address(self, n: int = 0):
+        """The address input of read port `n`."""
+        return self.write_address if n else super().address()
+
+    def _physical_address(self, write, n: int):
+        return write.addr if n else self.address()
 
 
 class TableMemory(_Swept):
@@ -126,6 +172,5 @@ class TableMemory(_Swept):
     READ_LATENCY = 0
     READ_DOMAIN = "comb"
 
-    @staticmethod
-    def _read(m, port, address, data_out) -> None:
-        m.d.comb += [port.addr.eq(address), data_out.eq(port.data)]
+    def _read(self, m, port, _write, n: int) -> None:
+        m.d.comb += [port.addr.eq(self.address(n)), self.data(n).eq(port.data)]

@@ -1,9 +1,11 @@
-"""Converts a component to RTLIL without spelling out the zeros of its memories.
+"""Makes RTLIL as synthesis wants it: without the zeros of memories, and with what they leave open.
 
 Every memory of the card sweeps itself clear after reset, so that its initial content is of no
 consequence. Written out bit by bit (`$meminit_v2`) it would take Amaranth 16 s and 1.6 GB for
 13 Mbit, Yosys minutes, and keep the memory out of UltraRAM, which has no initial value.
 """
+
+import re
 
 from amaranth.back import rtlil
 from amaranth.hdl import Fragment
@@ -12,7 +14,18 @@ from amaranth.hdl._ir import PortDirection, build_netlist
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-__all__ = ["to_rtlil"]
+from tickgate.hdl.memory import RELAXED
+
+__all__ = ["relax", "to_rtlil"]
+
+MODULE = re.compile(r"^module .*?^end$", re.MULTILINE | re.DOTALL)
+RELAXED_MEMORY = re.compile(
+    rf"^ *attribute \\{re.escape(RELAXED)} 1\n(?: *attribute .*\n)* *memory .* \\(\S+)$",
+    re.MULTILINE,
+)
+READ_PORT = re.compile(r"^ *cell \$memrd_v2 .*?^ *end$", re.MULTILINE | re.DOTALL)
+MEMORY_NAME = re.compile(r'parameter \\MEMID "\\\\(.+)"')
+COLLISIONS = re.compile(r"(parameter \\COLLISION_X_MASK (\d+)')0+$", re.MULTILINE)
 
 
 class _ModuleEmitter(rtlil.ModuleEmitter):
@@ -50,4 +63,23 @@ def to_rtlil(component: wiring.Component, *, name: str = "top") -> str:
         if index == 0:
             builder.attribute("top", 1)
         _ModuleEmitter(builder, netlist, module, names, empty_checker=empty).emit()
-    return str(design)
+    return relax(str(design))
+
+
+def relax(text: str) -> str:
+    """Leaves open, in RTLIL, what relaxed memories read from an address that is being written.
+
+    Ref: Yosys documentation, "Memories", COLLISION_X_MASK.
+    """
+
+    def in_module(module: re.Match) -> str:
+        relaxed = set(RELAXED_MEMORY.findall(module[0]))
+
+        def in_port(port: re.Match) -> str:
+            if MEMORY_NAME.search(port[0])[1] not in relaxed:
+                return port[0]
+            return COLLISIONS.sub(lambda found: found[1] + "1" * int(found[2]), port[0])
+
+        return READ_PORT.sub(in_port, module[0])
+
+    return MODULE.sub(in_module, text)

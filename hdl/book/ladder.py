@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.book.priority import lowest_set
 from tickgate.hdl.book.types import Best, Geometry, Request, Update
-from tickgate.hdl.memory import BlockMemory, TableMemory
+from tickgate.hdl.memory import BlockMemory, DualPortMemory, TableMemory
 from tickgate.hdl.stream import Side
 
 __all__ = ["Ladder"]
@@ -23,10 +23,13 @@ class Ladder(wiring.Component):
     Latency: `LATENCY` cycles, whatever the data. Throughput: one update or request a cycle, hazards
     on the same level included.
 
-    Every memory is written and read for a result in one stage, so that a result reflects exactly
-    the updates up to its own: level totals and the words of the bitmap in stage 3, the summary of
-    the words in stage 3, the totals once more in stage 5. Stage 2 forwards what the block RAM,
-    asked in stage 0, could not know yet.
+    A result reflects exactly the updates up to its own: the words of the bitmap and their summary
+    are written and searched in stage 3, the totals are written in stage 4 and read in stage 5.
+    Stage 2 forwards what the block RAM, asked in stage 0, could not know yet.
+
+    The totals have two ports, for the reads of stages 0 and 5 and the writes of stage 4. A result
+    whose total found neither of them free, or was being written by the next update, is `missed`:
+    with messages two cycles apart, never that of an update which is the last of its message.
 
     Parameters
     ----------
@@ -44,6 +47,8 @@ class Ladder(wiring.Component):
         The update of `LATENCY` cycles ago.
     best : Out(Best)
         Best level of its side after it; or the answer to the request of `LATENCY` cycles ago.
+    missed : Out(1)
+        The shares of `best` are not known.
     slow_before : Out(1)
         A slow update of the symbol is still on its way before the update of one cycle ago.
     quiet : Out(1)
@@ -51,11 +56,12 @@ class Ladder(wiring.Component):
     level_overflow : Out(1), overflow_symbol : Out
         The total of a level passed 32 bits.
     disagreement : Out(1)
-        The claim of the fast path was not what the bitmaps say.
+        The claim was not what the bitmaps say; or a slow answer was missed.
     """
 
     MODIFY = BlockMemory.READ_LATENCY
     STORE = MODIFY + 1
+    WRITE = STORE + 1
     FIND = STORE + BlockMemory.READ_LATENCY
     LATENCY = FIND + BlockMemory.READ_LATENCY
 
@@ -76,6 +82,7 @@ class Ladder(wiring.Component):
                 "settled": Out(Update(geometry)),
                 "settled_slow": Out(1),
                 "best": Out(Best(geometry)),
+                "missed": Out(1),
                 "slow_before": Out(1),
                 "quiet": Out(1),
                 "level_overflow": Out(1),
@@ -88,13 +95,12 @@ class Ladder(wiring.Component):
         m = Module()
         g = self._geometry
         levels = g.sides * g.ticks
-        m.submodules.totals = totals = BlockMemory(depth=levels, shape=32)
-        m.submodules.best_totals = best_totals = BlockMemory(depth=levels, shape=32)
+        m.submodules.totals = totals = DualPortMemory(depth=levels, shape=32)
         m.submodules.words = words = BlockMemory(
-            depth=g.sides << g.word_bits, shape=1 << g.bit_bits, reads=2
+            depth=g.sides << g.word_bits, shape=1 << g.bit_bits, reads=2, relaxed=True
         )
         m.submodules.summaries = summaries = TableMemory(depth=g.sides, shape=1 << g.word_bits)
-        m.d.comb += self.ready.eq(totals.ready & best_totals.ready & words.ready & summaries.ready)
+        m.d.comb += self.ready.eq(totals.ready & words.ready & summaries.ready)
 
         entry, bounded = Signal(Update(g)), Signal()
         m.d.comb += [entry.eq(self.update), self.ask_taken.eq(~self.update_valid)]
@@ -132,10 +138,7 @@ class Ladder(wiring.Component):
             return update[stage].key[g.bit_bits :]
 
         # Stage 0: ask for the total of the level and the word of the bitmap it is in.
-        m.d.comb += [
-            totals.address().eq(level(0)),
-            words.address(0).eq(Cat(word(0), row(0))),
-        ]
+        m.d.comb += words.address(0).eq(Cat(word(0), row(0)))
 
         # Stage 2: the new total and word.
         at = self.MODIFY
@@ -147,9 +150,10 @@ class Ladder(wiring.Component):
         bounded = carried(bounded, 0, self.STORE)
         old_total, old_word = Signal(32), Signal(1 << g.bit_bits)
         m.d.comb += [old_total.eq(totals.data()), old_word.eq(words.data(0))]
-        for stage in range(at + BlockMemory.READ_LATENCY + 1, at, -1):
+        for stage in range(self.WRITE + BlockMemory.READ_LATENCY, at, -1):
             with m.If(changes[stage] & (level(stage) == level(at))):
                 m.d.comb += old_total.eq(total[stage])
+        for stage in range(self.STORE + BlockMemory.READ_LATENCY, at, -1):
             with m.If(changes[stage] & (Cat(word(stage), row(stage)) == Cat(word(at), row(at)))):
                 m.d.comb += old_word.eq(bitmap[stage])
         bit = Signal(1 << g.bit_bits)
@@ -179,15 +183,12 @@ class Ladder(wiring.Component):
             m.d.comb += words_after.eq(~0 << (word(at) + 1))
         words_after = carried(words_after, at, self.STORE)
 
-        # Stage 3: store them, and find the first word with a level in it.
+        # Stage 3: store the word, and find the first one with a level in it.
         at = self.STORE
         summary, mark = Signal(1 << g.word_bits), Signal(1 << g.word_bits)
         candidates, stays = Signal(1 << g.word_bits), Signal()
         first_word, any_level, in_own_word = Signal(g.word_bits), Signal(), Signal()
         m.d.comb += [
-            totals.write.eq(changes[at]),
-            totals.write_address.eq(level(at)),
-            totals.write_data.eq(total[at]),
             words.write.eq(changes[at]),
             words.write_address.eq(Cat(word(at), row(at))),
             words.write_data.eq(bitmap[at]),
@@ -214,18 +215,24 @@ class Ladder(wiring.Component):
 
         # Stage 5: find the first level in that word, and ask for its total.
         at = self.FIND
-        found_word, key, own_level = Signal(1 << g.bit_bits), Signal(g.key_bits), Signal()
+        found_word, key = Signal(1 << g.bit_bits), Signal(g.key_bits)
         m.d.comb += [
             found_word.eq(Mux(in_own_word[at], bitmap[at], words.data(1))),
             key.eq(Cat(lowest_set(found_word), first_word[at])),
-            own_level.eq(changes[at] & (key == update[at].key)),
-            best_totals.address().eq(Cat(key, row(at))),
-            best_totals.write.eq(changes[at]),
-            best_totals.write_address.eq(level(at)),
-            best_totals.write_data.eq(total[at]),
         ]
+
+        # The ports of the totals: writes have the second one, new updates the first.
+        writes = changes[self.WRITE]
+        total_wanted = Cat(key, row(at))
+        m.d.comb += [
+            totals.address(0).eq(Mux(self.update_valid, level(0), total_wanted)),
+            totals.write.eq(writes),
+            totals.write_address.eq(Mux(writes, level(self.WRITE), total_wanted)),
+            totals.write_data.eq(total[self.WRITE]),
+        ]
+        on_first = carried(writes, at)
+        missed = carried(writes & (self.update_valid | (level(self.WRITE) == total_wanted)), at)
         key = carried(key, at)
-        own_level = carried(own_level, at)
 
         # Stage 6: its price.
         at = self.FIND + 1
@@ -245,11 +252,16 @@ class Ladder(wiring.Component):
                     for stage in range(2, at + 1)
                 ).any()
             ),
+            self.missed.eq(missed[at]),
             self.quiet.eq(~Cat(valid[stage] for stage in range(1, at + 1)).any()),
             self.disagreement.eq(
-                changes[at]
-                & claim_valid[at]
-                & Mux(self.best.present, claim[at] != self.best, claim[at].present)
+                Mux(
+                    missed[at],
+                    valid[at] & slow[at] & update[at].last,
+                    changes[at]
+                    & claim_valid[at]
+                    & Mux(self.best.present, claim[at] != self.best, claim[at].present),
+                )
             ),
         ]
         with m.If(any_level[at]):
@@ -257,6 +269,6 @@ class Ladder(wiring.Component):
                 self.best.present.eq(1),
                 self.best.key.eq(key[at]),
                 self.best.price.eq(price),
-                self.best.shares.eq(Mux(own_level[at], total[at], best_totals.data())),
+                self.best.shares.eq(Mux(on_first[at], totals.data(0), totals.data(1))),
             ]
         return m

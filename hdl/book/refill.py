@@ -35,7 +35,7 @@ class Refill(wiring.Component):
     After every change that leaves a list short, the level that follows its last one is asked for,
     as soon as the ladder has a free cycle. An answer is as old as the ladder is deep: it is void if
     the list has dropped a level since, or if a level was changed since beyond the list but not
-    beyond the answer. Every event that makes an answer void leaves the list full, or asks again.
+    beyond the answer. What makes an answer void leaves the list full, or has it asked for again.
 
     Throughput: a request a cycle. Up to `WAITING` requests of different sides wait; a further one
     is forgotten, and made again with the next change of its side.
@@ -50,8 +50,8 @@ class Refill(wiring.Component):
     -------
     event : In(ListEvent)
     ask_valid : Out(1), ask : Out(Request), ask_taken : In(1)
-    level : In(Best)
-        The ladder's answer to the request of `latency` cycles ago.
+    level : In(Best), missed : In(1)
+        The ladder's answer to the request of `latency` cycles ago; or that it has none.
     found_valid : Out(1), found : Out(Found), found_taken : In(1)
     """
 
@@ -66,6 +66,7 @@ class Refill(wiring.Component):
                 "ask": Out(Request(geometry)),
                 "ask_taken": In(1),
                 "level": In(Best(geometry)),
+                "missed": In(1),
                 "found_valid": Out(1),
                 "found": Out(Found(geometry)),
                 "found_taken": In(1),
@@ -88,12 +89,17 @@ class Refill(wiring.Component):
             later = Signal(Pursued(g), name=f"pursued_{stage}")
             m.d.sync += later.eq(self._after_event(m, pursued, f"{stage}"))
             pursued = later
+        arrived = Signal(Pursued(g))
+        m.d.comb += arrived.eq(pursued)
+
+        with m.If(self.missed):
+            m.d.comb += arrived.void.eq(1)
 
         # Then it waits for a cycle in which the lists are free.
         waiting, level = Signal(Pursued(g)), Signal(Best(g))
         offered, offered_level = Signal(Pursued(g)), Signal(Best(g))
         m.d.comb += [
-            offered.eq(Mux(waiting.valid, waiting, pursued)),
+            offered.eq(Mux(waiting.valid, waiting, arrived)),
             offered_level.eq(Mux(waiting.valid, level, self.level)),
             self.found_valid.eq(offered.valid),
             self.found.request.eq(offered.request),
@@ -101,7 +107,7 @@ class Refill(wiring.Component):
             self.found.void.eq(self._void(offered, offered_level)),
         ]
         with m.If(self.found_taken & waiting.valid):
-            m.d.sync += [waiting.eq(self._after_event(m, pursued, "next")), level.eq(self.level)]
+            m.d.sync += [waiting.eq(self._after_event(m, arrived, "next")), level.eq(self.level)]
         with m.Else():
             m.d.sync += [
                 waiting.eq(self._after_event(m, offered, "held")),

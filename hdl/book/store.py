@@ -122,7 +122,7 @@ class OrderStore(wiring.Component):
         hits, frees, orders, readies = [], [], [], []
         for n in range(geometry.WAYS):
             m.submodules[f"way_{n}"] = memory = BlockMemory(
-                depth=1 << geometry.set_bits, shape=way_shape
+                depth=1 << geometry.set_bits, shape=way_shape, relaxed=True
             )
             m.d.comb += [
                 memory.address().eq(at),

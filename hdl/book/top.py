@@ -84,6 +84,7 @@ class TopOfBook(wiring.Component):
             ladder.ask.eq(refill.ask),
             refill.ask_taken.eq(ladder.ask_taken),
             refill.level.eq(ladder.best),
+            refill.missed.eq(ladder.missed),
             best.found_valid.eq(refill.found_valid),
             best.found.eq(refill.found),
             refill.found_taken.eq(best.found_taken),
