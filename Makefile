@@ -19,8 +19,11 @@ README.md = $(BIN)/python -m tickgate.sim.docs readme README.md
 # Verilator keeps both cores of a small machine busy by itself; tests share one build.
 PYTEST_FLAGS ?=
 
+# Of the campaign's first round.
+SEED ?= 1
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint docs docs-check bitstream clean
+.PHONY: help demo test check campaign lint docs docs-check bitstream clean
 .DELETE_ON_ERROR:
 
 help:  ## show this list
@@ -33,6 +36,9 @@ test: lint docs-check check  ## everything CI checks: lint, generated documents,
 
 check: $(WORK)  ## the tests alone; make check PYTEST_FLAGS='-k book' for some of them
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+campaign: $(RUN)  ## ten million messages that aim at hazards, every top of book compared
+	@$(BIN)/tickgate campaign --messages 10000000 --seed $(SEED)
 
 lint: $(WORK)  ## style, import rules and types
 	@$(BIN)/ruff check --quiet --output-format concise

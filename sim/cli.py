@@ -1,4 +1,4 @@
-"""The commands of the simulator: `replay`, `demo`, `bench` and `sim`.
+"""The commands of the simulator: `replay`, `demo`, `bench`, `campaign` and `sim`.
 
 Exit codes: 0 done, 1 the card differs from the golden models, 2 a mistake of the user.
 
@@ -199,6 +199,48 @@ def simulation(
     )
     Console(stderr=json_file == Path("-")).print(pace_table(measured))
     _write_json(json_file, measured.to_dict())
+
+
+@app.command()
+def campaign(
+    messages: Annotated[int, typer.Option(min=1, help="Over all widths.")] = 500_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first round; each has the next.")] = 1,
+    widths: Annotated[
+        list[int] | None,
+        typer.Option("--width", help="Octets a cycle; again for another one. Default: 8 and 1."),
+    ] = None,
+    shapes: Annotated[
+        list[str] | None,
+        typer.Option("--shape", metavar="NAME", help="Only this one; again for more."),
+    ] = None,
+    json_file: Json = None,
+) -> None:
+    """Tries the books hard: messages that aim at hazards, each top compared with the model."""
+    from tickgate.sim import campaign as campaigns
+    from tickgate.sim.hazards import SHAPES
+    from tickgate.sim.summary import campaign_table, show_difference
+
+    widths = widths or [8, 1]
+    for width in widths:
+        _require_width(width)
+    unknown = [name for name in shapes or () if name not in SHAPES]
+    if unknown:
+        raise InputError(f"--shape must be one of {', '.join(SHAPES)}, not {unknown[0]}")
+    console = Console(stderr=json_file == Path("-"))
+    with _progress() as progress:
+        outcome = campaigns.campaign(
+            messages=messages,
+            seed=seed,
+            widths=widths,
+            shapes=shapes or list(SHAPES),
+            progress=progress,
+        )
+    console.print(campaign_table(outcome))
+    _write_json(json_file, outcome.as_dict())
+    if outcome.difference is not None:
+        show_difference(outcome.difference, console)
+        console.print(f"once more: {outcome.again}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -11,12 +11,21 @@ from rich.table import Table
 from rich.text import Text
 
 from tickgate.sim.bench import SimulationBench
+from tickgate.sim.campaign import Outcome
 from tickgate.sim.check import Difference
 from tickgate.sim.latency import statistics
 from tickgate.sim.result import Result
 from tickgate.spec import itch50
 
-__all__ = ["GATE_NAMES", "latency_tables", "notes", "pace_table", "show", "show_difference"]
+__all__ = [
+    "GATE_NAMES",
+    "campaign_table",
+    "latency_tables",
+    "notes",
+    "pace_table",
+    "show",
+    "show_difference",
+]
 
 GATE_NAMES = {
     0: "transmit port taken",
@@ -87,6 +96,20 @@ def pace_table(measured: SimulationBench) -> Table:
             table.add_row(name, *(f"{rate:,.0f}" for rate in rates))
     if measured.ratio is not None:
         table.add_row("", f"{measured.ratio:,.1f} times", "")
+    return table
+
+
+def campaign_table(outcome: Outcome) -> Table:
+    """What a campaign sent and how soon the card answered."""
+    table = _table(f"Campaign: {outcome.messages:,} messages", "shape", ">messages")
+    for name, messages in outcome.by_shape.items():
+        table.add_row(name, f"{messages:,}")
+    cycles = ", ".join(f"{at}: {outcome.to_top[at]:,}" for at in sorted(outcome.to_top))
+    table.caption = (
+        f"{outcome.rows:,} changes of a top compared with the model; cycles from t0: {cycles}; "
+        f"{outcome.messages / outcome.seconds:,.0f} messages a second"
+    )
+    table.caption_justify = "left"
     return table
 
 
