@@ -144,6 +144,7 @@ class BestLevels(wiring.Component):
             self.event.base.eq(base),
             self.event.cent.eq(cent),
             self.event.key.eq(change.key),
+            self.event.changed.eq(~finds),
             self.event.beyond.eq(levels.beyond),
             self.event.dropped.eq(changes & levels.dropped),
             self.event.short.eq(~after.live[-1] & after.more),

@@ -56,7 +56,8 @@ class Change(data.StructLayout):
 class ListEvent(data.StructLayout):
     """What has become of a list.
 
-    `key` was changed; it lies `beyond` what the list holds; a level was `dropped` to make room.
+    The level `key` was `changed`; it lies `beyond` what the list holds; a level was `dropped` to
+    make room.
     The list is `short`: it has room for levels that may exist. `live` and `keys` are those of the
     list now.
     """
@@ -70,6 +71,7 @@ class ListEvent(data.StructLayout):
                 "base": 32,
                 "cent": 1,
                 "key": geometry.key_bits,
+                "changed": 1,
                 "beyond": 1,
                 "dropped": 1,
                 "short": 1,

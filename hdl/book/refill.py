@@ -15,7 +15,7 @@ __all__ = ["Refill"]
 
 
 class Pursued(data.StructLayout):
-    """A request on its way, and the best key (`floor`) that changed beyond the list meanwhile."""
+    """A request on its way, and the best key (`floor`) whose change may concern its answer."""
 
     def __init__(self, geometry: Geometry) -> None:
         super().__init__(
@@ -34,8 +34,9 @@ class Refill(wiring.Component):
 
     After every change that leaves a list short, the level that follows its last one is asked for,
     as soon as the ladder has a free cycle. An answer is as old as the ladder is deep: it is void if
-    the list has dropped a level since, or if a level was changed since beyond the list but not
-    beyond the answer. What makes an answer void leaves the list full, or has it asked for again.
+    the list has dropped a level since, or if a level was changed since that lay beyond the list, or
+    beyond the level that the request named, but not beyond the answer. What makes an answer void
+    leaves the list full, or has it asked for again.
 
     Throughput: a request a cycle. Up to `WAITING` requests of different sides wait; a further one
     is forgotten, and made again with the next change of its side.
@@ -122,6 +123,11 @@ class Refill(wiring.Component):
             Cat(self.event.side, self.event.symbol) == Cat(request.side, request.symbol)
         )
 
+    def _touches(self, request):
+        """Whether this cycle's event may change the answer to a request of its side."""
+        event = self.event
+        return event.changed & (event.beyond | ~request.bounded | (event.key > request.after))
+
     def _after_event(self, m, pursued, name):
         """What a request on its way is after this cycle's event."""
         event = self.event
@@ -130,7 +136,7 @@ class Refill(wiring.Component):
         m.d.comb += after.eq(pursued)
         with m.If(concerned & event.dropped):
             m.d.comb += after.void.eq(1)
-        with m.If(concerned & event.beyond):
+        with m.If(concerned & self._touches(pursued.request)):
             m.d.comb += after.touched.eq(1)
             with m.If(~pursued.touched | (event.key < pursued.floor)):
                 m.d.comb += after.floor.eq(event.key)
@@ -144,7 +150,10 @@ class Refill(wiring.Component):
             | (pursued.touched & (~level.present | (pursued.floor <= level.key)))
             | (
                 self._concerns(pursued.request)
-                & (event.dropped | (event.beyond & (~level.present | (event.key <= level.key))))
+                & (
+                    event.dropped
+                    | (self._touches(pursued.request) & (~level.present | (event.key <= level.key)))
+                )
             )
         )
 
