@@ -30,9 +30,10 @@ class TickToTrade(wiring.Component):
     """Turns market data into orders, under limits that the host sets.
 
     Latency, in cycles from the last octet of an ITCH message on `rx` to the first octet of the
-    order on `tx`: `LATENCY`; `SLOW_LATENCY` where the message empties a best level, or the answer
-    to an earlier such message of its symbol is still being found; one more than `LATENCY` where
-    the answer meets a slow one of another symbol. Throughput: the line rate of `rx`, for ever.
+    order on `tx`: `LATENCY`, whatever the message does to the book; `SLOW_LATENCY` where so many
+    best levels in a row were emptied that the list of the next ones is exhausted; one more than
+    `LATENCY` where the answer meets such a one of another symbol. Throughput: the line rate of
+    `rx`, for ever.
 
     Disarmed after reset. `tx` must take the words of a frame without long pauses: while one is
     under way, further orders are refused, not queued.

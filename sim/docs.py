@@ -36,7 +36,7 @@ EFFECT = {
 
 
 def budget() -> list[tuple[str, int, int]]:
-    """Stage, cycles, and cycles where the best level is emptied."""
+    """Stage, cycles, and cycles where the list of best levels is exhausted."""
     return [
         ("eth: header checks", Receive.LATENCY, Receive.LATENCY),
         ("feed: sequence, decoding", Feed.LATENCY, Feed.LATENCY),
@@ -101,8 +101,8 @@ def _clocked(lines: list[str], board: dict[str, Any] | None) -> None:
         "",
         "| path | cycles | ns at the closed clock |",
         "|---|---|---|",
-        _timed("best level at hand", TickToTrade.LATENCY, period),
-        _timed("best level emptied", TickToTrade.SLOW_LATENCY, period),
+        _timed("any effect on the best level", TickToTrade.LATENCY, period),
+        _timed("list of best levels exhausted", TickToTrade.SLOW_LATENCY, period),
         "",
         "The core at 8 octets a cycle has not been placed and routed: no nanoseconds for it here.",
     ]
@@ -125,7 +125,7 @@ def render(board: dict[str, Any] | None) -> str:
         "",
         "## Budget",
         "",
-        "| stage | cycles | where the best level is emptied |",
+        "| stage | cycles | where the list of best levels is exhausted |",
         "|---|---|---|",
     ]
     stages = budget()
@@ -142,8 +142,9 @@ def render(board: dict[str, Any] | None) -> str:
     ]
     _measured(lines)
     lines += [
-        "Where a maximum is above its minimum, an answer waited for that to an earlier message",
-        "that had emptied a level: of the same symbol, or of another one in the same cycle.",
+        "Where a maximum is above its minimum, so many best levels of a side were emptied in a row",
+        "that the list of the next ones was exhausted, and the ladder answered; or an answer met",
+        "such a one of another symbol.",
         "",
         "## The clock",
         "",

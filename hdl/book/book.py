@@ -19,9 +19,9 @@ __all__ = ["OrderBook"]
 class OrderBook(wiring.Component):
     """Builds the books from messages and tells every change of a top of book.
 
-    Latency: `LATENCY` cycles from a message to its top; `SLOW_LATENCY` where the message empties
-    the best level, or the symbol's answer to an earlier such message is still to come. Throughput:
-    a message every second cycle.
+    Latency: `LATENCY` cycles from a message to its top; `SLOW_LATENCY` where so many best levels of
+    a side were emptied in a row that the next one is not at hand, or the symbol's answer to an
+    earlier such message is still to come. Throughput: a message every second cycle.
 
     What makes a book untrusted: a gap, an unknown order reference, an execution or cancellation of
     more shares than there are, a reference added twice, an order that finds no room. Each is

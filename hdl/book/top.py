@@ -22,9 +22,9 @@ class TopOfBook(wiring.Component):
     """Answers an update with the new top of book.
 
     Latency: `LATENCY` cycles from the update where the best levels are at hand; `SLOW_LATENCY`
-    where a best level was emptied, or an earlier answer of the symbol is still being found. A fast
-    answer that meets a slow one of another symbol waits one cycle. Throughput: one update a cycle,
-    of which every second one may be the last of a message.
+    where a list of them is exhausted, or an earlier answer of the symbol is still being found. A
+    fast answer that meets a slow one of another symbol waits one cycle. Throughput: one update a
+    cycle, of which every second one may be the last of a message.
 
     A top is told when any of its prices, shares or its exactness differ from what was told last
     of the symbol; after reset that is an empty book that is not exact.

@@ -13,6 +13,7 @@ import pytest
 from scapy.layers.inet import IP, TCP
 from scapy.utils import PcapReader
 
+from tickgate.hdl.core import TickToTrade
 from tickgate.host.cli import main
 from tickgate.host.driver import Driver
 from tickgate.sim import market
@@ -92,10 +93,11 @@ def test_a_market_is_replayed_without_a_difference(call, tmp_path, market_file, 
     assert result["dropped"] == dict.fromkeys(result["dropped"], 0)
     assert result["clock_hz_nominal"] == {1: 125_000_000, 8: 156_250_000}[width]
     assert result["cycles"] > MESSAGES * unloaded_gap(width) // 2
-    for what, fast in (("t0_to_top", 4), ("t0_to_order", 7)):
+    decide = TickToTrade.LATENCY - TickToTrade.DECIDE
+    for what, cycles in (("t0_to_top", decide), ("t0_to_order", TickToTrade.LATENCY)):
         assert set(result["latency"][what]) == {"improve", "resize", "empty"}
-        assert result["latency"][what]["improve"]["min"] == fast
-        assert result["latency"][what]["empty"]["min"] == fast + 7
+        for row in result["latency"][what].values():
+            assert row["min"] == row["max"] == cycles
     assert files["picture"].read_bytes().startswith(b"\x89PNG")
     compare_tops(rows_of(files["tops"]), market_file, result)
     examine_orders(files["pcap"], result)
