@@ -80,63 +80,59 @@ class BestLevels(wiring.Component):
             side.eq(Mux(self.update_valid, update.side, request.side)),
             self.found_taken.eq(~self.update_valid),
         ]
-        changes, row_symbol, row_side = Signal(), Signal.like(symbol), Signal(Side)
+        valid, row_symbol, row_side = Signal(), Signal.like(symbol), Signal(Side)
         lists = {}
         for name in Side:
-            memory = TableMemory(depth=g.symbols, shape=Levels(g))
-            m.submodules[name.name.lower()] = memory
-            held = Signal(Levels(g), name=f"held_{name.name.lower()}")
+            m.submodules[name.name.lower()] = memory = TableMemory(depth=g.symbols, shape=Levels(g))
             m.d.comb += [
                 memory.address().eq(symbol),
-                memory.write.eq(changes & (row_side == name)),
+                memory.write.eq(valid & (row_side == name)),
                 memory.write_address.eq(row_symbol),
                 memory.write_data.eq(levels.after),
-                held.eq(Mux(memory.write & (row_symbol == symbol), levels.after, memory.data())),
             ]
-            lists[name] = held
+            lists[name] = memory.data()
         m.d.comb += self.ready.eq(m.submodules.buy.ready & m.submodules.sell.ready)
         mine, other = Signal(Levels(g)), Signal(Levels(g))
         sells = side == Side.SELL
-        valid, finds, void = Signal(), Signal(), Signal()
+        again = valid & (row_symbol == symbol)
+        finds = Signal()
         base, cent = Signal(32), Signal()
-        change = Signal(Change(g))
+        enable, change = Signal(), Signal(Change(g))
         m.d.sync += [
             mine.eq(Mux(sells, lists[Side.SELL], lists[Side.BUY])),
             other.eq(Mux(sells, lists[Side.BUY], lists[Side.SELL])),
             self.now_valid.eq(self.update_valid),
             self.now.eq(update),
             valid.eq(Mux(self.update_valid, update.changes, self.found_valid)),
+            enable.eq(Mux(self.update_valid, update.changes, self.found_valid & ~found.void)),
             finds.eq(~self.update_valid),
-            void.eq(found.void),
             row_symbol.eq(symbol),
             row_side.eq(side),
             base.eq(Mux(self.update_valid, update.base, request.base)),
             cent.eq(Mux(self.update_valid, update.cent, request.cent)),
-            change.add.eq(self.update_valid & update.add),
+            change.add.eq(update.add),
             change.found.eq(~self.update_valid),
             change.end.eq(~found.level.present),
             change.key.eq(Mux(self.update_valid, update.key, found.level.key)),
             change.price.eq(Mux(self.update_valid, update.price, found.level.price)),
             change.shares.eq(Mux(self.update_valid, update.shares, found.level.shares)),
         ]
+        with m.If(again & (row_side == side)):
+            m.d.sync += mine.eq(levels.after)
+        with m.If(again & (row_side != side)):
+            m.d.sync += other.eq(levels.after)
 
         # Make the change.
+        after = levels.after
+        best, others = first(after, g), first(other, g)
         m.d.comb += [
-            changes.eq(valid & ~(finds & void)),
             levels.before.eq(mine),
+            levels.enable.eq(enable),
             levels.change.eq(change),
-        ]
-        after = Signal(Levels(g))
-        best, known = Signal(Best(g)), Signal()
-        m.d.comb += [after.eq(mine), best.eq(first(mine, g)), known.eq(mine.live[0] | ~mine.more)]
-        with m.If(changes):
-            m.d.comb += [after.eq(levels.after), best.eq(levels.best), known.eq(~levels.lost)]
-        others = first(other, g)
-        m.d.comb += [
             self.mine.eq(best),
             self.bid.eq(Mux(self.now.side == Side.SELL, others, best)),
             self.ask.eq(Mux(self.now.side == Side.SELL, best, others)),
-            self.mine_lost.eq(~known),
+            self.mine_lost.eq(~after.live[0] & after.more),
             self.other_lost.eq(~other.live[0] & other.more),
             self.event.valid.eq(valid),
             self.event.symbol.eq(row_symbol),
@@ -146,7 +142,7 @@ class BestLevels(wiring.Component):
             self.event.key.eq(change.key),
             self.event.changed.eq(~finds),
             self.event.beyond.eq(levels.beyond),
-            self.event.dropped.eq(changes & levels.dropped),
+            self.event.dropped.eq(levels.dropped),
             self.event.short.eq(~after.live[-1] & after.more),
             self.event.live.eq(after.live),
             self.event.keys.eq(after.keys),

@@ -258,9 +258,7 @@ class Ladder(wiring.Component):
                 Mux(
                     missed[at],
                     valid[at] & slow[at] & update[at].last,
-                    changes[at]
-                    & claim_valid[at]
-                    & Mux(self.best.present, claim[at] != self.best, claim[at].present),
+                    changes[at] & claim_valid[at] & (claim[at] != self.best),
                 )
             ),
         ]

@@ -97,9 +97,9 @@ class LevelList(wiring.Component):
 
     Members
     -------
-    before : In(Levels), change : In(Change), after : Out(Levels)
-    best : Out(Best), lost : Out(1)
-        The first level after the change; whether it is not known.
+    before : In(Levels), after : Out(Levels)
+        Places not in use are all zero.
+    enable : In(1), change : In(Change)
     beyond : Out(1)
         The change is of a level that the list does not hold, and that is worse than all it holds.
     dropped : Out(1)
@@ -113,10 +113,9 @@ class LevelList(wiring.Component):
         super().__init__(
             {
                 "before": In(Levels(geometry)),
+                "enable": In(1),
                 "change": In(Change(geometry)),
                 "after": Out(Levels(geometry)),
-                "best": Out(Best(geometry)),
-                "lost": Out(1),
                 "beyond": Out(1),
                 "dropped": Out(1),
             }
@@ -125,73 +124,53 @@ class LevelList(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         old, new, change = self.before, self.after, self.change
-        places = range(self._geometry.LEVELS)
+        count = self._geometry.LEVELS
         full = old.live[-1]
-        better = [Signal(name=f"better_{n}") for n in places]
-        same = [Signal(name=f"same_{n}") for n in places]
-        leaves = [Signal(name=f"leaves_{n}") for n in places]
-        for n in places:
+        better, same, leaves = Signal(count), Signal(count), Signal(count)
+        for n in range(count):
+            # Bit by bit: synthesis would take `==` from the carry chain of `<`, which is slower.
             m.d.comb += [
                 better[n].eq(old.live[n] & (old.keys[n] < change.key)),
-                same[n].eq(old.live[n] & (old.keys[n] == change.key)),
-                leaves[n].eq(
-                    same[n] & ~change.add & ~change.found & (old.shares[n] == change.shares)
-                ),
+                same[n].eq(old.live[n] & ~(old.keys[n] ^ change.key).any()),
+                leaves[n].eq(same[n] & ~(old.shares[n] ^ change.shares).any()),
             ]
-        listed, inserts = Signal(), Signal()
-        within = Signal()
+        counts, removes, inserts, within = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            listed.eq(Cat(same).any()),
-            within.eq(Cat(old.live[n] & ~better[n] for n in places).any()),
+            counts.eq(self.enable & ~change.found),
+            within.eq((old.live & ~better).any()),
+            removes.eq(counts & ~change.add & leaves.any()),
             # A new level has its place before a listed one, or at the end where nothing follows.
             inserts.eq(
-                Mux(
+                self.enable
+                & Mux(
                     change.found,
-                    ~within & ~full & ~change.end,
-                    change.add & ~listed & (within | (~old.more & ~full)),
+                    ~change.end & ~within & ~full,
+                    change.add & ~same.any() & (within | (~old.more & ~full)),
                 )
             ),
             self.dropped.eq(inserts & full),
-            self.beyond.eq(~change.found & ~within & ~inserts),
+            self.beyond.eq(counts & ~within & ~inserts),
             new.more.eq(
-                Mux(change.found, old.more & ~change.end, old.more | self.dropped | self.beyond)
+                (old.more & ~(self.enable & change.found & change.end)) | self.dropped | self.beyond
             ),
         ]
-        members = (
-            (old.keys, new.keys, change.key),
-            (old.prices, new.prices, change.price),
-            (old.shares, new.shares, change.shares),
-        )
-        up = Signal()
-        for n in places:
-            here = ~better[n] & (better[n - 1] if n else 1)
-            down = ~better[n - 1] if n else 0
-            following = n + 1 in places
-            shifted = Signal(name=f"up_{n}")
-            m.d.comb += shifted.eq(up | leaves[n])
-            up = shifted
-            m.d.comb += new.live[n].eq(old.live[n])
-            for before, after, _ in members:
-                m.d.comb += after[n].eq(before[n])
-            with m.If(same[n] & ~change.found):
-                m.d.comb += new.shares[n].eq(
-                    Mux(change.add, old.shares[n] + change.shares, old.shares[n] - change.shares)
+        for n in range(count):
+            shares = Signal(32, name=f"shares_{n}")
+            moved = Mux(change.add, old.shares[n] + change.shares, old.shares[n] - change.shares)
+            m.d.comb += shares.eq(Mux(same[n] & counts, moved, old.shares[n]))
+            # From its own place on, a new level moves the others down, a lost one moves them up.
+            place = ~better[n]
+            enters = inserts & place
+            moves = place & Mux(inserts, better[n - 1] if n else 1, removes)
+            for name, stays, fresh in (
+                ("live", old.live[n], 1),
+                ("keys", old.keys[n], change.key),
+                ("prices", old.prices[n], change.price),
+                ("shares", shares, change.shares),
+            ):
+                above = old[name][n - 1] if n else 0
+                below = old[name][n + 1] if n + 1 < count else 0
+                m.d.comb += new[name][n].eq(
+                    Mux(enters, Mux(moves, fresh, above), Mux(moves, below, stays))
                 )
-            with m.If(shifted):
-                m.d.comb += new.live[n].eq(old.live[n + 1] if following else 0)
-                for before, after, _ in members:
-                    if following:
-                        m.d.comb += after[n].eq(before[n + 1])
-            with m.If(inserts & here):
-                m.d.comb += new.live[n].eq(1)
-                for _, after, value in members:
-                    m.d.comb += after[n].eq(value)
-            with m.Elif(inserts & down):
-                m.d.comb += new.live[n].eq(old.live[n - 1] if n else 0)
-                for before, after, _ in members:
-                    m.d.comb += after[n].eq(before[n - 1])
-        m.d.comb += [
-            self.best.eq(first(new, self._geometry)),
-            self.lost.eq(~new.live[0] & new.more),
-        ]
         return m

@@ -3,7 +3,7 @@
 Ref: docs/architecture.md, "The book".
 """
 
-from amaranth.hdl import Array, Module, Signal
+from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -32,7 +32,7 @@ class Trust(wiring.Component):
     update_valid : In(1), update : In(Update)
     out_valid : Out(1), out : Out(Update)
     calm : In(1)
-        No update is on its way, nor about to come.
+        No update is on its way, nor about to come within this cycle and the next.
     gap : In(1), gap_sequence : In(32)
     doubt : In(1), doubt_symbol : In
         A single symbol is to lose its trust.
@@ -71,32 +71,35 @@ class Trust(wiring.Component):
         sequence = Signal(32)
         word, word_symbol, word_value = Signal(), Signal(range(g.symbols)), Signal()
         pending = Array(self.pending)
-        m.d.comb += [padded.eq(self.pending), self.out.eq(self.update)]
-        with m.If(self.update_valid):
-            m.d.comb += self.out_valid.eq(1)
-            with m.If(pending[self.update.symbol]):
-                m.d.comb += self.out.distrust.eq(1)
-                m.d.sync += pending[self.update.symbol].eq(0)
-        with m.Elif(self.calm & self.pending.any()):
-            m.d.comb += [
-                self.out_valid.eq(1),
-                self.out.eq(0),
-                self.out.symbol.eq(lowest_set(padded)),
-                self.out.distrust.eq(1),
-                self.out.last.eq(1),
-                self.out.sequence.eq(sequence),
+        # What goes by itself goes a cycle after its decision: calm is long to work out. No update
+        # comes then, for one that was about to come would not have left the book calm.
+        alone_valid, alone = Signal(), Signal(Update(g))
+        m.d.sync += [alone_valid.eq(0), alone.eq(0), alone.last.eq(1)]
+        m.d.comb += [
+            padded.eq(self.pending),
+            self.out_valid.eq(self.update_valid | alone_valid),
+            self.out.eq(Mux(self.update_valid, self.update, alone)),
+        ]
+        with m.If(self.update_valid & pending[self.update.symbol]):
+            m.d.comb += self.out.distrust.eq(1)
+            m.d.sync += pending[self.update.symbol].eq(0)
+        with m.If(self.calm & self.pending.any()):
+            symbol = lowest_set(padded)
+            m.d.sync += [
+                alone_valid.eq(1),
+                alone.symbol.eq(symbol),
+                alone.distrust.eq(1),
+                alone.sequence.eq(sequence),
+                pending[symbol].eq(0),
             ]
-            m.d.sync += pending[self.out.symbol].eq(0)
         with m.Elif(self.calm & word):
-            m.d.comb += [
-                self.out_valid.eq(1),
-                self.out.eq(0),
-                self.out.symbol.eq(word_symbol),
-                self.out.trust.eq(word_value),
-                self.out.distrust.eq(~word_value),
-                self.out.last.eq(1),
+            m.d.sync += [
+                alone_valid.eq(1),
+                alone.symbol.eq(word_symbol),
+                alone.trust.eq(word_value),
+                alone.distrust.eq(~word_value),
+                word.eq(0),
             ]
-            m.d.sync += word.eq(0)
         with m.If(self.whole):
             m.d.sync += [
                 word.eq(1),

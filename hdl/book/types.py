@@ -105,7 +105,7 @@ class Update(data.StructLayout):
 
 
 class Best(data.StructLayout):
-    """The best level of one side, `present` or not."""
+    """The best level of one side; all zero if not `present`."""
 
     def __init__(self, geometry: Geometry) -> None:
         super().__init__({"present": 1, "key": geometry.key_bits, "price": 32, "shares": 32})
