@@ -14,6 +14,7 @@ from tickgate.sim.bench import SimulationBench
 from tickgate.sim.campaign import Outcome
 from tickgate.sim.check import Difference
 from tickgate.sim.latency import statistics
+from tickgate.sim.linerate import LineRate
 from tickgate.sim.result import Result
 from tickgate.spec import itch50
 
@@ -21,6 +22,7 @@ __all__ = [
     "GATE_NAMES",
     "campaign_table",
     "latency_tables",
+    "line_rate_table",
     "notes",
     "pace_table",
     "show",
@@ -109,6 +111,40 @@ def campaign_table(outcome: Outcome) -> Table:
         f"{outcome.rows:,} changes of a top compared with the model; cycles from t0: {cycles}; "
         f"{outcome.messages / outcome.seconds:,.0f} messages a second"
     )
+    table.caption_justify = "left"
+    return table
+
+
+def line_rate_table(measured: LineRate) -> Table:
+    """What the card was offered under each load, and took."""
+    table = _table(
+        f"Line rate at {measured.width} octets a cycle, {measured.offered:,} messages",
+        "mix",
+        "frames",
+        "gap",
+        ">of line rate",
+        ">offered",
+        ">accepted",
+        ">dropped",
+        ">queue",
+        ">million messages/s",
+    )
+    for load in measured.loads:
+        table.add_row(
+            load.mix,
+            load.frames,
+            load.gap,
+            f"{load.line_load:.1%}",
+            f"{load.offered:,}",
+            f"{load.accepted:,}",
+            f"{load.dropped:,}",
+            f"{load.queue_high:,}",
+            f"{load.messages_per_second / 1e6:.2f}",
+            style=None if load.kept_up else "bold red",
+        )
+    wrong = sum(load.wrong_books for load in measured.loads)
+    lost = sum(load.events_lost for load in measured.loads)
+    table.caption = f"wrong books at the end: {wrong}; events that nobody fetched in time: {lost:,}"
     table.caption_justify = "left"
     return table
 
