@@ -41,7 +41,7 @@ campaign: $(RUN)  ## ten million messages that aim at hazards, every top of book
 	@$(BIN)/tickgate campaign --messages 10000000 --seed $(SEED)
 
 line-rate: $(RUN)  ## ten million messages at 100 % of the line rate and beyond it
-	@$(BIN)/tickgate bench line-rate --width 8 --messages 1200000
+	@$(BIN)/tickgate bench line-rate --width 8 --messages 1440000
 	@$(BIN)/tickgate bench line-rate --width 1 --messages 300000
 
 lint: $(WORK)  ## style, import rules and types

@@ -217,7 +217,7 @@ def line_rate(
     """Offers every mix of messages at 100 % of the line rate and beyond: nothing may be lost."""
     from tickgate.sim import linerate
     from tickgate.sim.mixes import MIXES
-    from tickgate.sim.summary import line_rate_table
+    from tickgate.sim.summary import line_rate_tables
 
     _require_width(width)
     _require_known("--mix", mixes, MIXES)
@@ -230,7 +230,7 @@ def line_rate(
             mixes=mixes or list(MIXES),
             progress=progress,
         )
-    console.print(line_rate_table(measured))
+    console.print(*line_rate_tables(measured))
     _write_json(json_file, measured.as_dict())
     if not measured.kept_up:
         raise typer.Exit(1)

@@ -28,10 +28,10 @@ from tickgate.spec import ethernet
 
 __all__ = ["DOUBTS", "GAPS", "PACKINGS", "LineRate", "Load", "Waiting", "line_rate"]
 
-PACKINGS = {"one message a frame": 1, "full frames": STRETCH}
+PACKINGS = {"single": 1, "full": STRETCH}
 """Messages in a datagram, as far as its frame has room."""
 
-GAPS = {"line rate": True, "no gap": False}
+GAPS = {"wire": True, "none": False}
 """Between frames there is what the wire imposes, or nothing at all."""
 
 DOUBTS = (

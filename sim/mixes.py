@@ -158,8 +158,8 @@ LEAST_MARKET = 2_000
 
 MIXES: dict[str, Callable[[int, int], Iterator[Stretch]]] = {
     "deletes": _bulk(_deletes),
-    "add and delete of one order": _bulk(_add_delete),
-    "executes on one order": _bulk(_executes),
+    "one order, add and delete": _bulk(_add_delete),
+    "one order, executes": _bulk(_executes),
     "replace storm": _bulk(_replaces),
     "one price level": _bulk(_one_level),
     "one symbol": _market(INSTRUMENTS[:1]),

@@ -24,7 +24,7 @@ def test_nothing_is_lost_or_kept_waiting_at_the_line_rate_and_beyond(width, seed
         assert load.kept_up, load
         assert load.offered == load.accepted == MESSAGES[width] // 4
         assert load.line_load >= 0.999
-        if load.gap == "no gap":
+        if load.gap == "none":
             assert load.line_load > 1
     assert measured.kept_up and measured.offered == len(MIXES) * MESSAGES[width]
 
@@ -69,7 +69,7 @@ def altered(name: str, by: int) -> type[Driver]:
     return Altered
 
 
-def one_load(mix: str = "executes on one order"):
+def one_load(mix: str = "one order, executes"):
     return line_rate(messages=2_000, mixes=(mix,), quiet=True)
 
 
@@ -131,7 +131,7 @@ def test_the_command_fails_if_a_message_is_lost(monkeypatch):
         app, ["bench", "line-rate", "--messages", "400", "--mix", "deletes"]
     )
     assert result.exit_code == 1
-    assert "Line rate at 8 octets a cycle" in result.output
+    assert "8 octets a cycle, one message a frame" in result.output
 
 
 def test_an_unknown_mix_is_an_error_that_lists_them():

@@ -53,15 +53,15 @@ def kinds(mix: str) -> set[str]:
 
 def test_the_types_are_those_of_the_names():
     assert kinds("deletes") == {"D"}
-    assert kinds("add and delete of one order") == {"A", "D"}
-    assert kinds("executes on one order") == {"E"}
+    assert kinds("one order, add and delete") == {"A", "D"}
+    assert kinds("one order, executes") == {"E"}
     assert kinds("replace storm") == {"U"}
     assert kinds("one price level") == {"A", "X", "E", "D"}
     assert kinds("real mix") >= {"A", "D", "U", "E", "X", "F", "C", "P"}
 
 
 def test_long_mixes_go_on_where_a_stretch_ends():
-    for mix in ("executes on one order", "replace storm", "one price level"):
+    for mix in ("one order, executes", "replace storm", "one price level"):
         book = model()
         first, second = MIXES[mix](STRETCH + 8, 5)
         assert (len(first.timed), len(second.timed), len(second.feeding)) == (STRETCH, 8, 0)
