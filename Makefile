@@ -23,7 +23,7 @@ PYTEST_FLAGS ?=
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check campaign lint docs docs-check bitstream clean
+.PHONY: help demo test check campaign line-rate lint docs docs-check bitstream clean
 .DELETE_ON_ERROR:
 
 help:  ## show this list
@@ -39,6 +39,10 @@ check: $(WORK)  ## the tests alone; make check PYTEST_FLAGS='-k book' for some o
 
 campaign: $(RUN)  ## ten million messages that aim at hazards, every top of book compared
 	@$(BIN)/tickgate campaign --messages 10000000 --seed $(SEED)
+
+line-rate: $(RUN)  ## ten million messages at 100 % of the line rate and beyond it
+	@$(BIN)/tickgate bench line-rate --width 8 --messages 1440000
+	@$(BIN)/tickgate bench line-rate --width 1 --messages 300000
 
 lint: $(WORK)  ## style, import rules and types
 	@$(BIN)/ruff check --quiet --output-format concise

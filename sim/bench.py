@@ -27,7 +27,7 @@ try:
 except ImportError:  # cocotb is only in the extra `dev`
     under_cocotb = None
 
-__all__ = ["Pace", "SimulationBench", "simulation"]
+__all__ = ["Pace", "SimulationBench", "market_config", "simulation"]
 
 
 PACK = 32
@@ -121,7 +121,7 @@ def simulation(
     gap = -(-(ethernet.PREAMBLE_SIZE + ethernet.INTERFRAME_GAP) // width)
     with Card(width=width, quiet=quiet) as card:
         driver = Driver(card.serial)
-        config = _config(generated.instruments, ticks=driver.identity.ticks)
+        config = market_config(generated.instruments, ticks=driver.identity.ticks)
         driver.apply(config)
         driver.begin_day()
         for symbol in config.symbols:
@@ -153,7 +153,8 @@ def _pack(data: bytes) -> list[Frames]:
         return [packer.frames(batch) for batch in ItchFile(path).batches()]
 
 
-def _config(instruments: Sequence[market.Instrument], *, ticks: int) -> Config:
+def market_config(instruments: Sequence[market.Instrument], *, ticks: int) -> Config:
+    """A configuration that trades every instrument, its first price in the middle of the window."""
     symbols = [
         {
             "name": instrument.name,

@@ -9,7 +9,7 @@ import contextlib
 import json
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -201,6 +201,41 @@ def simulation(
     _write_json(json_file, measured.to_dict())
 
 
+@bench.command("line-rate")
+def line_rate(
+    width: Width = 8,
+    messages: Annotated[
+        int, typer.Option(min=4, help="Of each mix, over all kinds of frames and gaps.")
+    ] = 200_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the mixes.")] = 1,
+    mixes: Annotated[
+        list[str] | None,
+        typer.Option("--mix", metavar="NAME", help="Only this one; again for more."),
+    ] = None,
+    json_file: Json = None,
+) -> None:
+    """Offers every mix of messages at 100 % of the line rate and beyond: nothing may be lost."""
+    from tickgate.sim import linerate
+    from tickgate.sim.mixes import MIXES
+    from tickgate.sim.summary import line_rate_tables
+
+    _require_width(width)
+    _require_known("--mix", mixes, MIXES)
+    console = Console(stderr=json_file == Path("-"))
+    with _progress() as progress:
+        measured = linerate.line_rate(
+            width=width,
+            messages=messages,
+            seed=seed,
+            mixes=mixes or list(MIXES),
+            progress=progress,
+        )
+    console.print(*line_rate_tables(measured))
+    _write_json(json_file, measured.as_dict())
+    if not measured.kept_up:
+        raise typer.Exit(1)
+
+
 @app.command()
 def campaign(
     messages: Annotated[int, typer.Option(min=1, help="Over all widths.")] = 500_000,
@@ -223,9 +258,7 @@ def campaign(
     widths = widths or [8, 1]
     for width in widths:
         _require_width(width)
-    unknown = [name for name in shapes or () if name not in SHAPES]
-    if unknown:
-        raise InputError(f"--shape must be one of {', '.join(SHAPES)}, not {unknown[0]}")
+    _require_known("--shape", shapes, SHAPES)
     console = Console(stderr=json_file == Path("-"))
     with _progress() as progress:
         outcome = campaigns.campaign(
@@ -378,6 +411,12 @@ def _fail_on_difference(console: Console, *results: Any) -> None:
 def _require_width(width: int) -> None:
     if width not in WIDTHS:
         raise InputError(f"--width must be one of {', '.join(map(str, WIDTHS))}, not {width}")
+
+
+def _require_known(option: str, names: list[str] | None, known: Collection[str]) -> None:
+    for name in names or ():
+        if name not in known:
+            raise InputError(f"{option} must be one of {', '.join(known)}, not {name!r}")
 
 
 def _require_sizes(ticks: int, orders: int) -> None:

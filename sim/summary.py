@@ -4,6 +4,7 @@ Ref: docs/cli.md, "replay".
 """
 
 from decimal import Decimal
+from itertools import groupby
 
 from rich import box
 from rich.console import Console
@@ -14,6 +15,7 @@ from tickgate.sim.bench import SimulationBench
 from tickgate.sim.campaign import Outcome
 from tickgate.sim.check import Difference
 from tickgate.sim.latency import statistics
+from tickgate.sim.linerate import LineRate
 from tickgate.sim.result import Result
 from tickgate.spec import itch50
 
@@ -21,6 +23,7 @@ __all__ = [
     "GATE_NAMES",
     "campaign_table",
     "latency_tables",
+    "line_rate_tables",
     "notes",
     "pace_table",
     "show",
@@ -39,6 +42,8 @@ GATE_NAMES = {
     13: "book not trusted",
     16: "trading state",
 }
+
+FRAMES = {"single": "one message a frame", "full": "full frames"}
 
 EFFECT_NAMES = {
     "improve": "improves the best",
@@ -111,6 +116,44 @@ def campaign_table(outcome: Outcome) -> Table:
     )
     table.caption_justify = "left"
     return table
+
+
+def line_rate_tables(measured: LineRate) -> list[Table]:
+    """What the card was offered under each load, and took: a table for each kind of frames."""
+    tables = []
+    for frames, loads in groupby(
+        sorted(measured.loads, key=lambda load: load.frames), lambda load: load.frames
+    ):
+        table = _table(
+            f"{measured.width} octets a cycle, {FRAMES[frames]}",
+            "mix",
+            ">load",
+            ">offered",
+            ">accepted",
+            ">dropped",
+            ">queue",
+            ">M/s",
+        )
+        for load in loads:
+            table.add_row(
+                load.mix,
+                f"{load.line_load:.1%}",
+                f"{load.offered:,}",
+                f"{load.accepted:,}",
+                f"{load.dropped:,}",
+                f"{load.queue_high:,}",
+                f"{load.messages_per_second / 1e6:.2f}",
+                style=None if load.kept_up else "bold red",
+            )
+        tables.append(table)
+    wrong = sum(load.wrong_books for load in measured.loads)
+    lost = sum(load.events_lost for load in measured.loads)
+    tables[-1].caption = (
+        "load: of the line rate, above it without any gap; M/s: million messages a second; "
+        f"wrong books at the end: {wrong}; events that found their queue full: {lost:,}"
+    )
+    tables[-1].caption_justify = "left"
+    return tables
 
 
 def notes(result: Result) -> list[str]:

@@ -1,0 +1,145 @@
+"""The card takes every message at the line rate and beyond; the bench would tell if it did not."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from tickgate.host.driver import Driver
+from tickgate.sim import linerate
+from tickgate.sim.cli import app
+from tickgate.sim.linerate import GAPS, PACKINGS, line_rate
+from tickgate.sim.mixes import MIXES
+from tickgate.sim.virtual import Card
+
+MESSAGES = {8: 24_000, 1: 6_000}
+
+
+@pytest.mark.parametrize("width", [1, 8])
+def test_nothing_is_lost_or_kept_waiting_at_the_line_rate_and_beyond(width, seed):
+    measured = line_rate(width=width, messages=MESSAGES[width], seed=seed, quiet=True)
+    assert len(measured.loads) == len(MIXES) * len(PACKINGS) * len(GAPS)
+    for load in measured.loads:
+        assert load.kept_up, load
+        assert load.offered == load.accepted == MESSAGES[width] // 4
+        assert load.line_load >= 0.999
+        if load.gap == "none":
+            assert load.line_load > 1
+    assert measured.kept_up and measured.offered == len(MIXES) * MESSAGES[width]
+
+
+def test_the_books_and_the_orders_are_at_work_meanwhile(seed):
+    measured = line_rate(messages=8_000, seed=seed, mixes=("real mix",), quiet=True)
+    assert all(load.tops > 300 and load.orders > 0 for load in measured.loads)
+
+
+class Tampered(Card):
+    """A card whose log is not what the card did."""
+
+    def take(self):
+        log = super().take()
+        if len(log.tops) > 100:
+            self.tamper(log.tops)
+        return log
+
+
+class WrongBook(Tampered):
+    def tamper(self, tops):
+        tops["bid_shares"][-1] += 1
+
+
+class Slow(Tampered):
+    def tamper(self, tops):
+        # The line goes on: the longer, the more messages wait.
+        tops["cycle"][50:100] += np.arange(50, dtype=np.uint64) * np.uint64(20)
+
+
+def altered(name: str, by: int) -> type[Driver]:
+    class Altered(Driver):
+        """The driver of a card whose counter rises by itself."""
+
+        reads = 0
+
+        def counters(self):
+            self.reads += 1
+            counters = super().counters()
+            return counters | {name: counters[name] + by * self.reads}
+
+    return Altered
+
+
+def one_load(mix: str = "one order, executes"):
+    return line_rate(messages=2_000, mixes=(mix,), quiet=True)
+
+
+def test_a_message_that_the_card_does_not_count_is_told(monkeypatch):
+    monkeypatch.setattr(linerate, "Driver", altered("feed_messages", -1))
+    measured = one_load()
+    assert [load.offered - load.accepted for load in measured.loads] == [1, 1, 1, 1]
+    assert not measured.kept_up
+
+
+@pytest.mark.parametrize(
+    "name", ["eth_fcs_errors", "feed_missed_messages", "book_unknown_reference"]
+)
+def test_what_the_card_counts_as_lost_or_doubtful_is_told(monkeypatch, name):
+    monkeypatch.setattr(linerate, "Driver", altered(name, 3))
+    measured = one_load()
+    assert [load.dropped for load in measured.loads] == [3, 3, 3, 3]
+    assert not measured.kept_up
+
+
+def test_events_that_nobody_fetched_are_told_apart(monkeypatch):
+    monkeypatch.setattr(linerate, "Driver", altered("events_lost", 5))
+    measured = one_load()
+    assert [load.events_lost for load in measured.loads] == [5, 5, 5, 5]
+    assert measured.kept_up
+
+
+def test_a_book_that_is_wrong_at_the_end_is_told(monkeypatch):
+    monkeypatch.setattr(linerate, "Card", WrongBook)
+    measured = one_load()
+    assert [load.wrong_books for load in measured.loads] == [1, 1, 1, 1]
+    assert not measured.kept_up
+
+
+def test_answers_that_come_later_and_later_are_a_queue(monkeypatch):
+    monkeypatch.setattr(linerate, "Card", Slow)
+    measured = one_load()
+    assert all(load.queue_high > 10 for load in measured.loads)
+    assert not measured.kept_up
+
+
+def test_the_command_writes_what_each_mix_was_offered_and_took():
+    arguments = ["bench", "line-rate", "--width", "8", "--messages", "400", "--json", "-"]
+    mixes = ["deletes", "replace storm"]
+    result = CliRunner().invoke(app, [*arguments, "--mix", mixes[0], "--mix", mixes[1]])
+    assert result.exit_code == 0
+    told = json.loads(result.stdout)
+    assert [load["mix"] for load in told["mixes"]] == [mix for mix in mixes for _ in range(4)]
+    for load in told["mixes"]:
+        assert load["offered"] == load["accepted"] == 100
+        assert load["dropped"] == load["queue_high"] == 0
+        assert load["name"] == f"{load['mix']}, {load['frames']}, {load['gap']}"
+    assert told["offered"] == told["accepted"] == 800
+
+
+def test_the_command_fails_if_a_message_is_lost(monkeypatch):
+    monkeypatch.setattr(linerate, "Driver", altered("eth_truncated", 1))
+    result = CliRunner().invoke(
+        app, ["bench", "line-rate", "--messages", "400", "--mix", "deletes"]
+    )
+    assert result.exit_code == 1
+    assert "8 octets a cycle, one message a frame" in result.output
+
+
+def test_an_unknown_mix_is_an_error_that_lists_them():
+    result = CliRunner().invoke(app, ["bench", "line-rate", "--mix", "noise"])
+    assert "replace storm" in str(result.exception)
+
+
+@pytest.mark.parametrize("wrong", [{"messages": 3}, {"mixes": ()}])
+def test_a_load_of_nothing_is_an_error(wrong):
+    with pytest.raises(ValueError, match="at least 4 messages"):
+        line_rate(**{"messages": 400, **wrong})
