@@ -131,7 +131,9 @@ class Checker:
         """The host declared these books whole; `tops` is what the card told thereupon."""
         expected = []
         for symbol in symbols:
-            expected.append(self._book.set_whole(symbol))
+            row = self._book.set_whole(symbol)
+            if row is not None:
+                expected.append(row)
             self._risk.set_exact(symbol, True)
         for row, model in zip(map(_top, tops), expected, strict=False):
             if row != model:
@@ -143,6 +145,10 @@ class Checker:
             )
         return None
 
+    def restart_feed(self, sequence: int) -> None:
+        """The host had the feed forget its session and expect this sequence number."""
+        self._feed.restart(sequence)
+
     def compare(self, trace: Trace) -> Difference | None:
         """Compares one piece; returns the first difference, in the order of the input."""
         self._causes.update(trace.frames.causes)
@@ -150,7 +156,7 @@ class Checker:
             for symbol in range(len(self._names)):
                 self._later(cycle + GAP_KNOWN, lambda s=symbol: self._risk.set_exact(s, False))
         expected = self._expect(trace)
-        return self._compare_tops(trace, expected) or self._compare_orders(trace)
+        return self._compare_tops(trace, expected) or self.compare_orders(trace)
 
     def compare_counters(self, counters: Mapping[str, int]) -> Difference | None:
         """Compares the card's counters at the end."""
@@ -279,7 +285,8 @@ class Checker:
 
     # Strategy, risk and the frames.
 
-    def _compare_orders(self, trace: Trace) -> Difference | None:
+    def compare_orders(self, trace: Trace) -> Difference | None:
+        """Compares what followed from the tops of one piece, which were compared before."""
         log = trace.log
         verdicts = log.verdicts
         self._updates.sort(key=lambda update: update[:2])
