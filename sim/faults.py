@@ -654,11 +654,11 @@ class Tally:
     gaps: int = 0
     exact_tops: int = 0
     tops: int = 0
-    exact_of_damaged: int = 0
     seconds: float = 0.0
     kinds: Counter[str] = field(default_factory=Counter)
     causes: Counter[str | None] = field(default_factory=Counter)
     latency: Counter[int] = field(default_factory=Counter)
+    exact_of: Counter[str | None] = field(default_factory=Counter)
     feed: dict[str, int] = field(default_factory=dict)
 
 
@@ -865,7 +865,7 @@ class Bench:
         tally.exact_tops += int(exact.sum())
         messages = trace.top_message[exact & (trace.top_message >= 0)]
         owners = trace.frames.frame[messages].tolist()
-        tally.exact_of_damaged += sum(trace.frames.causes[owner] is not None for owner in owners)
+        tally.exact_of.update(trace.frames.causes[owner] for owner in owners)
         tally.cycles = self._card.cycle
 
     @staticmethod
