@@ -653,6 +653,7 @@ class Tally:
     cycles: int = 0
     gaps: int = 0
     exact_tops: int = 0
+    exact_of_fcs: int = 0
     tops: int = 0
     seconds: float = 0.0
     kinds: Counter[str] = field(default_factory=Counter)
@@ -768,6 +769,7 @@ class Bench:
         self.lost = len(trace.log.gaps) > 0
         self._check_gaps(trace, expected, kinds)
         self._check_latency(trace, kinds)
+        self._check_trust(trace, kinds)
         self._tell(self._checker.compare(trace))
         self._count(trace, kinds)
 
@@ -806,9 +808,9 @@ class Bench:
     def _check_gaps(self, trace: Trace, expected: list[bool], kinds: list[str]) -> None:
         """Each frame that shows a gap has to be told as one, in time, and no other."""
         width = self._card.width
-        ends = trace.starts + -(-trace.frames.lengths // width)
+        ends = trace.starts + -(-trace.frames.lengths // width) - 1
         late = ends + Receive.VERDICT_LATENCY + Mold.FAULT_LATENCY
-        # No frame can be told as a gap before it has a whole header, so none is told too early.
+        # None is told as a gap before its headers are in, by when the last one is over.
         owner = np.searchsorted(late, trace.log.gaps.astype(np.int64))
         told = np.bincount(owner, minlength=len(expected) + 1)[: len(expected)] > 0
         for at in np.flatnonzero(told != np.array(expected)).tolist():
@@ -840,6 +842,24 @@ class Bench:
             TickToTrade.LATENCY <= answers.min() <= answers.max() <= TickToTrade.SLOW_LATENCY
         ):
             raise FaultFound(f"orders after {answers.min()} to {answers.max()} cycles")
+
+    def _check_trust(self, trace: Trace, kinds: list[str]) -> None:
+        """No top may be exact, and no order may leave, on octets that are the FCS of a frame."""
+        frames = trace.frames
+        ends = frames.lengths[frames.frame] - ethernet.FCS_SIZE
+        of_fcs = np.append(frames.last_octets >= ends, False)
+        exact = np.flatnonzero(of_fcs[trace.top_message] & (trace.log.tops["exact"] != 0))
+        orders = trace.verdict_message[trace.sent_verdict]
+        wrong = orders[of_fcs[orders]].tolist()
+        self.tally.exact_of_fcs += len(exact)
+        if self._card.width >= ethernet.FCS_SIZE:
+            wrong += trace.top_message[exact].tolist()
+        for message in wrong:
+            number = int(frames.frame[message])
+            raise FaultFound(
+                f"{kinds[number]}: believed what is read out of the FCS: "
+                f"{self._frame_of(trace, number)}"
+            )
 
     def _tells_more_than_a_loss(self, tops: np.ndarray) -> np.ndarray:
         """Which rows say something else than that the book of their symbol is not exact any more.
