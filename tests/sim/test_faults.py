@@ -11,7 +11,7 @@ from tickgate.sim.reception import CAUSES, seal
 from tickgate.spec import ethernet, moldudp64
 
 WIDTHS = (1, 8)
-CAMPAIGN = {1: 20_000, 4: 20_000, 8: 60_000}
+CAMPAIGN = {1: 15_000, 4: 15_000, 8: 70_000}
 """Mutated frames by width: 100 thousand in all."""
 
 VLAN = (ethernet.ETHERTYPE_VLAN,)
@@ -38,10 +38,10 @@ def two_messages(bench, *, tags=()) -> bytes:
 
 
 def play_one(bench, make) -> None:
-    """Plays one fault while every book is exact, and looks at the counters."""
+    """Plays one fault while every book is exact."""
     bench.play([make], back_to_back=True)
-    bench.compare_counters()
-    bench.declare_whole()
+    if bench.lost:
+        bench.declare_whole()
 
 
 @pytest.mark.parametrize("width", sorted(CAMPAIGN))
@@ -68,6 +68,7 @@ def test_a_frame_that_ends_at_any_octet_leaves_the_next_one_whole(bench, kind, t
             return Fault(kind, seal(frame)[:end] if kind == "cut" else seal(frame[:end]))
 
         play_one(bench, make)
+    bench.compare_counters()
 
 
 @pytest.mark.parametrize("tags", [(), VLAN], ids=["plain", "tagged"])
@@ -82,10 +83,8 @@ def test_any_wrong_bit_of_the_headers_leaves_the_next_frame_whole(bench, kind, t
 
     for at in range(HEADERS + len(tags) * ethernet.VLAN_TAG.size):
         for bit in range(8):
-            bench.play([partial(make, at, bit)], back_to_back=True)
-            if bench.lost:
-                bench.declare_whole()
-        bench.compare_counters()
+            play_one(bench, partial(make, at, bit))
+    bench.compare_counters()
 
 
 def test_a_huge_sequence_number_is_a_gap_and_restart_feed_makes_the_feed_hear_again(bench):
@@ -103,6 +102,7 @@ def test_a_huge_sequence_number_is_a_gap_and_restart_feed_makes_the_feed_hear_ag
         return Fault("had", seal(assemble(payload)))
 
     play_one(bench, make)
+    assert bench.lost
     assert sender.due >> 48 and bench.driver.status().expected_sequence == sender.due
     before = bench.driver.counters()
     bench.play([deaf])
