@@ -149,7 +149,7 @@ class TickToTrade(wiring.Component):
     @staticmethod
     def _tell_losses(m, receive, feed, book) -> None:
         m.d.comb += [
-            feed.truncated.eq(receive.truncated),
+            feed.cut.eq(receive.cut),
             feed.frame_bad.eq(receive.frame_bad),
             book.gap.eq(feed.gap),
             book.gap_sequence.eq(feed.gap_sequence),

@@ -11,6 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from tickgate.host.config import Config
 from tickgate.sim.model.book import BookModel, Top, Window
 from tickgate.sim.model.feed import FeedModel, Gap, Message
@@ -131,7 +133,9 @@ class Checker:
         """The host declared these books whole; `tops` is what the card told thereupon."""
         expected = []
         for symbol in symbols:
-            expected.append(self._book.set_whole(symbol))
+            row = self._book.set_whole(symbol)
+            if row is not None:
+                expected.append(row)
             self._risk.set_exact(symbol, True)
         for row, model in zip(map(_top, tops), expected, strict=False):
             if row != model:
@@ -143,6 +147,10 @@ class Checker:
             )
         return None
 
+    def restart_feed(self, sequence: int) -> None:
+        """The host had the feed forget its session and expect this sequence number."""
+        self._feed.restart(sequence)
+
     def compare(self, trace: Trace) -> Difference | None:
         """Compares one piece; returns the first difference, in the order of the input."""
         self._causes.update(trace.frames.causes)
@@ -150,7 +158,7 @@ class Checker:
             for symbol in range(len(self._names)):
                 self._later(cycle + GAP_KNOWN, lambda s=symbol: self._risk.set_exact(s, False))
         expected = self._expect(trace)
-        return self._compare_tops(trace, expected) or self._compare_orders(trace)
+        return self._compare_tops(trace, expected) or self.compare_orders(trace)
 
     def compare_counters(self, counters: Mapping[str, int]) -> Difference | None:
         """Compares the card's counters at the end."""
@@ -242,14 +250,20 @@ class Checker:
             return self._top_difference(trace, message, wrong[0], None, "top of a lost book")
         self.tops += len(told)
         place = 0
+        lost = False
         for row, at in told:
             # The loss of trust by a gap is told by itself or with the symbol's next message.
             if place < len(expected) and expected[place][2]:
-                alone = row[:-1] == expected[place][0][:-1]
+                alone = not lost and row[:-1] == expected[place][0][:-1]
                 place += 1
+                lost = False
                 if alone:
                     continue
             model, message, _ = expected[place] if place < len(expected) else (None, -1, False)
+            if model is not None and model.exact:
+                # What ends a frame may tell the loss before a message that ended a little earlier.
+                lost = lost or (not row.exact and self._is_cut(trace, message, at))
+                model = model._replace(exact=int(not lost))
             if row != model:
                 if self._is_lost(symbol, row):
                     return None
@@ -258,11 +272,20 @@ class Checker:
             if not self._stamp_is_right(int(trace.log.tops["stamp"][at]), int(trace.t0[message])):
                 return self._top_difference(trace, message, row, None, "time stamp of the top")
             place += 1
+        if lost and place < len(expected) and expected[place][2]:
+            place += 1
         for model, message, _ in expected[place:]:
             if self._is_lost(symbol, None):
                 return None
             return self._top_difference(trace, message, None, model)
         return None
+
+    @staticmethod
+    def _is_cut(trace: Trace, message: int, row: int) -> bool:
+        """True if the card told a gap in the frame of a message, and before a row of it."""
+        start = trace.starts[trace.frames.frame[message]]
+        gaps, cycle = trace.log.gaps.astype(np.int64), int(trace.log.tops["cycle"][row])
+        return bool(((gaps > start) & (gaps < cycle)).any())
 
     def _stamp_is_right(self, stamp: int, t0: int) -> bool:
         offset = (stamp - t0) & 0xFFFF
@@ -279,7 +302,8 @@ class Checker:
 
     # Strategy, risk and the frames.
 
-    def _compare_orders(self, trace: Trace) -> Difference | None:
+    def compare_orders(self, trace: Trace) -> Difference | None:
+        """Compares what followed from the tops of one piece, which were compared before."""
         log = trace.log
         verdicts = log.verdicts
         self._updates.sort(key=lambda update: update[:2])

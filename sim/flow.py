@@ -16,7 +16,7 @@ from tickgate.sim.messages import Messages
 from tickgate.sim.reception import Reception, receive, seal
 from tickgate.spec import ethernet, itch50, moldudp64
 
-__all__ = ["Flow", "find_flow", "flow_frames"]
+__all__ = ["Flow", "Indexer", "find_flow", "flow_frames"]
 
 SESSION = slice(moldudp64.HEADER.offset("session"), moldudp64.HEADER.end("session"))
 SEQUENCE = slice(moldudp64.HEADER.offset("sequence"), moldudp64.HEADER.end("sequence"))
@@ -84,7 +84,7 @@ def flow_frames(capture: CaptureFile, flow: Flow, *, batch: int = 1 << 14) -> It
 
     The messages are those of `flow`, as far as their datagrams can be walked.
     """
-    indexer = _Indexer(flow)
+    indexer = Indexer(flow)
     frames = capture.frames()
     while part := list(islice(frames, batch)):
         if not flow.has_fcs:
@@ -92,8 +92,8 @@ def flow_frames(capture: CaptureFile, flow: Flow, *, batch: int = 1 << 14) -> It
         yield indexer.frames(part)
 
 
-class _Indexer:
-    """Finds the messages in frames, and tells which of them come for the first time."""
+class Indexer:
+    """Finds the messages of `flow` in frames, and tells which of them come for the first time."""
 
     def __init__(self, flow: Flow) -> None:
         self._flow = flow
@@ -102,6 +102,7 @@ class _Indexer:
         self._index = 1
 
     def frames(self, part: list[bytes]) -> Frames:
+        """The next frames of the wire, each of which ends in an FCS, right or wrong."""
         rows: list[tuple[int, int, int, int, bool]] = []
         payloads = []
         causes = []
@@ -120,7 +121,7 @@ class _Indexer:
                 ]
             start += len(frame)
         octets = np.frombuffer(b"".join(part), np.uint8)
-        payload_at, payload_size = np.array(payloads, np.int64).T
+        payload_at, payload_size = np.array(payloads, np.int64).reshape(-1, 2).T
         begin, size, owner, sequence, due = zip(*rows, strict=True) if rows else ((),) * 5
         first_index, self._index = self._index, self._index + len(rows)
         return Frames(

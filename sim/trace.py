@@ -88,9 +88,10 @@ class Trace:
         found = np.full(len(records), -1, np.int64)
         there = begin < end
         found[there] = due[begin[there]]
-        # After a change of session a number may come again: the nearer one is meant.
+        # After a damaged frame or a change of session a number may come again: the last one that
+        # was in before the record is meant. Those of one number are in the order of the wire.
         for record in np.flatnonzero(end - begin > 1).tolist():
             candidates = due[begin[record] : end[record]]
-            distance = np.abs(self.t0[candidates] - int(records["cycle"][record]))
-            found[record] = candidates[np.argmin(distance)]
+            before = np.searchsorted(self.t0[candidates], int(records["cycle"][record]))
+            found[record] = candidates[max(before - 1, 0)]
         return found

@@ -299,13 +299,13 @@ class Receive(wiring.Component):
     back or with idle cycles anywhere.
 
     Cut-through: payload passes before the FCS is seen. Where it does not hold good in the end,
-    `frame_bad` or `truncated` says so. One 802.1Q tag is passed over; the destination MAC address
+    `frame_bad` or `cut` says so. One 802.1Q tag is passed over; the destination MAC address
     is not checked, since that of a multicast group follows from the IPv4 address; nor is the UDP
     checksum, since the FCS covers the payload and the IPv4 header has its own. Each frame begins
     with a word marked `first` and ends with one marked `last`.
 
     `payload` holds no octet beyond the UDP length; of a frame that is shorter than that it may
-    hold octets of the FCS, and `truncated` follows. A datagram without payload is one word that is
+    hold octets of the FCS, and `cut` follows. A datagram without payload is one word that is
     `first` and `last` and has begin = end.
 
     Every frame is counted in `frames` and, unless it is for us and sound, by exactly one cause:
@@ -327,6 +327,10 @@ class Receive(wiring.Component):
     payload : Out(stream of Span)
     frame_bad : Out(1)
         The FCS was wrong of a frame from which payload was taken.
+    cut : Out(1)
+        The frame from which payload is taken has ended before its FCS can have followed that; it
+        may be counted in `truncated` or in `fcs_errors`. `CUT_LATENCY` from its last word, so that
+        what was read out of the FCS need not be believed.
     frames, fcs_errors, runts, truncated, not_ip, not_udp, ip_version, ip_options, ip_fragment,
     ip_checksum, ip_length, not_for_us, udp_length : Out(1)
         Counter strobes.
@@ -334,6 +338,7 @@ class Receive(wiring.Component):
 
     LATENCY = _HeaderCheck.LATENCY
     VERDICT_LATENCY = _FrameCheck.LATENCY
+    CUT_LATENCY = 1
     COUNTERS = ("frames", "fcs_errors", "runts", "truncated", *REJECTIONS)
 
     def __init__(self, *, width: int) -> None:
@@ -347,6 +352,7 @@ class Receive(wiring.Component):
                 "enable": In(1),
                 "payload": Out(stream.Signature(Span(width), always_ready=True)),
                 "frame_bad": Out(1),
+                "cut": Out(1),
                 **{name: Out(1) for name in self.COUNTERS},
             }
         )
@@ -407,6 +413,7 @@ class Receive(wiring.Component):
         with m.Elif(completes & (word.count > end)):
             m.d.comb += behind.eq(word.count - end)
         m.d.comb += short.eq(taken & (behind < FCS_SIZE))
+        m.d.sync += self.cut.eq(self.octets.valid & word.last & short)
         with m.If(self.octets.valid):
             m.d.sync += trailing.eq(Mux(behind > FCS_SIZE, FCS_SIZE, behind))
             with m.If(accepted | inside):

@@ -39,7 +39,7 @@ class Feed(wiring.Component):
     -------
     payload : In(stream of Span)
         UDP payload; see :class:`Mold`.
-    truncated, frame_bad : In(1)
+    cut, frame_bad : In(1)
         The frame of the last datagram was short, or damaged.
     cycle : In(16)
         Counter of cycles, for the stamps.
@@ -78,7 +78,7 @@ class Feed(wiring.Component):
         super().__init__(
             {
                 "payload": In(stream.Signature(Span(width), always_ready=True)),
-                "truncated": In(1),
+                "cut": In(1),
                 "frame_bad": In(1),
                 "cycle": In(16),
                 "restart": In(1),
@@ -110,7 +110,7 @@ class Feed(wiring.Component):
         pipe(m, decoder.lookup, wiring.flipped(self.lookup))
         pipe(m, decoder.lookup_new, wiring.flipped(self.lookup_new))
         pipe(m, decoder.message, wiring.flipped(self.message))
-        for name in ("truncated", "frame_bad", "restart", "start_sequence"):
+        for name in ("cut", "frame_bad", "restart", "start_sequence"):
             m.d.comb += getattr(mold, name).eq(getattr(self, name))
         for name in ("write", "write_locate", "write_symbol", "write_tracked"):
             m.d.comb += getattr(symbols, name).eq(getattr(self, name))

@@ -465,8 +465,8 @@ class Mold(wiring.Component):
     """Walks through the message blocks of MoldUDP64 datagrams and keeps the sequence.
 
     Latency: `LATENCY` cycles (combinational) from `payload` to `blocks`; `GAP_LATENCY` cycles from
-    the last octet of a header to the `gap` that it shows, `FAULT_LATENCY` from the word that shows
-    any other at most. Throughput: one word a cycle for ever.
+    the last octet of a header to the `gap` that it shows, 0 cycles from `cut`, `FAULT_LATENCY` from
+    the word that shows any other at most. Throughput: one word a cycle for ever.
 
     Of a datagram with sequence number s and n messages, where e is due:
     s > e is a gap (`gaps`, `missed_messages`), and all messages pass; s + n <= e is a duplicate
@@ -477,7 +477,7 @@ class Mold(wiring.Component):
 
     A datagram shorter than its header, or that ends elsewhere than its last message, is one of
     `bad_datagrams`; a block of less than 6 octets, which ends the walk, one of `bad_blocks`. Both
-    are gaps, as are a truncated frame and one whose FCS is wrong. After the latter, what was due
+    are gaps, as are a frame that is cut and one whose FCS is wrong. After the latter, what was due
     before its datagram is due again, since a damaged sequence number must not decide what comes
     next.
 
@@ -492,8 +492,8 @@ class Mold(wiring.Component):
         Datagrams begin in the lane in which the payload of UDP does. Each has a word `first` and
         a word `last`, and only these may hold fewer than `width` octets. There are the headers of
         a frame between two of them.
-    truncated, frame_bad : In(1)
-        The frame of the last datagram was short, or damaged; within 2 cycles of its end.
+    cut, frame_bad : In(1)
+        The frame of the last datagram was short, or damaged; 1 and 2 cycles after its end.
     restart : In(1), start_sequence : In(64)
         Forgets the session and expects this sequence number. A datagram on its way is dropped.
     blocks : Out(stream of Blocks)
@@ -521,7 +521,7 @@ class Mold(wiring.Component):
         super().__init__(
             {
                 "payload": In(stream.Signature(Span(width), always_ready=True)),
-                "truncated": In(1),
+                "cut": In(1),
                 "frame_bad": In(1),
                 "restart": In(1),
                 "start_sequence": In(64),
@@ -588,11 +588,11 @@ class Mold(wiring.Component):
         m.d.sync += [
             self.bad_datagrams.eq(bad_datagram),
             self.bad_blocks.eq(bad_block),
-            later.eq(bad_datagram | bad_block | self.truncated | self.frame_bad),
+            later.eq(bad_datagram | bad_block | self.frame_bad),
             expected.eq(check.expected),
         ]
         m.d.comb += [
-            self.gap.eq(check.gap | later),
+            self.gap.eq(check.gap | self.cut | later),
             self.gap_sequence.eq(Mux(complete, header.sequence, expected)),
         ]
 

@@ -77,7 +77,7 @@ class Chain(wiring.Component):
             self.receive.address.eq(ADDRESS),
             self.receive.port.eq(PORT),
             self.receive.enable.eq(1),
-            self.feed.truncated.eq(self.receive.truncated),
+            self.feed.cut.eq(self.receive.cut),
             self.feed.frame_bad.eq(self.receive.frame_bad),
         ]
         strobes = [self.feed.message.valid, self.feed.lookup.valid, self.feed.lookup_new.valid]
@@ -485,8 +485,11 @@ def check_gaps(seen, windows, messages) -> None:
         assert set(gaps.values()) == {gap % 2**32 for gap in expected.gap_sequences}
         if gaps and not expected.gap_in_header:
             assert max(gaps) <= cycles[-1] + Mold.FAULT_LATENCY
+        if sent.truncated:
+            assert cycles[-1] + Receive.CUT_LATENCY in gaps
         if expected.gap_in_header:
-            assert min(gaps) == cycles[sent.offset + HEADER_LAST] + Mold.GAP_LATENCY
+            shows = cycles[sent.offset + HEADER_LAST] + Mold.GAP_LATENCY
+            assert shows in gaps and (sent.truncated or min(gaps) == shows)
             assert all(cycle not in messages for cycle in range(window.start, min(gaps)))
 
 

@@ -80,6 +80,7 @@ class Reading:
     taken: bool
     cause: str | None
     frame_bad: bool
+    cut: bool = False
 
 
 def read_frame(frame: bytes, *, enable: bool = True, address: int = ADDRESS) -> Reading:
@@ -108,9 +109,10 @@ def read_frame(frame: bytes, *, enable: bool = True, address: int = ADDRESS) -> 
     cause = next((name for name, passed in checks if not passed), None)
     taken = cause is None
     end = begin + ip["total_length"] - 28 if taken else begin
-    if taken and end + 4 > len(frame):
+    cut = taken and end + 4 > len(frame)
+    if cut:
         cause = "truncated"
-    return Reading(begin, end, taken, cause if good else "fcs_errors", taken and not good)
+    return Reading(begin, end, taken, cause if good else "fcs_errors", taken and not good, cut)
 
 
 def check_frames(width, frames, *, idle=None, enable=True, address=ADDRESS):
@@ -131,9 +133,9 @@ def check_frames(width, frames, *, idle=None, enable=True, address=ADDRESS):
             assert seen == expected_payload
             assert ctx.get(span.data) == ctx.get(dut.octets.payload.data)
         strobes = {name for name in Receive.COUNTERS if ctx.get(getattr(dut, name))}
-        strobes |= {"frame_bad"} if ctx.get(dut.frame_bad) else set()
+        strobes |= {name for name in ("frame_bad", "cut") if ctx.get(getattr(dut, name))}
         assert strobes == (due.pop(0) if due else set())
-        for name in strobes - {"frame_bad"}:
+        for name in strobes & counts.keys():
             counts[name] += 1
         await ctx.tick()
 
@@ -161,6 +163,7 @@ def check_frames(width, frames, *, idle=None, enable=True, address=ADDRESS):
                 verdict = {"frames", reading.cause, "frame_bad" if reading.frame_bad else None}
                 due.extend(set() for _ in range(Receive.VERDICT_LATENCY - len(due)))
                 due.append(verdict - {None})
+                due[Receive.CUT_LATENCY] |= {"cut"} if reading.cut else set()
             await cycle(ctx, expected)
 
     async def testbench(ctx):
