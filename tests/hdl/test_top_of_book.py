@@ -111,7 +111,7 @@ def expected(messages):
 def staircase(side, levels):
     """Adds a level a message, the best first, with time to rest; then takes them in that order."""
     ticks = list(range(5, 5 + 3 * levels, 3))
-    if side == Side.BUY:
+    if side == Side.BUY.value:
         ticks = [TICKS - 1 - tick for tick in ticks]
     messages = [(10 + 16 * n, 0, [(side, tick, 100 + n)]) for n, tick in enumerate(ticks)]
     begins = messages[-1][0] + 40
@@ -122,8 +122,8 @@ def staircase(side, levels):
 
 
 @pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
-def test_seven_levels_emptied_back_to_back_are_answered_as_fast_as_any(side):
-    messages = staircase(side.value, 12)[: 12 + 7]
+def test_six_levels_emptied_back_to_back_are_answered_as_fast_as_any(side):
+    messages = staircase(side.value, 12)[: 12 + 6]
     rows, disagreements = run(messages)
     assert [top for _, top, _ in rows] == expected(messages)[0]
     assert {latency for *_, latency in rows} == {TopOfBook.LATENCY}
@@ -134,7 +134,7 @@ def test_seven_levels_emptied_back_to_back_are_answered_as_fast_as_any(side):
 def test_an_exhausted_list_is_answered_by_the_ladder_and_recovers(side):
     messages = staircase(side.value, 18)
     rest = messages[-1][0] + 40
-    again = staircase(side.value, 7)
+    again = staircase(side.value, 6)
     messages += [(cycle + rest, *other) for cycle, *other in again]
     rows, disagreements = run(messages)
     assert [top for _, top, _ in rows] == expected(messages)[0]
