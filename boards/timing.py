@@ -13,17 +13,16 @@ from amaranth.lib import io
 from amaranth.lib.wiring import In
 from amaranth.vendor import LatticeECP5Platform
 
+from tickgate.boards import ecpix5
 from tickgate.boards.build import build
-from tickgate.boards.ecpix5 import Platform as Ecpix5Platform
 from tickgate.boards.global_reset import GlobalReset
 from tickgate.boards.report import Report
 from tickgate.hdl.core import TickToTrade
 
-__all__ = ["CLOCKS_HZ", "PARAMETERS", "Folded", "Platform", "core", "time_core"]
+__all__ = ["CLOCKS_HZ", "Folded", "Platform", "core", "time_core"]
 
 CLOCKS_HZ = {1: 125_000_000, 8: 156_250_000}
 """What a core of so many octets a cycle needs: gigabit and ten-gigabit Ethernet."""
-PARAMETERS = {"symbols": 16, "ticks": 1024, "orders": 16384, "event_depth": 64}
 PORTS = ("rx", "tx", "control_rx", "control_tx")
 """The others are for those who watch; no board connects them."""
 LUT_INPUTS = 4
@@ -38,9 +37,9 @@ class Platform(LatticeECP5Platform):
     clock_hz : int
     """
 
-    device = Ecpix5Platform.device
-    package = Ecpix5Platform.package
-    speed = Ecpix5Platform.speed
+    device = ecpix5.Platform.device
+    package = ecpix5.Platform.package
+    speed = ecpix5.Platform.speed
     connectors = ()
 
     resources = (
@@ -105,9 +104,9 @@ class Folded(Elaboratable):
 
 
 def core(width: int) -> TickToTrade:
-    """The core at the size that the figures are for."""
-    period_ps = 1_000_000_000_000 // CLOCKS_HZ[width]
-    return TickToTrade(width=width, clock_period_ps=period_ps, **PARAMETERS)
+    """The core of the board, but for its width and its clock."""
+    own = {"width": width, "clock_period_ps": 1_000_000_000_000 // CLOCKS_HZ[width]}
+    return TickToTrade(**{**ecpix5.PARAMETERS, **own})
 
 
 def time_core(
