@@ -23,7 +23,7 @@ PYTEST_FLAGS ?=
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check campaign line-rate lint docs docs-check bitstream clean
+.PHONY: help demo test check campaign line-rate lint docs docs-check bitstream timing clean
 .DELETE_ON_ERROR:
 
 help:  ## show this list
@@ -69,6 +69,10 @@ docs-check: $(WORK)  ## fail if a generated document is not what its source says
 bitstream: $(RUN)  ## build for the ECPIX-5, some ten minutes or more; keeps the report that docs quote
 	@$(BIN)/tickgate build ecpix5
 	@cp build/ecpix5/report.json docs/ecpix5.json
+
+timing: $(RUN)  ## place and route the core alone at both widths, some twenty minutes; keeps the report
+	@mkdir -p build
+	@$(BIN)/tickgate timing --json > build/timing.json && cp build/timing.json docs/timing.json
 
 clean:  ## remove what was made here, the virtual environment included
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .import_linter_cache

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tickgate.boards.report import Report, read_report
 
-__all__ = ["BITSTREAM", "NAME", "BuildError", "build", "digest"]
+__all__ = ["BITSTREAM", "NAME", "BuildError", "build", "digest", "prepare"]
 
 NAME = "tickgate"
 BITSTREAM = f"{NAME}.bit"
@@ -28,6 +28,15 @@ TOOLS = {
 STAGES = (("synthesis", f"{NAME}.json"), ("place and route", f"{NAME}.config"), ("pack", BITSTREAM))
 """Each stage and the file with which it ends."""
 POLL_SECONDS = 0.5
+NEXTPNR_OPTIONS = (
+    "--timing-allow-fail"
+    # The default placer packs the card into one half of the device (what it is told of density it
+    # ignores on an ECP5); with this one the core closes a clock a sixth faster.
+    " --placer static"
+    # nextpnr's first router takes hours where timing is far from met, the second one minutes, and
+    # that one ends with these weights where it stays at some 30 contended wires without them.
+    " --router router2 --router2-alt-weights"
+)
 
 
 class BuildError(Exception):
@@ -68,15 +77,7 @@ def build(
         (directory / made).unlink(missing_ok=True)
     started = time.monotonic()
     progress("elaboration", 0.0)
-    plan = platform.prepare(
-        design,
-        name=NAME,
-        emit_src=False,
-        # nextpnr's first router takes hours where timing is far from met, this one minutes.
-        nextpnr_opts=(
-            f"--report {NEXTPNR_REPORT} --timing-allow-fail --router router2 --seed {seed}"
-        ),
-    )
+    plan = prepare(platform, design, seed=seed)
     plan.extract(directory)
     _run(f"{plan.script}.sh", directory, environment, started, progress)
     report = read_report(
@@ -91,8 +92,14 @@ def build(
     return report
 
 
+def prepare(platform, design, *, seed: int = 1):
+    """The build plan of `design`: what goes to the tools, and how they are called."""
+    options = f"{NEXTPNR_OPTIONS} --report {NEXTPNR_REPORT} --detailed-timing-report --seed {seed}"
+    return platform.prepare(design, name=NAME, emit_src=False, nextpnr_opts=options)
+
+
 def digest(plan) -> str:
-    """Names the netlist of a build plan: two of the same name are the same hardware."""
+    """Names the netlist of a build plan: the same design always has the same name."""
     return hashlib.sha256(plan.files[f"{NAME}.il"].encode()).hexdigest()[:16]
 
 

@@ -1,8 +1,9 @@
-"""The commands `build` and `flash`.
+"""The commands `build`, `timing` and `flash`.
 
 Exit codes: 0 done, 1 a tool failed, 2 a mistake of the user or a tool that is missing.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ __all__ = ["app"]
 app = typer.Typer()
 BOARDS = ("ecpix5",)
 BITSTREAM = "tickgate.bit"
+WIDTHS = (1, 8)
 
 BoardName = Annotated[str, typer.Argument(help="Board: " + ", ".join(BOARDS))]
 Directory = Annotated[
@@ -54,6 +56,45 @@ def build(
         _stop(console, 1, str(error))
     typer.echo(report.as_json() if as_json else report.as_text(), nl=False)
     _say(console, f"bitstream: {directory / BITSTREAM}")
+
+
+@app.command()
+def timing(
+    width: Annotated[
+        list[int], typer.Option(help="Octets a cycle, 1 or 8; may be given more than once.")
+    ] = list(WIDTHS),  # noqa: B006 - Typer copies it
+    directory: Annotated[Path, typer.Option(help="Where the builds lie.")] = Path("build/timing"),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the placement.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")] = False,
+) -> None:
+    """Place and route the core alone, and report the clock it closes."""
+    console = Console(stderr=True)
+    for each in width:
+        if each not in WIDTHS:
+            _stop(console, 2, f"no core of width {each} is timed; there is: 1, 8")
+    try:
+        from tickgate.boards import timing as core_timing
+        from tickgate.boards.build import BuildError
+    except ModuleNotFoundError as error:
+        _stop(console, 2, f"{error.name} is missing: pip install 'tickgate[sim]'")
+    reports = {}
+    for each in width:
+        try:
+            with console.status("") as status:
+                reports[each] = core_timing.time_core(
+                    core_timing.core(each),
+                    width=each,
+                    directory=directory / f"width-{each}",
+                    seed=seed,
+                    progress=_Progress(console, status, prefix=f"width {each}: "),
+                )
+        except BuildError as error:
+            _stop(console, 1, str(error))
+    if as_json:
+        cores = [{"width": each} | report.as_document() for each, report in reports.items()]
+        typer.echo(json.dumps({"cores": cores}, indent=2))
+    else:
+        typer.echo("\n".join(report.as_text() for report in reports.values()), nl=False)
 
 
 @app.command()
@@ -111,11 +152,11 @@ def _say(console: Console, text: str) -> None:
 class _Progress:
     """Shows the stage of a build: on a terminal as it goes, elsewhere one line a stage."""
 
-    def __init__(self, console: Console, status) -> None:
-        self._console, self._status, self._stage = console, status, ""
+    def __init__(self, console: Console, status, *, prefix: str = "") -> None:
+        self._console, self._status, self._prefix, self._stage = console, status, prefix, ""
 
     def __call__(self, stage: str, seconds: float) -> None:
-        self._status.update(f"{stage} ({seconds:.0f} s)")
+        self._status.update(f"{self._prefix}{stage} ({seconds:.0f} s)")
         if stage != self._stage and not self._console.is_terminal:
-            _say(self._console, f"{stage} (after {seconds:.0f} s)")
+            _say(self._console, f"{self._prefix}{stage} (after {seconds:.0f} s)")
         self._stage = stage

@@ -21,6 +21,7 @@ from amaranth.lib import io
 from amaranth.lib.cdc import ResetSynchronizer
 from amaranth_boards.ecpix5 import ECPIX585Platform
 
+from tickgate.boards.global_reset import GlobalReset
 from tickgate.boards.phy_reset import PhyReset
 from tickgate.boards.port import GigabitPort
 from tickgate.hdl.control.uart import Uart
@@ -137,7 +138,7 @@ class Clocks(Elaboratable):
         )
         m.d.comb += [ClockSignal("power").eq(clock), ClockSignal("sync").eq(clock)]
         m.submodules.power = ResetSynchronizer(~locked | rst.i, domain="power")
-        m.submodules.sync = ResetSynchronizer(ResetSignal("power") | ~self._ready, domain="sync")
+        m.submodules.sync = GlobalReset(asserted=ResetSignal("power") | ~self._ready)
         return m
 
 

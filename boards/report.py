@@ -6,8 +6,9 @@ Ref: nextpnr documentation, "Report JSON".
 import json
 import math
 from dataclasses import asdict, dataclass
+from typing import Any
 
-__all__ = ["Clock", "Leg", "Path", "Report", "read_report"]
+__all__ = ["Arrival", "Clock", "Leg", "Path", "Report", "read_report"]
 
 GLOBAL_NET = "$glbnet$"
 
@@ -46,8 +47,26 @@ class Path:
         return round(sum(leg.delay_ns for leg in self.legs), 3)
 
     @property
+    def start(self) -> str:
+        return self.legs[0].through
+
+    @property
+    def end(self) -> str:
+        return self.legs[-1].through
+
+    @property
     def routing_ns(self) -> float:
         return round(sum(leg.delay_ns for leg in self.legs if leg.kind == "routing"), 3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """What comes last, after an edge of its clock, to the registers of a component."""
+
+    component: str
+    register: str
+    clock: str
+    delay_ns: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +74,7 @@ class Report:
     """A build in figures.
 
     `netlist` names the netlist that was built. `utilisation` maps a kind of cell to (used,
-    available).
+    available). `arrivals` has one for each component down to the second level, the latest first.
     """
 
     board: str
@@ -65,8 +84,10 @@ class Report:
     clocks: tuple[Clock, ...]
     utilisation: dict[str, tuple[int, int]]
     longest_paths: tuple[Path, ...]
+    arrivals: tuple[Arrival, ...]
 
-    def as_json(self) -> str:
+    def as_document(self) -> dict[str, Any]:
+        """What :meth:`as_json` writes."""
         document = asdict(self)
         for clock, described in zip(self.clocks, document["clocks"], strict=True):
             described["met"] = clock.met
@@ -77,7 +98,12 @@ class Report:
         for path, described in zip(self.longest_paths, document["longest_paths"], strict=True):
             described["delay_ns"] = path.delay_ns
             described["routing_ns"] = path.routing_ns
-        return json.dumps(document, indent=2) + "\n"
+            described["start"] = path.start
+            described["end"] = path.end
+        return document
+
+    def as_json(self) -> str:
+        return json.dumps(self.as_document(), indent=2) + "\n"
 
     def as_text(self) -> str:
         lines = [f"{self.board} ({self.device}), placement seed {self.seed}", ""]
@@ -99,6 +125,11 @@ class Report:
             for leg in path.legs:
                 at += leg.delay_ns
                 lines.append(f"  {leg.kind:<10} {leg.delay_ns:>6.2f} {at:>6.2f}  {leg.through}")
+        lines += ["", f"{'latest arrival in':<24} {'ns':>6}  register"]
+        lines += [
+            f"{arrival.component:<24} {arrival.delay_ns:>6.2f}  {arrival.register}"
+            for arrival in self.arrivals
+        ]
         return "\n".join(lines) + "\n"
 
 
@@ -132,11 +163,31 @@ def read_report(text: str, *, board: str, device: str, seed: int, netlist: str) 
                 key=lambda path: path.clock,
             )
         ),
+        arrivals=_arrivals(raw["detailed_net_timings"]),
     )
 
 
 def _within_a_clock(path: dict) -> bool:
     return path["from"] == path["to"] and path["from"].startswith(("posedge ", "negedge "))
+
+
+def _arrivals(nets: list[dict]) -> tuple[Arrival, ...]:
+    latest: dict[str, Arrival] = {}
+    for net in nets:
+        for end in net["endpoints"]:
+            if net["event"] != end["event"]:
+                continue
+            _least, most = end["delay"]
+            arrival = Arrival(
+                component=".".join(end["cell"].split(".")[:-1][:2]),
+                register=f"{end['cell']}.{end['port']}",
+                clock=_net(end["event"].partition(" ")[2]),
+                delay_ns=round(most, 3),
+            )
+            known = latest.get(arrival.component)
+            if known is None or known.delay_ns < arrival.delay_ns:
+                latest[arrival.component] = arrival
+    return tuple(sorted(latest.values(), key=lambda arrival: -arrival.delay_ns))
 
 
 def _path(path: dict) -> Path:

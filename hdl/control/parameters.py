@@ -79,9 +79,10 @@ def reader_ports(symbols: int) -> dict[str, Out]:
 class ParametersInForce(wiring.Component):
     """Two banks of parameters: one in force, one to write.
 
-    Latency: reads are combinational. Throughput: a read a reader and a cycle, one write a cycle.
+    Latency: reads of the readers are combinational, those of words take
+    `BlockMemory.READ_LATENCY` cycles. Throughput: a read a port and a cycle, one write a cycle.
 
-    `flip` exchanges the banks for all readers and all symbols in one cycle. Both banks are swept
+    `flip` exchanges the banks for all ports and all symbols in one cycle. Both banks are swept
     clear after reset.
 
     Parameters
@@ -92,12 +93,12 @@ class ParametersInForce(wiring.Component):
     -------
     ready : Out(1)
         The sweep is over; until then writes are lost.
-    write : In(1), write_symbol, write_word, write_data : In
+    write : In(1), write_address, write_data : In
         Writes a word of a page that is not in force.
     flip : In(1)
         Strobe.
-    back_symbol, back_word : In, back_data : Out(32)
-        Reads a word in force.
+    address_0, address_1 : In, data_0, data_1 : Out(32)
+        Two ports that read words in force.
     window, strategy, limits, name : Out(wiring.Signature)
         A port for each of `READERS`: `symbol` in, `data` out.
     """
@@ -107,18 +108,19 @@ class ParametersInForce(wiring.Component):
     def __init__(self, *, symbols: int) -> None:
         if not 1 <= symbols <= MAX_SYMBOLS:
             raise ValueError(f"symbols must be 1 to {MAX_SYMBOLS}, not {symbols}")
-        self._address_bits = ceil_log2(symbols)
+        self._symbol_bits = ceil_log2(symbols)
+        address = In(range(symbols * PAGE_WORDS))
         super().__init__(
             {
                 "ready": Out(1),
                 "write": In(1),
-                "write_symbol": In(range(symbols)),
-                "write_word": In(range(PAGE_WORDS)),
+                "write_address": address,
                 "write_data": In(32),
                 "flip": In(1),
-                "back_symbol": In(range(symbols)),
-                "back_word": In(range(PAGE_WORDS)),
-                "back_data": Out(32),
+                "address_0": address,
+                "data_0": Out(32),
+                "address_1": address,
+                "data_1": Out(32),
                 **reader_ports(symbols),
             }
         )
@@ -126,52 +128,57 @@ class ParametersInForce(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         bank = Signal()
-        m.submodules.sweep = sweep = Sweep(depth=2 << self._address_bits)
-        m.d.comb += self.ready.eq(~sweep.active)
+        m.submodules.sweep = sweep = Sweep(depth=2 << self._symbol_bits)
+        # A second asynchronous port on the memories below would double them.
+        m.submodules.words = words = BlockMemory(
+            depth=2 * PAGE_WORDS << self._symbol_bits, shape=32, reads=2
+        )
+        m.d.comb += [
+            self.ready.eq(~sweep.active & words.ready),
+            words.write.eq(self.write),
+            words.write_address.eq(self._word_address(self.write_address, ~bank)),
+            words.write_data.eq(self.write_data),
+            words.address(0).eq(self._word_address(self.address_0, bank)),
+            words.address(1).eq(self._word_address(self.address_1, bank)),
+            self.data_0.eq(words.data(0)),
+            self.data_1.eq(words.data(1)),
+        ]
         with m.If(self.flip):
             m.d.sync += bank.eq(~bank)
-        readers = {
-            name: reader for reader, of in READERS.items() for ns in of.values() for name in ns
-        }
-        values, back = {}, {}
-        for parameter in PARAMETERS:
-            name = parameter.name
-            m.submodules[name] = ram = memory.Memory(
-                shape=parameter.width, depth=2 << self._address_bits, init=[]
-            )
-            write = ram.write_port()
-            m.d.comb += [
-                write.en.eq(sweep.active | (self.write & (self.write_word == parameter.word))),
-                write.addr.eq(
-                    Mux(sweep.active, sweep.address, self._address(self.write_symbol, ~bank))
-                ),
-                write.data.eq(Mux(sweep.active, 0, self.write_data >> parameter.low)),
-            ]
-            reader = getattr(self, readers[name])
-            for symbol, found in (reader.symbol, values), (self.back_symbol, back):
-                port = ram.read_port(domain="comb")
-                m.d.comb += port.addr.eq(self._address(symbol, bank))
-                found[name] = port.data
         for reader, members in READERS.items():
+            port = getattr(self, reader)
             for member, names in members.items():
-                view = getattr(self, reader).data[member]
-                m.d.comb += view.eq(Cat(values[name] for name in names))
-        with m.Switch(self.back_word):
-            for word in range(PAGE_WORDS):
-                with m.Case(word):
-                    m.d.comb += self.back_data.eq(_assemble(word, back))
+                values = [self._value(m, name, port.symbol, bank, sweep) for name in names]
+                m.d.comb += port.data[member].eq(Cat(values))
         return m
 
+    def _value(self, m: Module, name: str, symbol: Value, bank: Value, sweep: Sweep) -> Value:
+        """What is in force of one parameter of `symbol`."""
+        parameter = PARAMETERS_BY_NAME[name]
+        m.submodules[name] = ram = memory.Memory(
+            shape=parameter.width, depth=2 << self._symbol_bits, init=[]
+        )
+        write, read = ram.write_port(), ram.read_port(domain="comb")
+        written = self.write & (self.write_address[:WORD_BITS] == parameter.word)
+        m.d.comb += [
+            write.en.eq(sweep.active | written),
+            write.addr.eq(
+                Mux(
+                    sweep.active,
+                    sweep.address,
+                    self._address(self.write_address[WORD_BITS:], ~bank),
+                )
+            ),
+            write.data.eq(Mux(sweep.active, 0, self.write_data >> parameter.low)),
+            read.addr.eq(self._address(symbol, bank)),
+        ]
+        return read.data
+
     def _address(self, symbol: Value, bank: Value) -> Value:
-        return Cat(symbol[: self._address_bits], bank[0])
+        return Cat(symbol[: self._symbol_bits], bank[0])
 
-
-def _assemble(word: int, values: dict[str, Value]) -> Value:
-    bits = Const(0, 32)
-    for parameter in PARAMETERS:
-        if parameter.word == word:
-            bits = bits | (values[parameter.name] << parameter.low)
-    return bits
+    def _word_address(self, address: Value, bank: Value) -> Value:
+        return Cat(address[:WORD_BITS], self._address(address[WORD_BITS:], bank))
 
 
 class Commit(wiring.Component):
@@ -193,7 +200,7 @@ class Commit(wiring.Component):
         Reads a word of the shadow pages, with the latency of :class:`BlockMemory`.
     taking : Out(1), in_force : In(32)
         `word` is taken now: it is to be copied to the bank not in force. `in_force` is the word
-        that it would replace.
+        that it would replace, read like `word`.
     busy : Out(1)
         From the cycle after `start` until the verdict.
     passed, failed : Out(1)
@@ -365,10 +372,10 @@ class ParameterStore(wiring.Component):
             walk.armed.eq(self.armed),
             shadow.address(1).eq(walk.address),
             walk.word.eq(shadow.data(1)),
-            walk.in_force.eq(in_force.back_data),
+            in_force.address_1.eq(walk.address),
+            walk.in_force.eq(in_force.data_1),
             in_force.write.eq(walk.taking),
-            in_force.write_symbol.eq(walk.address[WORD_BITS:]),
-            in_force.write_word.eq(walk.address[:WORD_BITS]),
+            in_force.write_address.eq(walk.address),
             in_force.write_data.eq(shadow.data(1)),
             in_force.flip.eq(walk.passed),
         ]
@@ -379,10 +386,10 @@ class ParameterStore(wiring.Component):
             m.d.sync += [self.valid.eq(1), self.checksum.eq(named)]
         with m.If(walk.passed | walk.failed):
             m.d.sync += [self.failed.eq(walk.failed), self.fixed.eq(walk.fixed)]
-        self._answer(m, shadow=shadow, in_force=in_force, taking=walk.taking)
+        self._answer(m, shadow=shadow, in_force=in_force)
         return m
 
-    def _answer(self, m: Module, *, shadow, in_force, taking: Signal) -> None:
+    def _answer(self, m: Module, *, shadow, in_force) -> None:
         access = self.bus.access
         word = access.address[:WORD_BITS]
         reads_in_force = Signal()
@@ -394,8 +401,7 @@ class ParameterStore(wiring.Component):
                 - (Mux(reads_in_force, IN_FORCE_BASE, SHADOW_BASE) >> WORD_BITS)
             ),
             shadow.address(0).eq(Cat(word, symbol)),
-            in_force.back_symbol.eq(Mux(taking, in_force.write_symbol, symbol)),
-            in_force.back_word.eq(Mux(taking, in_force.write_word, word)),
+            in_force.address_0.eq(Cat(word, symbol)),
         ]
         reserved = Signal(32)
         with m.Switch(word):
@@ -425,8 +431,4 @@ class ParameterStore(wiring.Component):
             shadow.write_address.eq(shadow.address(0)),
             shadow.write_data.eq(access.word),
         ]
-        found = Signal(32)
-        # The walk borrows the port for one cycle of several; the access is held meanwhile.
-        with m.If(~taking):
-            m.d.sync += found.eq(in_force.back_data)
-        m.d.comb += self.bus.word.eq(Mux(reads_in_force, found, shadow.data(0)))
+        m.d.comb += self.bus.word.eq(Mux(reads_in_force, in_force.data_0, shadow.data(0)))

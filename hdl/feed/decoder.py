@@ -165,7 +165,7 @@ class _Fields(wiring.Component):
         for number, names in ((self.shares, SHARES), (self.price, PRICES)):
             with m.Switch(self.kind):
                 for at, kinds in _places(names).items():
-                    with m.Case(*kinds):
+                    with m.Case(*sorted(kinds, key=lambda kind: kind.value)):
                         for octet in range(4):
                             with m.If(arrives[at + octet]):
                                 part = number.word_select(3 - octet, 8)

@@ -3,12 +3,22 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from tickgate.boards import ecpix5, timing
+from tickgate.boards.build import BuildError, build, digest, prepare
+
+DOCS = Path(__file__).parents[2] / "docs"
+DIGEST_OF_THE_CARD = """
 from tickgate.boards import ecpix5
-from tickgate.boards.build import BuildError, build
+from tickgate.boards.build import digest, prepare
+print(digest(prepare(ecpix5.Platform(), ecpix5.Ecpix5(core=ecpix5.core()))))
+"""
 
 
 def attempt(echo_core, directory, **options):
@@ -99,3 +109,47 @@ def test_an_interrupted_build_leaves_no_tool_running(echo_core, place, program, 
             return
         time.sleep(0.1)
     pytest.fail("the tool still runs")
+
+
+@pytest.fixture(scope="module")
+def netlist_of_the_card():
+    return digest(prepare(ecpix5.Platform(), ecpix5.Ecpix5(core=ecpix5.core())))
+
+
+def kept(name):
+    path = DOCS / name
+    if not path.exists():
+        pytest.skip(f"no docs/{name} is kept")
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_the_same_design_has_the_same_netlist_in_every_process(netlist_of_the_card, hash_seed):
+    # Sets of strings and of enumerations come in an order that differs from process to process.
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    told = subprocess.run(
+        [sys.executable, "-c", DIGEST_OF_THE_CARD],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.strip() == netlist_of_the_card
+
+
+def test_another_design_has_another_netlist(echo_core, netlist_of_the_card):
+    assert (
+        digest(prepare(ecpix5.Platform(), ecpix5.Ecpix5(core=echo_core()))) != netlist_of_the_card
+    )
+
+
+def test_the_report_that_is_kept_is_of_the_card_as_it_is(netlist_of_the_card):
+    assert kept("ecpix5.json")["netlist"] == netlist_of_the_card, "not current: make bitstream"
+
+
+@pytest.mark.parametrize("width", timing.CLOCKS_HZ)
+def test_the_timing_that_is_kept_is_of_the_core_as_it_is(width):
+    reports = {report["width"]: report for report in kept("timing.json")["cores"]}
+    platform = timing.Platform(clock_hz=timing.CLOCKS_HZ[width])
+    today = digest(prepare(platform, timing.Folded(core=timing.core(width))))
+    assert reports[width]["netlist"] == today, "not current: make timing"

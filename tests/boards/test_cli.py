@@ -1,18 +1,19 @@
 # amaranth: UnusedElaboratable=no
-"""The commands `build` and `flash`, by tools that pretend."""
+"""The commands `build`, `timing` and `flash`, by tools that pretend."""
 
 import json
 
 import pytest
 from typer.testing import CliRunner
 
-from tickgate.boards import ecpix5
+from tickgate.boards import ecpix5, timing
 from tickgate.boards.cli import app
 
 
 @pytest.fixture(autouse=True)
 def small_core(monkeypatch, echo_core, tmp_path):
     monkeypatch.setattr(ecpix5, "core", echo_core)
+    monkeypatch.setattr(timing, "core", lambda width: echo_core())
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OPENFPGALOADER", raising=False)
 
@@ -59,6 +60,41 @@ def test_build_ends_with_1_and_a_message_if_a_tool_fails(program, monkeypatch):
     result = run("build", "ecpix5")
     assert result.exit_code == 1
     assert "synthesis failed" in result.stderr
+    assert "ERROR: too large" in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.usefixtures("pretended_tools")
+def test_timing_prints_the_reports_of_the_widths_as_json(tmp_path):
+    result = run("timing", "--json", "--seed", "4")
+    assert result.exit_code == 0, result.output
+    cores = json.loads(result.stdout)["cores"]
+    assert [(core["width"], core["seed"]) for core in cores] == [(1, 4), (8, 4)]
+    for core in cores:
+        kept = json.loads(
+            (tmp_path / f"build/timing/width-{core.pop('width')}/report.json").read_text()
+        )
+        assert core == kept
+    assert "width 8: elaboration (after 0 s)" in result.stderr
+
+
+@pytest.mark.usefixtures("pretended_tools")
+def test_timing_prints_the_report_of_one_width_as_text(tmp_path):
+    result = run("timing", "--width", "8", "--directory", "elsewhere")
+    assert result.stdout == (tmp_path / "elsewhere/width-8/report.txt").read_text()
+
+
+def test_timing_of_a_width_that_no_line_has_is_a_mistake_of_the_user():
+    result = run("timing", "--width", "1", "--width", "3")
+    assert result.exit_code == 2
+    assert "no core of width 3 is timed; there is: 1, 8" in result.stderr
+
+
+@pytest.mark.usefixtures("pretended_tools")
+def test_timing_ends_with_1_and_a_message_if_a_tool_fails(program, monkeypatch):
+    monkeypatch.setenv("YOSYS", str(program("yosys", "echo 'ERROR: too large' >&2; exit 1")))
+    result = run("timing", "--width", "1")
+    assert result.exit_code == 1
     assert "ERROR: too large" in result.stderr
     assert result.stdout == ""
 

@@ -155,6 +155,7 @@ def test_the_open_tools_make_a_bitstream_and_a_true_report(echo_core, tmp_path):
         assert path.delay_ns == pytest.approx(1000 / clock.closed_mhz, abs=0.01)
     used = {kind: count for kind, (count, _) in report.utilisation.items() if count}
     assert used["EHXPLLL"] == 1
+    assert used["DCCA"] == 3  # two clocks, and the reset of the core
     assert used["SIOLOGIC"] == 11  # five inputs, five outputs, the transmit clock
     assert used["TRELLIS_IO"] == len(PINS)
     assert used["TRELLIS_FF"] == raw["utilization"]["TRELLIS_FF"]["used"] > 100

@@ -17,6 +17,12 @@ def leg(kind, delay, *, source, target, net=None):
     return described if net is None else {**described, "net": net}
 
 
+def arrives(cell, delay, *, launched="posedge $glbnet$clk"):
+    """A net and the one register that it ends in."""
+    end = {"cell": cell, "port": "DI", "event": "posedge $glbnet$clk", "delay": [0.1, delay]}
+    return {"net": "", "driver": "", "port": "F", "event": launched, "endpoints": [end]}
+
+
 FLOP, LUT = "book.best_FF", "book.best_LUT4"
 RAW = {
     "fmax": {
@@ -43,6 +49,13 @@ RAW = {
         {"from": "posedge $glbnet$clk", "to": "posedge $glbnet$rx_clk", "path": []},
         {"from": "<async>", "to": "posedge $glbnet$clk", "path": []},
         {"from": "<async>", "to": "<async>", "path": []},
+    ],
+    "detailed_net_timings": [
+        arrives("book.best_FF", 3.5),
+        arrives("book.ladder.total_FF", 7.8594),
+        arrives("feed.mold.next_FF", 8.25),
+        arrives("feed.mold.next_FF", 9.5, launched="posedge $glbnet$rx_clk"),
+        arrives("book.ladder.held_FF", 2.0),
     ],
 }
 
@@ -105,3 +118,15 @@ def test_the_text_form_says_which_clocks_are_not_met_and_leaves_out_unused_cells
     assert "longest path of clk: 8.00 ns, 7.55 ns of it routing" in text
     assert ["routing", "5.50", "5.81", "book.best[3]"] in lines
     assert "ALU54B" not in text
+
+
+def test_each_component_has_its_latest_arrival_within_a_clock_and_the_latest_comes_first(report):
+    found = [(each.component, each.register, each.delay_ns) for each in report.arrivals]
+    assert found == [
+        ("feed.mold", "feed.mold.next_FF.DI", 8.25),
+        ("book.ladder", "book.ladder.total_FF.DI", 7.859),
+        ("book", "book.best_FF.DI", 3.5),
+    ]
+    assert {each.clock for each in report.arrivals} == {"clk"}
+    assert json.loads(report.as_json())["arrivals"][0]["component"] == "feed.mold"
+    assert "book.ladder                7.86  book.ladder.total_FF.DI" in report.as_text()

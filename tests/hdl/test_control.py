@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from amaranth.hdl import Value
 from amaranth.sim import Simulator
+from amaranth.utils import ceil_log2
 from cobs import cobs
 
 from tickgate.hdl.control import Control
@@ -176,8 +177,8 @@ def run(scenario, *, watch=None, **changes) -> None:
     dut = Control(event_sources=2, **built)
 
     async def drive(ctx):
-        # The memories are swept clear first.
-        await ctx.tick().repeat(PAGE_WORDS * built["symbols"] + 8)
+        # The memories are swept clear first, that of two banks of pages for the longest.
+        await ctx.tick().repeat((2 * PAGE_WORDS << ceil_log2(built["symbols"])) + 8)
         await scenario(Host(ctx, dut))
 
     async def observe(ctx):
