@@ -148,6 +148,7 @@ class TickToTrade(wiring.Component):
     @staticmethod
     def _tell_losses(m, receive, feed, book) -> None:
         m.d.comb += [
+            feed.line.eq(receive.line),
             feed.truncated.eq(receive.truncated),
             feed.frame_bad.eq(receive.frame_bad),
             book.gap.eq(feed.gap),
@@ -177,9 +178,12 @@ class TickToTrade(wiring.Component):
             ),
             session.source_mac.eq(Cat(config.source_mac_low, config.source_mac_high)),
             feed.start_sequence.eq(Cat(config.start_sequence_low, config.start_sequence_high)),
-            receive.address.eq(config.feed_address),
-            receive.port.eq(config.feed_port),
-            receive.enable.eq(config.feed_enable),
+            Cat(receive.address).eq(Cat(config.feed_address, config.feed_address_b)),
+            Cat(receive.port).eq(Cat(config.feed_port, config.feed_port_b)),
+            Cat(receive.enable).eq(Cat(config.feed_enable, config.feed_enable_b)),
+            feed.gap_wait.eq(config.gap_wait_us),
+            feed.line_timeout.eq(config.line_timeout_us),
+            feed.tick.eq(control.microsecond),
             feed.restart.eq(command.restart_feed.valid),
             feed.forget.eq(command.clear_locates.valid),
             feed.write.eq(command.symbol_write.valid),
@@ -226,6 +230,12 @@ class TickToTrade(wiring.Component):
             control.regular_session.eq(risk.regular_session),
             control.breach.eq(risk.breach),
             control.kill.eq(book.disagreement),
+            control.status.feed_state.session_known.eq(feed.known),
+            control.status.feed_state.session_ended.eq(feed.ended),
+            Cat(control.status.feed_state.alive_a, control.status.feed_state.alive_b).eq(
+                feed.alive
+            ),
+            control.status.feed_state.waiting.eq(feed.waiting),
             control.status.expected_sequence_low.eq(feed.expected[:32]),
             control.status.expected_sequence_high.eq(feed.expected[32:]),
             control.status.next_user_ref_num.eq(risk.next_user_ref_num),

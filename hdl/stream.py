@@ -8,6 +8,7 @@ from amaranth.lib import data, enum, stream, wiring
 from amaranth.utils import exact_log2
 
 __all__ = [
+    "LINES",
     "Lookup",
     "Message",
     "MessageKind",
@@ -21,6 +22,10 @@ __all__ = [
     "pipe",
     "require_width",
 ]
+
+
+LINES = ("a", "b")
+"""The lines of a feed, by number: both carry the same messages."""
 
 
 class Side(enum.Enum, shape=1):
