@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.book import OrderBook
 from tickgate.hdl.control import Control
-from tickgate.hdl.eth.receive import Receive
+from tickgate.hdl.eth import Hold, Receive
 from tickgate.hdl.feed import Feed
 from tickgate.hdl.order.encoder import OrderEncoder
 from tickgate.hdl.risk.gate import Gate, RiskGate, Verdict
@@ -62,7 +62,7 @@ class TickToTrade(wiring.Component):
         For those who watch: every change of a top of book, every judgement, every loss.
     """
 
-    BOOK_AT = Receive.LATENCY + Feed.LATENCY
+    BOOK_AT = Receive.LATENCY + Hold.LATENCY + Feed.LATENCY
     DECIDE = Taker.LATENCY + RiskGate.LATENCY + OrderEncoder.LATENCY
     LATENCY = BOOK_AT + OrderBook.LATENCY + DECIDE
     SLOW_LATENCY = BOOK_AT + OrderBook.SLOW_LATENCY + DECIDE
@@ -80,6 +80,7 @@ class TickToTrade(wiring.Component):
         require_width(width)
         self._symbols = symbols
         self._receive = Receive(width=width)
+        self._hold = Hold(width=width)
         self._feed = Feed(width=width, symbols=symbols, locate_bits=LOCATE_BITS)
         self._book = OrderBook(symbols=symbols, ticks=ticks, orders=orders)
         self._strategy = Taker(symbols=symbols)
@@ -110,6 +111,7 @@ class TickToTrade(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.receive = receive = self._receive
+        m.submodules.hold = hold = self._hold
         m.submodules.feed = feed = self._feed
         book = self._book
         m.submodules.strategy = strategy = self._strategy
@@ -119,7 +121,8 @@ class TickToTrade(wiring.Component):
         m.submodules.book = ResetInserter(control.command.clear_books.valid)(book)
 
         pipe(m, wiring.flipped(self.rx), receive.octets)
-        pipe(m, receive.payload, feed.payload)
+        pipe(m, receive.payload, hold.payload)
+        pipe(m, hold.passed, feed.payload)
         pipe(m, feed.lookup, book.lookup)
         pipe(m, feed.lookup_new, book.lookup_new)
         pipe(m, feed.message, book.messages)
@@ -131,10 +134,10 @@ class TickToTrade(wiring.Component):
         pipe(m, wiring.flipped(self.control_rx), control.control_rx)
         pipe(m, control.control_tx, wiring.flipped(self.control_tx))
 
-        self._tell_losses(m, receive, feed, book)
+        self._tell_losses(m, receive, hold, feed, book)
         self._tell_risk(m, feed, book, risk, order, control)
-        self._configure(m, receive, feed, book, strategy, risk, order, control)
-        self._count(m, receive, feed, book, risk, control)
+        self._configure(m, receive, hold, feed, book, strategy, risk, order, control)
+        self._count(m, receive, hold, feed, book, risk, control)
         self._report(m, feed, risk, control)
         m.d.comb += [
             self.tops.payload.eq(book.tops.payload),
@@ -146,11 +149,15 @@ class TickToTrade(wiring.Component):
         return m
 
     @staticmethod
-    def _tell_losses(m, receive, feed, book) -> None:
+    def _tell_losses(m, receive, hold, feed, book) -> None:
         m.d.comb += [
-            feed.line.eq(receive.line),
-            feed.truncated.eq(receive.truncated),
-            feed.frame_bad.eq(receive.frame_bad),
+            hold.line.eq(receive.line),
+            hold.ends.eq(receive.frames),
+            hold.truncated.eq(receive.truncated),
+            hold.frame_bad.eq(receive.frame_bad),
+            feed.line.eq(hold.passed_line),
+            feed.truncated.eq(hold.passed_truncated),
+            feed.frame_bad.eq(hold.passed_bad),
             book.gap.eq(feed.gap),
             book.gap_sequence.eq(feed.gap_sequence),
         ]
@@ -170,7 +177,7 @@ class TickToTrade(wiring.Component):
         ]
 
     @staticmethod
-    def _configure(m, receive, feed, book, strategy, risk, order, control) -> None:
+    def _configure(m, receive, hold, feed, book, strategy, risk, order, control) -> None:
         config, command, session = control.config, control.command, order.session
         m.d.comb += [
             session.destination_mac.eq(
@@ -181,6 +188,7 @@ class TickToTrade(wiring.Component):
             Cat(receive.address).eq(Cat(config.feed_address, config.feed_address_b)),
             Cat(receive.port).eq(Cat(config.feed_port, config.feed_port_b)),
             Cat(receive.enable).eq(Cat(config.feed_enable, config.feed_enable_b)),
+            hold.wait.eq(config.await_fcs),
             feed.gap_wait.eq(config.gap_wait_us),
             feed.line_timeout.eq(config.line_timeout_us),
             feed.tick.eq(control.microsecond),
@@ -226,7 +234,9 @@ class TickToTrade(wiring.Component):
             for name, _ in data.Layout.cast(parameters.shape()):
                 m.d.comb += parameters[name].eq(reader[name])
         m.d.comb += [
-            control.tables_ready.eq(feed.ready & book.ready & strategy.ready & risk.ready),
+            control.tables_ready.eq(
+                hold.ready & feed.ready & book.ready & strategy.ready & risk.ready
+            ),
             control.regular_session.eq(risk.regular_session),
             control.breach.eq(risk.breach),
             control.kill.eq(book.disagreement),
@@ -243,9 +253,10 @@ class TickToTrade(wiring.Component):
         ]
 
     @staticmethod
-    def _count(m, receive, feed, book, risk, control) -> None:
+    def _count(m, receive, hold, feed, book, risk, control) -> None:
         count, verdict = control.count, risk.verdicts
-        for prefix, part in (("eth", receive), ("feed", feed), ("book", book)):
+        parts = (("eth", receive), ("eth", hold), ("feed", feed), ("book", book))
+        for prefix, part in parts:
             for name in part.COUNTERS:
                 m.d.comb += getattr(count, f"{prefix}_{name}").eq(getattr(part, name))
         m.d.comb += [

@@ -172,6 +172,7 @@ class FeedConfig(_Section):
     port_b: Port | None = None
     gap_wait_us: Annotated[int, Field(strict=True, ge=0, lt=1 << 16)] = 500
     line_timeout_us: Annotated[int, Field(strict=True, ge=0, lt=1 << 24)] = 3_000_000
+    await_fcs: Bool = False
     start_sequence: Annotated[int, Field(strict=True, ge=1, lt=1 << 64)] = 1
     enabled: Bool = True
 
@@ -192,6 +193,7 @@ class FeedConfig(_Section):
             "feed_enable_b": int(self.enabled and self.address_b is not None),
             "gap_wait_us": self.gap_wait_us,
             "line_timeout_us": self.line_timeout_us,
+            "await_fcs": int(self.await_fcs),
             **_halves("start_sequence", self.start_sequence),
         }
 

@@ -24,7 +24,7 @@ from tickgate.spec.ethernet import (
     ipv4_version,
 )
 
-__all__ = ["Receive"]
+__all__ = ["PAYLOAD_AT", "Receive"]
 
 ETHERTYPE_AT = ETHERNET.offset("ethertype")
 IP_AT = ETHERNET.size

@@ -12,7 +12,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 from amaranth.sim import Simulator
 
-from tickgate.hdl.eth import Receive
+from tickgate.hdl.eth import Hold, Receive
 from tickgate.hdl.feed import Feed
 from tickgate.hdl.feed.mold import Mold
 from tickgate.hdl.feed.symbols import SymbolTable
@@ -62,29 +62,36 @@ CODES = ("trading_state", "event_code", "breached_level")
 
 
 class Chain(wiring.Component):
-    """Receive and Feed as the core joins them, with a counter of cycles from 0."""
+    """Receive, Hold and Feed as the core joins them, with a counter of cycles from 0."""
 
     def __init__(self, *, width: int) -> None:
-        self.receive = Receive(width=width)
+        self.receive, self.hold = Receive(width=width), Hold(width=width)
         self.feed = Feed(width=width, symbols=SYMBOLS, locate_bits=LOCATE_BITS)
         self.anything = Signal()
         super().__init__({"octets": In(self.receive.signature.members["octets"].signature.flip())})
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.receive, m.submodules.feed = self.receive, self.feed
+        m.submodules.receive, m.submodules.hold = self.receive, self.hold
+        m.submodules.feed = self.feed
         pipe(m, wiring.flipped(self.octets), self.receive.octets)
-        pipe(m, self.receive.payload, self.feed.payload)
+        pipe(m, self.receive.payload, self.hold.payload)
+        pipe(m, self.hold.passed, self.feed.payload)
         m.d.comb += [
             Cat(self.receive.address).eq(Cat(*(Const(address, 32) for address in ADDRESSES))),
             Cat(self.receive.port).eq(Cat(*(Const(port, 16) for port in PORTS))),
             Cat(self.receive.enable).eq(~0),
-            self.feed.line.eq(self.receive.line),
-            self.feed.truncated.eq(self.receive.truncated),
-            self.feed.frame_bad.eq(self.receive.frame_bad),
+            self.hold.line.eq(self.receive.line),
+            self.hold.ends.eq(self.receive.frames),
+            self.hold.truncated.eq(self.receive.truncated),
+            self.hold.frame_bad.eq(self.receive.frame_bad),
+            self.feed.line.eq(self.hold.passed_line),
+            self.feed.truncated.eq(self.hold.passed_truncated),
+            self.feed.frame_bad.eq(self.hold.passed_bad),
         ]
         strobes = [self.feed.message.valid, self.feed.lookup.valid, self.feed.lookup_new.valid]
         strobes += [self.feed.gap, *(getattr(self.feed, name) for name in Feed.COUNTERS)]
+        strobes += [getattr(self.hold, name) for name in Hold.COUNTERS]
         m.d.comb += self.anything.eq(Cat(strobes).any())
         m.d.sync += self.feed.cycle.eq(self.feed.cycle + 1)
         return m
@@ -334,7 +341,7 @@ class Bench:
     def run(self, testbench) -> None:
         async def process(ctx):
             self.ctx = ctx
-            while not ctx.get(self.dut.feed.ready):
+            while not ctx.get(self.dut.feed.ready & self.dut.hold.ready):
                 await self.tick()
             for locate, symbol in TRACKED.items():
                 await self.track(locate, symbol, 1)
@@ -374,10 +381,11 @@ class Bench:
                 noted[self.cycle] = ctx.get(lookup.payload.reference)
         if ctx.get(feed.gap):
             seen.gaps[self.cycle] = ctx.get(feed.gap_sequence)
-        for name in Feed.COUNTERS:
-            amount = ctx.get(getattr(feed, name))
-            if amount:
-                seen.counts[name] = seen.counts.get(name, 0) + amount
+        for part in (feed, self.dut.hold):
+            for name in part.COUNTERS:
+                amount = ctx.get(getattr(part, name))
+                if amount:
+                    seen.counts[name] = seen.counts.get(name, 0) + amount
 
     async def quiet(self, cycles: int) -> None:
         if cycles:
@@ -942,13 +950,20 @@ class Outcome:
     expected: int = 0
 
 
-def play(width, arrivals, *, gap_wait=GAP_WAIT, line_timeout=LINE_TIMEOUT, start=1) -> Outcome:
-    """Sends what arrives to gateware and model; they must agree after each datagram."""
-    model = FeedModel(symbols=TRACKED, expected=start, gap_wait=gap_wait, line_timeout=line_timeout)
-    bench, outcome = Bench(width), Outcome()
+def play(
+    width, arrivals, *, gap_wait=GAP_WAIT, line_timeout=LINE_TIMEOUT, start=1, wait=False
+) -> Outcome:
+    """Sends what arrives to gateware and model; they must agree after each datagram.
 
-    async def agree(bench, items, where):
+    With `wait` for the FCS, what is damaged must not reach the feed at all.
+    """
+    model = FeedModel(symbols=TRACKED, expected=start, gap_wait=gap_wait, line_timeout=line_timeout)
+    bench, outcome, dropped = Bench(width), Outcome(), []
+
+    async def agree(bench, items, where, held=0):
         await bench.quiet(Mold.FAULT_LATENCY + Receive.VERDICT_LATENCY)
+        if wait:
+            await bench.quiet(Hold.HELD_LATENCY + held // width)
         get, feed, seen = bench.ctx.get, bench.dut.feed, bench.seen
         numbers = [item.message.reference for item in items if isinstance(item, Delivered)]
         lost = any(isinstance(item, Gap) for item in items)
@@ -964,6 +979,7 @@ def play(width, arrivals, *, gap_wait=GAP_WAIT, line_timeout=LINE_TIMEOUT, start
 
     async def testbench(bench):
         await bench.restart(start)
+        bench.ctx.set(bench.dut.hold.wait, wait)
         bench.ctx.set(bench.dut.feed.gap_wait, gap_wait)
         bench.ctx.set(bench.dut.feed.line_timeout, line_timeout)
         for number, arrival in enumerate(arrivals):
@@ -975,18 +991,24 @@ def play(width, arrivals, *, gap_wait=GAP_WAIT, line_timeout=LINE_TIMEOUT, start
                 _, lost = await agree(bench, items, f"before {number}: {arrival}")
                 outcome.gaps += [f"before {number}"] if lost else []
             await bench.send(arrival.frame())
-            items = model.datagram(
-                arrival.taken(),
-                line=arrival.line,
-                truncated=arrival.truncated,
-                bad_fcs=arrival.bad,
-            )
-            numbers, lost = await agree(bench, items, f"{number}: {arrival}")
+            items = []
+            if wait and (arrival.bad or arrival.truncated):
+                dropped.append(number)
+            else:
+                items = model.datagram(
+                    arrival.taken(),
+                    line=arrival.line,
+                    truncated=arrival.truncated,
+                    bad_fcs=arrival.bad,
+                )
+            held = len(arrival.frame())
+            numbers, lost = await agree(bench, items, f"{number}: {arrival}", held)
             outcome.messages += numbers
             outcome.gaps += [number] if lost else []
 
     bench.run(testbench)
-    assert bench.seen.counts == {name: n for name, n in model.counters.items() if n}
+    expected = model.counters | {"dropped": len(dropped)}
+    assert bench.seen.counts == {name: n for name, n in expected.items() if n}
     outcome.counts, outcome.expected = bench.seen.counts, model.expected
     return outcome
 
@@ -1144,8 +1166,18 @@ def test_more_than_can_be_counted_is_counted_as_the_most_that_can(width, missed,
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_whatever_becomes_of_two_lines_gateware_and_model_agree(width, generator):
-    outcome = play(width, sorted_arrivals(generator), line_timeout=60)
+def test_with_the_fcs_awaited_no_damage_harms_what_comes_whole_on_the_other_line(width):
+    arrivals = [on(A, 1, 4), on(B, 1, 4), on(A, 4, 6, bad=True), on(B, 4, 5, truncated=True)]
+    arrivals += [on(A, 6, 9), on(B, 4, 7, after=3), on(B, 9, 11, bad=True), on(A, 9, 12)]
+    outcome = play(width, [*arrivals, on(B, 7, 11)], wait=True)
+    assert outcome.messages == list(range(1, 11)) and not outcome.gaps
+    assert outcome.counts["dropped"] == 3 and outcome.counts["filled_b"] == 2
+
+
+@pytest.mark.parametrize("wait", [False, True], ids=["at once", "awaiting the FCS"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_whatever_becomes_of_two_lines_gateware_and_model_agree(width, wait, generator):
+    outcome = play(width, sorted_arrivals(generator), line_timeout=60, wait=wait)
     assert outcome.counts["won_a"] + outcome.counts["won_b"] > 10
 
 

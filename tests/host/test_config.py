@@ -20,6 +20,7 @@ def test_every_configuration_register_but_the_time_has_its_value(config):
         "feed_enable_b": 0,
         "gap_wait_us": 500,
         "line_timeout_us": 3_000_000,
+        "await_fcs": 0,
         "start_sequence_low": 5,
         "start_sequence_high": 1,
         "destination_mac_low": 0x5E10_00FE,
@@ -112,7 +113,7 @@ def test_a_threshold_between_two_steps_is_rounded_up(text):
         (
             "port = 26477",
             "zzz = 26477",
-            "feed.zzz: unknown key; the keys here are address, port, address_b, port_b, gap_wait_us",
+            "feed.zzz: unknown key; the keys here are address, port, address_b, port_b",
         ),
         ("port = 26477", "port = 26477\nport_b = 1", "feed: address_b and port_b come together"),
         ("port = 26477", "port = 26477\ngap_wait_us = 65536", "feed.gap_wait_us: should be less"),
