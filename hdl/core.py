@@ -225,6 +225,10 @@ class TickToTrade(wiring.Component):
                 Cat(config.clordid_3, config.clordid_2, config.clordid_1, config.clordid_0)
             ),
         ]
+        shown = Signal.like(risk.shown)
+        m.d.comb += risk.shown.eq(shown)
+        with m.If(command.show_symbol.valid):
+            m.d.sync += shown.eq(command.show_symbol.payload.symbol)
         for name in ("time_in_force", "display", "capacity", "intermarket_sweep"):
             m.d.comb += session[name].eq(config.order_attributes[name])
         for reader, parameters in (
@@ -240,6 +244,10 @@ class TickToTrade(wiring.Component):
             control.regular_session.eq(risk.regular_session),
             control.breach.eq(risk.breach),
             control.kill.eq(book.disagreement),
+            control.status.symbol_state.symbol.eq(risk.shown),
+            control.status.symbol_state.trading.eq(risk.state.trading),
+            control.status.symbol_state.operational_halt.eq(risk.state.operational_halt),
+            control.status.symbol_state.short_sale_restricted.eq(risk.state.short_sale_restricted),
             control.status.feed_state.session_known.eq(feed.known),
             control.status.feed_state.session_ended.eq(feed.ended),
             Cat(control.status.feed_state.alive_a, control.status.feed_state.alive_b).eq(

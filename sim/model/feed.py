@@ -43,7 +43,8 @@ class Message(NamedTuple):
     `type` is the character of the specification. What a type does not carry is 0, `printable`
     True, `code` empty. `shares`: added (A, F), executed (E, C), cancelled (X), new total (U),
     traded (P). `price`: limit (A, F, U) or print (C, P), in 1e-4 USD. `code`: trading state (H),
-    event code (S), breached level (W).
+    event code (S), breached level (W), Reg SHO action (Y), halt action (h) if it is of Nasdaq
+    itself.
     """
 
     type: str
@@ -129,6 +130,12 @@ def _state(type_: str, unpack: Callable, octets: bytes) -> Message:
     return Message(type_, locate, high << 32 | low, code=code.decode("latin-1"))
 
 
+def _halt(type_: str, unpack: Callable, octets: bytes) -> Message:
+    locate, high, low, market, action = unpack(octets)
+    code = action.decode("latin-1") if market == b"Q" else ""
+    return Message(type_, locate, high << 32 | low, code=code)
+
+
 def _other(type_: str, unpack: Callable, octets: bytes) -> Message:
     locate, high, low = unpack(octets)
     return Message(type_, locate, high << 32 | low)
@@ -149,6 +156,8 @@ FIELDS = {
     "H": (_state, "trading_state"),
     "S": (_state, "event_code"),
     "W": (_state, "breached_level"),
+    "Y": (_state, "reg_sho_action"),
+    "h": (_halt, "market_code", "halt_action"),
 }
 """How a type is taken apart, and the fields that takes beside locate and timestamp."""
 

@@ -55,10 +55,13 @@ KINDS = {
     "H": MessageKind.TRADING_STATE,
     "S": MessageKind.SYSTEM,
     "W": MessageKind.BREACH,
+    "Y": MessageKind.SHORT_SALE_RESTRICTION,
+    "h": MessageKind.OPERATIONAL_HALT,
 }
 SHARES = ("shares", "executed_shares", "canceled_shares")
 PRICES = ("price", "execution_price")
-CODES = ("trading_state", "event_code", "breached_level")
+CODES = ("trading_state", "event_code", "breached_level", "reg_sho_action", "halt_action")
+CODED = ("TRADING_STATE", "SYSTEM", "BREACH", "SHORT_SALE_RESTRICTION", "OPERATIONAL_HALT")
 
 
 class Chain(wiring.Component):
@@ -308,7 +311,7 @@ def message_facts(type_, values, sequence, stamp) -> dict:
         "sequence": sequence % 2**32,
         "stamp": stamp % 2**16,
     }
-    if KINDS[type_] in (MessageKind.TRADING_STATE, MessageKind.SYSTEM, MessageKind.BREACH):
+    if KINDS[type_].name in CODED and values.get("market_code", "Q") == "Q":
         facts["code"] = ord(pick(values, CODES))
     return {name: fact for name, fact in facts.items() if fact is not None}
 
