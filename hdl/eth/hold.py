@@ -149,7 +149,7 @@ class Hold(wiring.Component):
         gap = PAYLOAD_AT // self._width
         pause = Signal(range(gap))
         asked = Signal(BlockMemory.READ_LATENCY)
-        emerged, inside = Signal.like(at["read"]), Signal()
+        emerged = Signal.like(at["read"])
         emerges, ends, asks = asked[-1], Signal(), Signal()
         m.d.comb += [
             kept.address().eq(at["read"]),
@@ -162,14 +162,14 @@ class Hold(wiring.Component):
             m.d.sync += at["read"].eq(at["read"] + 1)
         m.d.sync += asked.eq((asked << 1 | asks) & holding.replicate(len(asked)))
         with m.If(emerges):
-            m.d.sync += [emerged.eq(emerged + 1), inside.eq(1)]
+            m.d.sync += emerged.eq(emerged + 1)
         with m.If(ends):
             m.d.sync += [
-                inside.eq(0),
                 asked.eq(0),
                 at["read"].eq(emerged + 1),
                 pause.eq(gap - BlockMemory.READ_LATENCY),
             ]
         with m.If(~holding):
             m.d.sync += emerged.eq(0)
-        return emerges, ~inside & ~asked.any()
+        # Inside a datagram the next word has always been asked for.
+        return emerges, ~asked.any()

@@ -1119,6 +1119,18 @@ def test_another_session_on_one_line_is_left_out_while_the_other_is_alive_in_the
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_of_what_is_left_out_is_due_however_near_its_number_is(width):
+    # In the lower 16 bits, which are compared first, 0xFFFF is 1 behind 0. Messages as short as
+    # these pass before the rest of the datagram is dropped.
+    short = Arrival(A, make_datagram(0xFFFF, [b"D" * 6] * 4))
+    arrivals = [on(B, 0, 0), on(A, 0, 0), short, on(B, 0, 9)]
+    arrivals += [on(A, 5, 9), on(B, 7, 12, session="OTHER"), on(B, 9, 10)]
+    outcome = play(width, arrivals, start=0)
+    assert outcome.messages == list(range(10)) and not outcome.gaps
+    assert outcome.counts["held_datagrams"] == outcome.counts["other_sessions"] == 1
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 def test_both_lines_change_session_one_after_the_other_with_one_gap(width):
     new = {"session": "TOMORROW"}
     arrivals = [on(A, 1, 3), on(B, 1, 3)]

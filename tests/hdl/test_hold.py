@@ -191,12 +191,12 @@ def test_what_is_too_long_to_be_held_is_left_out_and_what_follows_passes(width, 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_change_of_mind_never_divides_a_datagram(width, generator):
-    period = generator.randrange(150, 250)
-    frames = [Frame(generator.choice((1, 20, 33, 200))) for _ in range(60)]
+    period = generator.randrange(240, 480) // width
+    frames = [Frame(generator.choice((1, 1, 1, 20, 200))) for _ in range(100)]
     traffic = make(width, frames, generator)
     passed, _ = run(traffic, wait=lambda cycle: cycle // period % 2)
     sent = [words for words, _ in traffic.datagrams]
     seen = [words for words, _ in split(passed)]
     remaining = iter(sent)
     assert all(words in remaining for words in seen)
-    assert len(seen) > len(sent) / 2
+    assert len(seen) > len(sent) / 3
