@@ -99,14 +99,15 @@ class _Passing:
             here, value = self.half(offset)
             lanes.setdefault(offset % self._width, (value, []))[1].append(here)
         added = sum(Mux(Cat(heres).any(), value, 0) for value, heres in lanes.values())
-        total, before = Signal(20), Signal(20)
+        total, before = Signal(20), Signal(16)
         first, _ = self.half(offsets[0])
         m.d.comb += total.eq(Mux(first, 0, before) + added)
         with m.If(self._valid):
-            m.d.sync += before.eq(total)
+            # Folded before it is kept: what is decided from it comes late enough without that.
+            m.d.sync += before.eq(_folded(_folded(total)))
         if self._is_late(offsets[-1]):
             # The last 16 bits must be what the others lack of 0xFFFF, or 0 as 0xFFFF.
-            lacks = ~_folded(_folded(before))[:16]
+            lacks = ~before
             return self.fact(
                 m,
                 offsets[-1],
@@ -114,14 +115,14 @@ class _Passing:
             )
         wrong = Signal()
         with m.If(self._valid):
-            m.d.sync += wrong.eq(_folded(before) != 0xFFFF)
+            m.d.sync += wrong.eq(before != 0xFFFF)
         return wrong
 
 
 def _folded(total):
     """The sum of the lower 16 bits and the carries beyond them.
 
-    Of ten 16-bit numbers there are at most 9 carries: what carries again when they are folded in
+    Of five 16-bit numbers there are at most 4 carries: what carries again when they are folded in
     is far from 0xFFFF, and is 16 bits after a second time.
     """
     return (total[:16] + total[16:])[:17]
