@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.book import OrderBook
 from tickgate.hdl.control import Control
-from tickgate.hdl.eth.receive import Receive
+from tickgate.hdl.eth import Hold, Receive
 from tickgate.hdl.feed import Feed
 from tickgate.hdl.order.encoder import OrderEncoder
 from tickgate.hdl.risk.gate import Gate, RiskGate, Verdict
@@ -63,7 +63,7 @@ class TickToTrade(wiring.Component):
         For those who watch: every change of a top of book, every judgement, every loss.
     """
 
-    BOOK_AT = Receive.LATENCY + Feed.LATENCY
+    BOOK_AT = Receive.LATENCY + Hold.LATENCY + Feed.LATENCY
     DECIDE = Taker.LATENCY + RiskGate.LATENCY + OrderEncoder.LATENCY
     LATENCY = BOOK_AT + OrderBook.LATENCY + DECIDE
     SLOW_LATENCY = BOOK_AT + OrderBook.SLOW_LATENCY + DECIDE
@@ -81,6 +81,7 @@ class TickToTrade(wiring.Component):
         require_width(width)
         self._symbols = symbols
         self._receive = Receive(width=width)
+        self._hold = Hold(width=width)
         self._feed = Feed(width=width, symbols=symbols, locate_bits=LOCATE_BITS)
         self._book = OrderBook(symbols=symbols, ticks=ticks, orders=orders)
         self._strategy = Taker(symbols=symbols)
@@ -111,6 +112,7 @@ class TickToTrade(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.receive = receive = self._receive
+        m.submodules.hold = hold = self._hold
         m.submodules.feed = feed = self._feed
         book = self._book
         m.submodules.strategy = strategy = self._strategy
@@ -120,7 +122,8 @@ class TickToTrade(wiring.Component):
         m.submodules.book = ResetInserter(control.command.clear_books.valid)(book)
 
         pipe(m, wiring.flipped(self.rx), receive.octets)
-        pipe(m, receive.payload, feed.payload)
+        pipe(m, receive.payload, hold.payload)
+        pipe(m, hold.passed, feed.payload)
         pipe(m, feed.lookup, book.lookup)
         pipe(m, feed.lookup_new, book.lookup_new)
         pipe(m, feed.message, book.messages)
@@ -132,10 +135,10 @@ class TickToTrade(wiring.Component):
         pipe(m, wiring.flipped(self.control_rx), control.control_rx)
         pipe(m, control.control_tx, wiring.flipped(self.control_tx))
 
-        self._tell_losses(m, receive, feed, book)
+        self._tell_losses(m, receive, hold, feed, book)
         self._tell_risk(m, feed, book, risk, order, control)
-        self._configure(m, receive, feed, book, strategy, risk, order, control)
-        self._count(m, receive, feed, book, risk, control)
+        self._configure(m, receive, hold, feed, book, strategy, risk, order, control)
+        self._count(m, receive, hold, feed, book, risk, control)
         self._report(m, feed, risk, control)
         m.d.comb += [
             self.tops.payload.eq(book.tops.payload),
@@ -147,10 +150,16 @@ class TickToTrade(wiring.Component):
         return m
 
     @staticmethod
-    def _tell_losses(m, receive, feed, book) -> None:
+    def _tell_losses(m, receive, hold, feed, book) -> None:
         m.d.comb += [
-            feed.cut.eq(receive.cut),
-            feed.frame_bad.eq(receive.frame_bad),
+            hold.line.eq(receive.line),
+            hold.ends.eq(receive.frames),
+            hold.cut.eq(receive.cut),
+            hold.truncated.eq(receive.truncated),
+            hold.frame_bad.eq(receive.frame_bad),
+            feed.line.eq(hold.passed_line),
+            feed.cut.eq(hold.passed_cut),
+            feed.frame_bad.eq(hold.passed_bad),
             book.gap.eq(feed.gap),
             book.gap_sequence.eq(feed.gap_sequence),
         ]
@@ -170,7 +179,7 @@ class TickToTrade(wiring.Component):
         ]
 
     @staticmethod
-    def _configure(m, receive, feed, book, strategy, risk, order, control) -> None:
+    def _configure(m, receive, hold, feed, book, strategy, risk, order, control) -> None:
         config, command, session = control.config, control.command, order.session
         m.d.comb += [
             session.destination_mac.eq(
@@ -178,9 +187,13 @@ class TickToTrade(wiring.Component):
             ),
             session.source_mac.eq(Cat(config.source_mac_low, config.source_mac_high)),
             feed.start_sequence.eq(Cat(config.start_sequence_low, config.start_sequence_high)),
-            receive.address.eq(config.feed_address),
-            receive.port.eq(config.feed_port),
-            receive.enable.eq(config.feed_enable),
+            Cat(receive.address).eq(Cat(config.feed_address, config.feed_address_b)),
+            Cat(receive.port).eq(Cat(config.feed_port, config.feed_port_b)),
+            Cat(receive.enable).eq(Cat(config.feed_enable, config.feed_enable_b)),
+            hold.wait.eq(config.await_fcs),
+            feed.gap_wait.eq(config.gap_wait_us),
+            feed.line_timeout.eq(config.line_timeout_us),
+            feed.tick.eq(control.microsecond),
             feed.restart.eq(command.restart_feed.valid),
             feed.forget.eq(command.clear_locates.valid),
             feed.write.eq(command.symbol_write.valid),
@@ -214,6 +227,10 @@ class TickToTrade(wiring.Component):
                 Cat(config.clordid_3, config.clordid_2, config.clordid_1, config.clordid_0)
             ),
         ]
+        shown = Signal.like(risk.shown)
+        m.d.comb += risk.shown.eq(shown)
+        with m.If(command.show_symbol.valid):
+            m.d.sync += shown.eq(command.show_symbol.payload.symbol)
         for name in ("time_in_force", "display", "capacity", "intermarket_sweep"):
             m.d.comb += session[name].eq(config.order_attributes[name])
         for reader, parameters in (
@@ -223,10 +240,22 @@ class TickToTrade(wiring.Component):
             for name, _ in data.Layout.cast(parameters.shape()):
                 m.d.comb += parameters[name].eq(reader[name])
         m.d.comb += [
-            control.tables_ready.eq(feed.ready & book.ready & strategy.ready & risk.ready),
+            control.tables_ready.eq(
+                hold.ready & feed.ready & book.ready & strategy.ready & risk.ready
+            ),
             control.regular_session.eq(risk.regular_session),
             control.breach.eq(risk.breach),
             control.kill.eq(book.disagreement),
+            control.status.symbol_state.symbol.eq(risk.shown),
+            control.status.symbol_state.trading.eq(risk.state.trading),
+            control.status.symbol_state.operational_halt.eq(risk.state.operational_halt),
+            control.status.symbol_state.short_sale_restricted.eq(risk.state.short_sale_restricted),
+            control.status.feed_state.session_known.eq(feed.known),
+            control.status.feed_state.session_ended.eq(feed.ended),
+            Cat(control.status.feed_state.alive_a, control.status.feed_state.alive_b).eq(
+                feed.alive
+            ),
+            control.status.feed_state.waiting.eq(feed.waiting),
             control.status.expected_sequence_low.eq(feed.expected[:32]),
             control.status.expected_sequence_high.eq(feed.expected[32:]),
             control.status.next_user_ref_num.eq(risk.next_user_ref_num),
@@ -234,9 +263,10 @@ class TickToTrade(wiring.Component):
         ]
 
     @staticmethod
-    def _count(m, receive, feed, book, risk, control) -> None:
+    def _count(m, receive, hold, feed, book, risk, control) -> None:
         count, verdict = control.count, risk.verdicts
-        for prefix, part in (("eth", receive), ("feed", feed), ("book", book)):
+        parts = (("eth", receive), ("eth", hold), ("feed", feed), ("book", book))
+        for prefix, part in parts:
             for name in part.COUNTERS:
                 m.d.comb += getattr(count, f"{prefix}_{name}").eq(getattr(part, name))
         m.d.comb += [

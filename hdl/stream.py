@@ -8,6 +8,7 @@ from amaranth.lib import data, enum, stream, wiring
 from amaranth.utils import exact_log2
 
 __all__ = [
+    "LINES",
     "Lookup",
     "Message",
     "MessageKind",
@@ -21,6 +22,10 @@ __all__ = [
     "pipe",
     "require_width",
 ]
+
+
+LINES = ("a", "b")
+"""The lines of a feed, by number: both carry the same messages."""
 
 
 class Side(enum.Enum, shape=1):
@@ -45,6 +50,8 @@ class MessageKind(enum.Enum, shape=4):
     SYSTEM = 9
     BREACH = 10
     OTHER = 11
+    SHORT_SALE_RESTRICTION = 12
+    OPERATIONAL_HALT = 13
 
 
 def require_width(width: int) -> int:
@@ -95,7 +102,8 @@ class Message(data.StructLayout):
 
     `shares`: added (A, F), executed (E, C), cancelled (X), new total (U), traded (P).
     `price`: limit (A, F, U) or print (C, P), in 1e-4 USD.
-    `code`: trading state (H), event code (S), breached level (W), else 0.
+    `code`: trading state (H), event code (S), breached level (W), Reg SHO action (Y), halt action
+    (h) if it is of Nasdaq itself, else 0.
     `sequence`: low 32 bits of the MoldUDP64 sequence number.
     `stamp`: low 16 bits of the cycle counter at t0.
     """

@@ -160,12 +160,27 @@ class _Section(BaseModel):
 
 
 class FeedConfig(_Section):
-    """`[feed]`: which datagrams the card takes."""
+    """`[feed]`: which datagrams the card takes, of one line (A) or of two.
+
+    With line B, both `gap_wait_us` (how long the other line may take to bring what one has missed)
+    and `line_timeout_us` (silence after which a line is not waited for) apply.
+    """
 
     address: Address
     port: Port
+    address_b: Address | None = None
+    port_b: Port | None = None
+    gap_wait_us: Annotated[int, Field(strict=True, ge=0, lt=1 << 16)] = 500
+    line_timeout_us: Annotated[int, Field(strict=True, ge=0, lt=1 << 24)] = 3_000_000
+    await_fcs: Bool = False
     start_sequence: Annotated[int, Field(strict=True, ge=1, lt=1 << 64)] = 1
     enabled: Bool = True
+
+    @model_validator(mode="after")
+    def _line_b_is_whole(self) -> Self:
+        if (self.address_b is None) != (self.port_b is None):
+            raise ValueError("address_b and port_b come together")
+        return self
 
     def registers(self) -> dict[str, int]:
         """Register values by name."""
@@ -173,6 +188,12 @@ class FeedConfig(_Section):
             "feed_address": int(self.address),
             "feed_port": self.port,
             "feed_enable": int(self.enabled),
+            "feed_address_b": int(self.address_b or 0),
+            "feed_port_b": self.port_b or 0,
+            "feed_enable_b": int(self.enabled and self.address_b is not None),
+            "gap_wait_us": self.gap_wait_us,
+            "line_timeout_us": self.line_timeout_us,
+            "await_fcs": int(self.await_fcs),
             **_halves("start_sequence", self.start_sequence),
         }
 

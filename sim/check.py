@@ -38,7 +38,7 @@ EXAMINED = 1
 JUDGED = 2
 TOLD = 3
 
-STATES = ("H", "S", "W")
+STATES = ("H", "h", "S", "W")
 WORD = 0xFFFF_FFFF
 
 

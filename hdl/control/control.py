@@ -20,7 +20,7 @@ from tickgate.hdl.control.registers import (
     registers_of,
 )
 from tickgate.hdl.control.requests import RequestExecutor
-from tickgate.hdl.control.time import NanosecondTime
+from tickgate.hdl.control.time import Microsecond, NanosecondTime
 from tickgate.spec.events import EventKind
 from tickgate.spec.registers import (
     BY_NAME,
@@ -81,6 +81,8 @@ class Control(wiring.Component):
         At least 16 more events fit.
     time : Out(64)
         In ns.
+    microsecond : Out(1)
+        Strobe: one has passed.
     armed, killed : Out(1)
     kill : In(1)
         The core's own reason to kill; a strobe is enough.
@@ -134,6 +136,7 @@ class Control(wiring.Component):
                 "events": In(event).array(event_sources),
                 "events_room": Out(1),
                 "time": Out(64),
+                "microsecond": Out(1),
                 "armed": Out(1),
                 "killed": Out(1),
                 "kill": In(1),
@@ -157,6 +160,9 @@ class Control(wiring.Component):
         m.submodules.parameters = parameters = ParameterStore(symbols=built["symbols"])
         m.submodules.arming = arming = Arming()
         m.submodules.time = time = NanosecondTime(clock_period_ps=built["clock_period_ps"])
+        m.submodules.microsecond = microsecond = Microsecond(
+            clock_period_ps=built["clock_period_ps"]
+        )
         m.submodules.queue = queue = EventQueue(
             symbols=built["symbols"],
             sources=self._sources + OWN_SOURCES,
@@ -175,6 +181,7 @@ class Control(wiring.Component):
             time.set.eq(bank.command.time_set.valid),
             time.start.eq(Cat(bank.config.time_low, bank.config.time_high)),
             self.time.eq(time.now),
+            self.microsecond.eq(microsecond.strobe),
             self.events_room.eq(queue.room),
         ]
         return m

@@ -1,4 +1,4 @@
-"""The time of the card, in nanoseconds.
+"""The time of the card: in nanoseconds, and the passing of microseconds.
 
 Ref: docs/architecture.md, "Control".
 """
@@ -7,9 +7,10 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["NanosecondTime"]
+__all__ = ["Microsecond", "NanosecondTime"]
 
 PS_PER_NS = 1000
+PS_PER_US = 1_000_000
 
 
 class NanosecondTime(wiring.Component):
@@ -49,4 +50,36 @@ class NanosecondTime(wiring.Component):
         ]
         with m.If(self.set):
             m.d.sync += [self.now.eq(self.start), left_over.eq(0)]
+        return m
+
+
+class Microsecond(wiring.Component):
+    """Strobes once a microsecond, whatever the time is set to.
+
+    Latency: after n cycles it has strobed floor(n * clock_period_ps / 10**6) times; never more than
+    once a cycle.
+
+    Parameters
+    ----------
+    clock_period_ps : int
+        In ps, at least 1.
+
+    Members
+    -------
+    strobe : Out(1)
+    """
+
+    def __init__(self, *, clock_period_ps: int) -> None:
+        if clock_period_ps < 1:
+            raise ValueError(f"clock_period_ps must be positive, not {clock_period_ps}")
+        self._step = min(clock_period_ps, PS_PER_US)
+        super().__init__({"strobe": Out(1)})
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        left_over = Signal(range(PS_PER_US))
+        total = Signal(range(2 * PS_PER_US))
+        m.d.comb += total.eq(left_over + self._step)
+        m.d.sync += self.strobe.eq(total >= PS_PER_US)
+        m.d.sync += left_over.eq(Mux(total >= PS_PER_US, total - PS_PER_US, total))
         return m

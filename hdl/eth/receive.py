@@ -8,7 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.fcs import FCS_INITIAL, FCS_RESIDUE, Crc32
-from tickgate.hdl.stream import Octets, Span, pipe, require_width
+from tickgate.hdl.stream import LINES, Octets, Span, pipe, require_width
 from tickgate.spec.ethernet import (
     ETHERNET,
     ETHERTYPE_IPV4,
@@ -24,7 +24,7 @@ from tickgate.spec.ethernet import (
     ipv4_version,
 )
 
-__all__ = ["Receive"]
+__all__ = ["PAYLOAD_AT", "Receive"]
 
 ETHERTYPE_AT = ETHERNET.offset("ethertype")
 IP_AT = ETHERNET.size
@@ -99,14 +99,15 @@ class _Passing:
             here, value = self.half(offset)
             lanes.setdefault(offset % self._width, (value, []))[1].append(here)
         added = sum(Mux(Cat(heres).any(), value, 0) for value, heres in lanes.values())
-        total, before = Signal(20), Signal(20)
+        total, before = Signal(20), Signal(16)
         first, _ = self.half(offsets[0])
         m.d.comb += total.eq(Mux(first, 0, before) + added)
         with m.If(self._valid):
-            m.d.sync += before.eq(total)
+            # Folded before it is kept: what is decided from it comes late enough without that.
+            m.d.sync += before.eq(_folded(_folded(total)))
         if self._is_late(offsets[-1]):
             # The last 16 bits must be what the others lack of 0xFFFF, or 0 as 0xFFFF.
-            lacks = ~_folded(_folded(before))[:16]
+            lacks = ~before
             return self.fact(
                 m,
                 offsets[-1],
@@ -114,14 +115,14 @@ class _Passing:
             )
         wrong = Signal()
         with m.If(self._valid):
-            m.d.sync += wrong.eq(_folded(before) != 0xFFFF)
+            m.d.sync += wrong.eq(before != 0xFFFF)
         return wrong
 
 
 def _folded(total):
     """The sum of the lower 16 bits and the carries beyond them.
 
-    Of ten 16-bit numbers there are at most 9 carries: what carries again when they are folded in
+    Of five 16-bit numbers there are at most 4 carries: what carries again when they are folded in
     is far from 0xFFFF, and is 16 bits after a second time.
     """
     return (total[:16] + total[16:])[:17]
@@ -139,7 +140,7 @@ class _HeaderCheck(wiring.Component):
     Members
     -------
     octets : In(stream of Octets)
-    address, port, enable : In
+    address, port, enable : In, arrays by line
     decides : Out(1)
         The first octet after the headers is in this word, at `begin`; the other outputs hold.
     begin : Out(range(width))
@@ -147,6 +148,8 @@ class _HeaderCheck(wiring.Component):
         Octets of UDP payload. Both are there 2 words earlier at least.
     rejected : Out(1), rejection : Out(_Rejection)
         Why the frame is not taken: the first of these bits, in their order.
+    line : Out(range(len(LINES)))
+        The line whose address and port these are, if any; the first of them.
     runt : Out(1)
         The frame ends in this word and never had an octet after its headers.
     """
@@ -159,14 +162,15 @@ class _HeaderCheck(wiring.Component):
         super().__init__(
             {
                 "octets": In(stream.Signature(Octets(width), always_ready=True)),
-                "address": In(32),
-                "port": In(16),
-                "enable": In(1),
+                "address": In(32).array(len(LINES)),
+                "port": In(16).array(len(LINES)),
+                "enable": In(1).array(len(LINES)),
                 "decides": Out(1),
                 "begin": Out(range(width)),
                 "length": Out(16),
                 "rejected": Out(1),
                 "rejection": Out(_Rejection()),
+                "line": Out(range(len(LINES))),
                 "runt": Out(1),
             }
         )
@@ -220,23 +224,39 @@ class _HeaderCheck(wiring.Component):
             ("ip_length", ip["total_length"], lambda value: value < HEADERS),
             ("ip_fragment", ip["flags_fragment"], lambda value: (value & fragment).any()),
             ("not_udp", ip["ttl"], lambda value: value[:8] != PROTOCOL_UDP),
-            ("not_for_us", ip["destination"], lambda value: value != self.address[16:]),
-            ("not_for_us", ip["destination"] + 2, lambda value: value != self.address[:16]),
-            ("not_for_us", udp["destination_port"], lambda value: value != self.port),
             ("udp_length", udp["length"], lambda value: value != length + UDP.size),
         )
-        early, late = [], [passing.checksum_fact(m), ~self.enable]
+        others = [self._is_other(m, passing, line) for line in range(len(LINES))]
+        early, late = [], [passing.checksum_fact(m), Cat(others).all()]
         facts = {"ip_checksum": [late[0]], "not_for_us": [late[1]]}
         for name, offset, decide in rules:
             fact = passing.fact(m, offset, decide)
             facts.setdefault(name, []).append(fact)
             (early if passing.is_early(offset) else late).append(fact)
+        m.d.comb += self.line.eq(others[0])
         rejected_early = Signal()
         with m.If(self.octets.valid):
             m.d.sync += rejected_early.eq(Cat(early).any())
         m.d.comb += [self.length.eq(length), self.rejected.eq(rejected_early | Cat(late).any())]
         for name in REJECTIONS:
             m.d.comb += self.rejection[name].eq(Cat(facts[name]).any())
+
+    def _is_other(self, m: Module, passing: _Passing, line: int) -> Signal:
+        """Whether the datagram is not for the address and port of a line, or that is disabled."""
+        destination = IP_AT + IPV4.offset("destination")
+        early, late = [~self.enable[line]], []
+        for offset, value in (
+            (destination, self.address[line][16:]),
+            (destination + 2, self.address[line][:16]),
+            (UDP_AT + UDP.offset("destination_port"), self.port[line]),
+        ):
+            fact = passing.fact(m, offset, lambda half, value=value: half != value)
+            (early if passing.is_early(offset) else late).append(fact)
+        other, other_early = Signal(name=f"other_{line}"), Signal(name=f"other_early_{line}")
+        with m.If(self.octets.valid):
+            m.d.sync += other_early.eq(Cat(early).any())
+        m.d.comb += other.eq(other_early | Cat(late).any())
+        return other
 
 
 class _FrameCheck(wiring.Component):
@@ -292,7 +312,7 @@ class _Stretch(data.StructLayout):
 
 
 class Receive(wiring.Component):
-    """Passes on the UDP payload of frames for one IPv4 address and port, and counts the rest.
+    """Passes on the UDP payload of frames for the lines of the feed, and counts the rest.
 
     Latency: `LATENCY` cycles (combinational) from `octets` to `payload`; `VERDICT_LATENCY` from
     the last word of a frame to every strobe. Throughput: one word a cycle for ever, frames back to
@@ -311,8 +331,8 @@ class Receive(wiring.Component):
     Every frame is counted in `frames` and, unless it is for us and sound, by exactly one cause:
     `fcs_errors`; `runts` if it ends before the first octet after its headers; the first of
     `not_ip`, `ip_version`, `ip_options`, `ip_checksum`, `ip_length` (no room for the headers),
-    `ip_fragment`, `not_udp`, `not_for_us` (or `enable` is low), `udp_length` (not what IPv4 says)
-    that applies; `truncated` if IPv4 and UDP say more than the frame holds.
+    `ip_fragment`, `not_udp`, `not_for_us` (or its line is not enabled), `udp_length` (not what
+    IPv4 says) that applies; `truncated` if IPv4 and UDP say more than the frame holds.
 
     Parameters
     ----------
@@ -322,9 +342,13 @@ class Receive(wiring.Component):
     Members
     -------
     octets : In(stream of Octets)
-    address : In(32), port : In(16), enable : In(1)
-        Destination of the datagrams to take.
+    address : In(32), port : In(16), enable : In(1), each an array of len(LINES)
+        Destination of the datagrams to take, by line. A line that is not enabled takes none; what
+        is for both is taken as of the first.
     payload : Out(stream of Span)
+    line : Out(range(len(LINES)))
+        The line of a datagram, from the cycle after its first word until another frame's headers
+        have passed.
     frame_bad : Out(1)
         The FCS was wrong of a frame from which payload was taken.
     cut : Out(1)
@@ -347,10 +371,11 @@ class Receive(wiring.Component):
         super().__init__(
             {
                 "octets": In(stream.Signature(Octets(width), always_ready=True)),
-                "address": In(32),
-                "port": In(16),
-                "enable": In(1),
+                "address": In(32).array(len(LINES)),
+                "port": In(16).array(len(LINES)),
+                "enable": In(1).array(len(LINES)),
                 "payload": Out(stream.Signature(Span(width), always_ready=True)),
+                "line": Out(range(len(LINES))),
                 "frame_bad": Out(1),
                 "cut": Out(1),
                 **{name: Out(1) for name in self.COUNTERS},
@@ -361,11 +386,11 @@ class Receive(wiring.Component):
         m = Module()
         m.submodules.header = header = _HeaderCheck(width=self._width)
         pipe(m, wiring.flipped(self.octets), header.octets)
-        m.d.comb += [
-            header.address.eq(self.address),
-            header.port.eq(self.port),
-            header.enable.eq(self.enable),
-        ]
+        for name in ("address", "port", "enable"):
+            for mine, its in zip(getattr(self, name), getattr(header, name), strict=True):
+                m.d.comb += its.eq(mine)
+        with m.If(header.decides):
+            m.d.sync += self.line.eq(header.line)
         accepted, short = Signal(), Signal()
         m.d.comb += accepted.eq(header.decides & ~header.rejected)
         taken = self._take_payload(m, header, accepted, short)

@@ -27,6 +27,8 @@ KINDS = {
     "H": MessageKind.TRADING_STATE,
     "S": MessageKind.SYSTEM,
     "W": MessageKind.BREACH,
+    "Y": MessageKind.SHORT_SALE_RESTRICTION,
+    "h": MessageKind.OPERATIONAL_HALT,
 }
 """The others are of kind OTHER."""
 
@@ -54,6 +56,8 @@ NEW_REFERENCE_AT = itch50.MESSAGES["U"].offset("new_order_ref")
 SIDE_AT = itch50.MESSAGES["A"].offset("side")
 PRINTABLE_AT = itch50.MESSAGES["C"].offset("printable")
 STATE_AT = itch50.MESSAGES["H"].offset("trading_state")
+"""The Reg SHO action of Y and the market code of h are in the same place."""
+HALT_AT = itch50.MESSAGES["h"].offset("halt_action")
 EVENT_AT = itch50.MESSAGES["S"].offset("event_code")
 """That of W is in the same place."""
 
@@ -90,7 +94,7 @@ class _Fields(wiring.Component):
         Lane of the message's first octet, and words since then (the last value for all later).
     kind : In(MessageKind)
         Of the message, from octet 19 on.
-    reference, new_reference, shares, price, side, side_valid, printable, state, event : Out
+    reference, new_reference, shares, price, side, side_valid, printable, state, event, halt : Out
     reference_arrives, new_reference_arrives : Out(1)
         The last octet of the number is in this word, if it is one of the message.
     reference_now, new_reference_now : Out(64)
@@ -116,6 +120,7 @@ class _Fields(wiring.Component):
                 "printable": Out(1),
                 "state": Out(8),
                 "event": Out(8),
+                "halt": Out(8),
                 "reference_arrives": Out(1),
                 "reference_now": Out(64),
                 "new_reference_arrives": Out(1),
@@ -140,7 +145,7 @@ class _Fields(wiring.Component):
             *range(REFERENCE_AT, REFERENCE_AT + 8),
             *range(NEW_REFERENCE_AT, NEW_REFERENCE_AT + 8),
         )
-        for octet in sorted({*references, STATE_AT, EVENT_AT}):
+        for octet in sorted({*references, STATE_AT, EVENT_AT, HALT_AT}):
             kept[octet] = Signal(8, name=f"octet_{octet}")
             with m.If(arrives[octet]):
                 m.d.sync += kept[octet].eq(place(octet))
@@ -153,7 +158,8 @@ class _Fields(wiring.Component):
                 getattr(self, f"{name}_now").eq(now),
                 getattr(self, f"{name}_arrives").eq(arrives[at + 7]),
             ]
-        m.d.comb += [self.state.eq(kept[STATE_AT]), self.event.eq(kept[EVENT_AT])]
+        for name, at in (("state", STATE_AT), ("event", EVENT_AT), ("halt", HALT_AT)):
+            m.d.comb += getattr(self, name).eq(kept[at])
         with m.If(arrives[SIDE_AT]):
             sells = place(SIDE_AT) == ord(itch50.SELL)
             m.d.sync += [
@@ -420,7 +426,10 @@ class Decoder(wiring.Component):
             message.printable.eq(fields.printable | (kind != MessageKind.EXECUTE_PRICE)),
         ]
         with m.Switch(kind):
-            with m.Case(MessageKind.TRADING_STATE):
+            with m.Case(MessageKind.TRADING_STATE, MessageKind.SHORT_SALE_RESTRICTION):
                 m.d.comb += message.code.eq(fields.state)
+            with m.Case(MessageKind.OPERATIONAL_HALT):
+                # The halt of another market is not ours.
+                m.d.comb += message.code.eq(Mux(fields.state == ord("Q"), fields.halt, 0))
             with m.Case(MessageKind.SYSTEM, MessageKind.BREACH):
                 m.d.comb += message.code.eq(fields.event)

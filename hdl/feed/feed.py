@@ -9,9 +9,10 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.feed.decoder import Decoder
+from tickgate.hdl.feed.lines import GAP_WAIT_BITS, LINE_TIMEOUT_BITS
 from tickgate.hdl.feed.mold import AMOUNTS, Mold
 from tickgate.hdl.feed.symbols import SymbolTable
-from tickgate.hdl.stream import Lookup, Message, Span, pipe, require_width
+from tickgate.hdl.stream import LINES, Lookup, Message, Span, pipe, require_width
 
 __all__ = ["Feed"]
 
@@ -39,8 +40,12 @@ class Feed(wiring.Component):
     -------
     payload : In(stream of Span)
         UDP payload; see :class:`Mold`.
+    line : In(range(len(LINES)))
+        The line of a datagram, in the word that completes its header.
     cut, frame_bad : In(1)
         The frame of the last datagram was short, or damaged.
+    tick : In(1), gap_wait : In(16), line_timeout : In(24)
+        A microsecond has passed; see :class:`Mold` for what is counted in them.
     cycle : In(16)
         Counter of cycles, for the stamps.
     restart : In(1), start_sequence : In(64)
@@ -62,11 +67,10 @@ class Feed(wiring.Component):
         the datagram that shows it, or what was due if that has no complete header.
     expected : Out(64)
         The sequence number due next.
-    messages, tracked_messages, unknown_types, length_mismatches, bad_sides, gaps,
-    session_changes, bad_datagrams, bad_blocks, heartbeats, ends_of_session,
-    duplicate_datagrams : Out(1)
-    missed_messages : Out(32), duplicate_messages : Out(16)
-        Counter strobes and amounts.
+    known, ended, waiting : Out(1), alive : Out(len(LINES))
+        A session is known; its end was told; what one line missed is waited for; lines alive.
+    (others) : Out
+        Counter strobes and amounts, see `COUNTERS`.
     """
 
     LATENCY = Mold.LATENCY + Decoder.LATENCY
@@ -78,8 +82,12 @@ class Feed(wiring.Component):
         super().__init__(
             {
                 "payload": In(stream.Signature(Span(width), always_ready=True)),
+                "line": In(range(len(LINES))),
                 "cut": In(1),
                 "frame_bad": In(1),
+                "tick": In(1),
+                "gap_wait": In(GAP_WAIT_BITS),
+                "line_timeout": In(LINE_TIMEOUT_BITS),
                 "cycle": In(16),
                 "restart": In(1),
                 "start_sequence": In(64),
@@ -95,6 +103,7 @@ class Feed(wiring.Component):
                 "gap": Out(1),
                 "gap_sequence": Out(32),
                 "expected": Out(64),
+                **Mold.STATE,
                 **{name: Out(AMOUNTS.get(name, 1)) for name in self.COUNTERS},
             }
         )
@@ -110,8 +119,13 @@ class Feed(wiring.Component):
         pipe(m, decoder.lookup, wiring.flipped(self.lookup))
         pipe(m, decoder.lookup_new, wiring.flipped(self.lookup_new))
         pipe(m, decoder.message, wiring.flipped(self.message))
-        for name in ("cut", "frame_bad", "restart", "start_sequence"):
+        for name in (
+            *("line", "cut", "frame_bad", "tick", "gap_wait", "line_timeout"),
+            *("restart", "start_sequence"),
+        ):
             m.d.comb += getattr(mold, name).eq(getattr(self, name))
+        for name in Mold.STATE:
+            m.d.comb += getattr(self, name).eq(getattr(mold, name))
         for name in ("write", "write_locate", "write_symbol", "write_tracked"):
             m.d.comb += getattr(symbols, name).eq(getattr(self, name))
         m.d.comb += [

@@ -3,12 +3,20 @@
 Ref: MoldUDP64 Protocol Specification 1.00, "Downstream Packet".
 """
 
+import types
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from tickgate.hdl.stream import Span, pipe, require_width
+from tickgate.hdl.feed.lines import (
+    GAP_WAIT_BITS,
+    LINE_TIMEOUT_BITS,
+    Lines,
+    line_counters,
+)
+from tickgate.hdl.stream import LINES, Span, pipe, require_width
 from tickgate.spec.ethernet import ETHERNET, IPV4, UDP, VLAN_TAG
 from tickgate.spec.moldudp64 import BLOCK_LENGTH_SIZE, END_OF_SESSION, HEADER, HEARTBEAT
 
@@ -291,9 +299,13 @@ class _Walker(wiring.Component):
 
 
 class _Position(data.Struct):
-    """Where the feed stands: the session, if one was seen, and the sequence number due next."""
+    """Where the feed stands: the session, if one was seen, whether it has ended, and what is due.
+
+    `expected`: the sequence number due next.
+    """
 
     known: 1
+    ended: 1
     session: 8 * HEADER.field("session").size
     expected: 64
 
@@ -302,7 +314,7 @@ class _SequenceCheck(wiring.Component):
     """Compares each header with what is due, and numbers the messages.
 
     Latency: 1 cycle from `header_ends` to `due` and `sequence`, which follow `message_ends`; 2
-    cycles to `gap`; `HAD_LATENCY` cycles to `had` and `drop`; `VERDICT_LATENCY` cycles to
+    cycles to `gap`; `HAD_LATENCY` cycles to `ignored` and `drop`; `VERDICT_LATENCY` cycles to
     `expected` and the counters. Throughput: a header every `VERDICT_LATENCY` cycles.
 
     The comparison of 64 bits is all that a short message does not leave time for: the differences
@@ -322,18 +334,23 @@ class _SequenceCheck(wiring.Component):
         The last datagram was damaged, so its header is not to be believed.
     restart : In(1), start_sequence : In(64)
         Forgets the session and loads what is due.
+    line, tick, gap_wait, line_timeout : In
+        As those of :class:`Lines`; `line` is that of the datagram whose header ends.
     due : Out(1), sequence : Out(32)
         Of the current message.
-    had : Out(1)
-        Every message of the datagram was had before.
+    ignored : Out(1)
+        Nothing of the datagram is taken: every message was had before, or the other line decides.
     drop : Out(1)
         That has just become known.
     expected : Out(64)
     gap : Out(1)
         Messages were missed, or the session changed.
-    heartbeats, ends_of_session, gaps, duplicate_datagrams, session_changes : Out(1)
-    missed_messages : Out(32), duplicate_messages : Out(16)
-        Counter strobes and amounts.
+    expired : Out(1)
+        What was waited for does not come.
+    known, ended, waiting : Out(1), alive : Out(len(LINES))
+        The session is known; it has ended; what one line missed is waited for; lines alive.
+    (others) : Out
+        Counter strobes and amounts, see `COUNTERS`.
     """
 
     HAD_LATENCY = 3
@@ -346,6 +363,15 @@ class _SequenceCheck(wiring.Component):
         "session_changes",
         "duplicate_datagrams",
         "duplicate_messages",
+        "held_datagrams",
+        "other_sessions",
+        "waits_expired",
+        *line_counters("won"),
+        *line_counters("filled"),
+        *line_counters("lost"),
+    )
+    STATE = types.MappingProxyType(
+        {"known": Out(1), "ended": Out(1), "waiting": Out(1), "alive": Out(len(LINES))}
     )
 
     def __init__(self) -> None:
@@ -362,12 +388,18 @@ class _SequenceCheck(wiring.Component):
                 "revert": In(1),
                 "restart": In(1),
                 "start_sequence": In(64),
+                "line": In(range(len(LINES))),
+                "tick": In(1),
+                "gap_wait": In(GAP_WAIT_BITS),
+                "line_timeout": In(LINE_TIMEOUT_BITS),
                 "due": Out(1),
                 "sequence": Out(32),
-                "had": Out(1),
+                "ignored": Out(1),
                 "drop": Out(1),
                 "expected": Out(64),
                 "gap": Out(1),
+                "expired": Out(1),
+                **self.STATE,
                 **{name: Out(AMOUNTS.get(name, 1)) for name in self.COUNTERS},
             }
         )
@@ -383,51 +415,109 @@ class _SequenceCheck(wiring.Component):
             judge.eq(subtract & ~self.restart),
         ]
 
+        m.submodules.lines = lines = Lines()
         changed, repeats, missed = Signal(), Signal(), Signal()
-        carries, following = Signal(), Signal(64)
+        held, stray, doubtful = Signal(), Signal(), Signal()
+        line, carries, following = Signal.like(self.line), Signal(), Signal(64)
         changed_now = position.known & (position.session != self.session)
+        behind_now = self.sequence_now < position.expected
+        beyond_now = self.sequence_now > position.expected
+        patient = lines.patient.bit_select(self.line, 1)
+        protected = lines.protected.bit_select(self.line, 1) & ~position.ended
         with m.If(self.header_ends):
             m.d.sync += [
-                changed.eq(changed_now),
-                repeats.eq(~changed_now & (self.sequence_now < position.expected)),
-                missed.eq(~changed_now & (self.sequence_now > position.expected)),
+                line.eq(self.line),
+                changed.eq(changed_now & ~protected),
+                stray.eq(changed_now & protected),
+                repeats.eq(~changed_now & behind_now),
+                missed.eq(~changed_now & beyond_now & ~patient),
+                held.eq(~changed_now & beyond_now & patient),
+                doubtful.eq(Mux(changed_now, protected, behind_now | (beyond_now & patient))),
                 carries.eq(self.carries),
             ]
-        m.d.comb += [self.expected.eq(position.expected), self.drop.eq(judge & self.had)]
+        m.d.comb += [self.expected.eq(position.expected), self.drop.eq(judge & self.ignored)]
         m.d.sync += [
             self.gap.eq(compare & (changed | missed)),
             following.eq(self.first + Mux(carries, self.count, 0)),
         ]
-        behind, beyond = self._number(m, carries=carries, repeats=repeats, compare=compare)
+        aside = held | stray
+        had, behind, beyond = self._number(
+            m, carries=carries, doubtful=doubtful, aside=aside, compare=compare
+        )
+        new = carries & ~self.ignored
         facts = {
             "heartbeats": self.count == HEARTBEAT,
             "ends_of_session": self.count == END_OF_SESSION,
             "gaps": missed,
             "missed_messages": Mux(missed, beyond, 0),
             "session_changes": changed,
-            "duplicate_datagrams": self.had,
-            "duplicate_messages": Mux(repeats & carries & ~self.had, behind, 0),
+            "duplicate_datagrams": had & ~aside,
+            "duplicate_messages": Mux(repeats & new, behind, 0),
+            "held_datagrams": held,
+            "other_sessions": stray,
+            **{name: new & (line == n) for n, name in enumerate(line_counters("won"))},
         }
         for name, fact in facts.items():
             m.d.sync += getattr(self, name).eq(Mux(judge, fact, 0))
+        advanced = new | missed | changed
+        self._follow_lines(
+            m,
+            lines,
+            line=line,
+            told=judge & ~stray,
+            stray=judge & stray,
+            held=judge & held,
+            advanced=judge & advanced,
+            missed=judge & missed,
+            changed=judge & changed,
+        )
 
-        with m.If(judge):
+        ends = self.count == END_OF_SESSION
+        with m.If(judge & ~aside):
             m.d.sync += [position.known.eq(1), position.session.eq(self.session)]
-            with m.If(~repeats | (carries & ~self.had)):
-                m.d.sync += position.expected.eq(following)
+            with m.If(~repeats | new):
+                m.d.sync += [
+                    position.expected.eq(following),
+                    position.ended.eq(ends | (position.ended & ~advanced)),
+                ]
         with m.If(self.begins):
             m.d.sync += before.eq(position)
         with m.If(self.revert):
             m.d.sync += position.eq(before)
         with m.If(self.restart):
             for place in (position, before):
-                m.d.sync += [place.known.eq(0), place.expected.eq(self.start_sequence)]
+                m.d.sync += [
+                    place.known.eq(0),
+                    place.ended.eq(0),
+                    place.expected.eq(self.start_sequence),
+                ]
+        m.d.comb += [self.known.eq(position.known), self.ended.eq(position.ended)]
         return m
 
-    def _number(self, m: Module, *, carries, repeats, compare) -> tuple:
-        """Drives `due`, `sequence` and `had`; returns how many messages the header is off."""
+    def _follow_lines(self, m: Module, lines: Lines, **judgement) -> None:
+        """Tells the lines of a judgement, and the outside of them."""
+        for name in ("tick", "gap_wait", "line_timeout", "begins", "revert", "restart"):
+            m.d.comb += getattr(lines, name).eq(getattr(self, name))
+        for name, fact in judgement.items():
+            m.d.comb += getattr(lines, name).eq(fact)
+        m.d.comb += [
+            self.expired.eq(lines.expired),
+            self.waits_expired.eq(lines.expired),
+            self.alive.eq(lines.alive),
+            self.waiting.eq(lines.waiting),
+        ]
+        for counter in ("filled", "lost"):
+            for n, name in enumerate(line_counters(counter)):
+                m.d.comb += getattr(self, name).eq(getattr(lines, counter)[n])
+
+    def _number(self, m: Module, *, carries, doubtful, aside, compare) -> tuple:
+        """Drives `due`, `sequence` and `ignored`.
+
+        Returns whether all was had, and how many messages the header is behind and beyond.
+        """
         index = Signal(16)
-        behind, far, beyond = Signal(16), Signal(), Signal(32)
+        behind, far, had = Signal(16), Signal(), Signal()
+        beyond, most = Signal(64), Signal(32)
         # Below 2**16, the difference is that of the lower halves; only their borrow joins them to
         # the rest, whose comparison need not wait for it.
         half = len(behind)
@@ -438,21 +528,26 @@ class _SequenceCheck(wiring.Component):
         difference = Signal(half + 1)
         m.d.comb += [
             difference.eq(self.expected[:half] - self.first[:half]),
-            self.due.eq(~repeats | (~compare & ~far & (index >= behind))),
+            self.due.eq(~doubtful | (~compare & ~far & (index >= behind))),
             self.sequence.eq(self.first + index),
         ]
-        m.d.sync += self.had.eq(carries & repeats & (far | (behind >= self.count)))
+        all_had = carries & doubtful & (far | (behind >= self.count))
+        m.d.sync += [
+            had.eq(all_had),
+            self.ignored.eq(all_had | aside),
+            most.eq(Mux(beyond[len(most) :].any(), ~0, beyond)),
+        ]
         with m.If(compare):
             m.d.sync += [
                 behind.eq(difference),
-                far.eq(~(same | (next_ & difference[half]))),
+                far.eq(aside | ~(same | (next_ & difference[half]))),
                 beyond.eq(self.first - self.expected),
             ]
         with m.If(self.message_ends):
             m.d.sync += index.eq(index + 1)
         with m.If(self.begins):
             m.d.sync += index.eq(0)
-        return behind, beyond
+        return had, behind, most
 
 
 def _is_next(later, earlier):
@@ -462,18 +557,27 @@ def _is_next(later, earlier):
 
 
 class Mold(wiring.Component):
-    """Walks through the message blocks of MoldUDP64 datagrams and keeps the sequence.
+    """Walks through the message blocks of MoldUDP64 datagrams and keeps the sequence of two lines.
 
     Latency: `LATENCY` cycles (combinational) from `payload` to `blocks`; `GAP_LATENCY` cycles from
     the last octet of a header to the `gap` that it shows, 0 cycles from `cut`, `FAULT_LATENCY` from
     the word that shows any other at most. Throughput: one word a cycle for ever.
 
-    Of a datagram with sequence number s and n messages, where e is due:
+    Of a datagram with sequence number s and n messages, where e is due, on either line:
     s > e is a gap (`gaps`, `missed_messages`), and all messages pass; s + n <= e is a duplicate
     (`duplicate_datagrams`) that is not looked into; of an overlap the first e - s messages are not
     due (`duplicate_messages`). In each case max(e, s + n) is due next. A heartbeat or end of
     session has n = 0. The first session is taken as it is; another one after it is a gap
-    (`session_changes`), and counts on from s.
+    (`session_changes`), and counts on from s. Numbers are modulo 2**64, `missed_messages` at most
+    2**32 - 1 a gap.
+
+    So the first copy of each message wins. s > e is no gap yet while the other line may bring e:
+    if it is alive (see :class:`Lines`), has brought nothing beyond e, and no longer than
+    `gap_wait` has passed since the first such datagram. Until then these are not looked into
+    (`held_datagrams`): nothing is put in order, what was held must come again on the other line. A
+    wait that ends without e is a gap (`waits_expired`), and the next s > e is taken. Another
+    session is not taken (`other_sessions`) while the other line is alive in the present one, unless
+    that has ended. What is not looked into may be damaged: that is no gap.
 
     A datagram shorter than its header, or that ends elsewhere than its last message, is one of
     `bad_datagrams`; a block of less than 6 octets, which ends the walk, one of `bad_blocks`. Both
@@ -492,8 +596,13 @@ class Mold(wiring.Component):
         Datagrams begin in the lane in which the payload of UDP does. Each has a word `first` and
         a word `last`, and only these may hold fewer than `width` octets. There are the headers of
         a frame between two of them.
+    line : In(range(len(LINES)))
+        The line of a datagram, in the word that completes its header.
     cut, frame_bad : In(1)
         The frame of the last datagram was short, or damaged; 1 and 2 cycles after its end.
+    tick : In(1), gap_wait : In(16), line_timeout : In(24)
+        A microsecond has passed; for how many of them what one line missed is waited for, and
+        after how many a silent line is dead.
     restart : In(1), start_sequence : In(64)
         Forgets the session and expects this sequence number. A datagram on its way is dropped.
     blocks : Out(stream of Blocks)
@@ -504,16 +613,19 @@ class Mold(wiring.Component):
         number on, the first of the datagram (or what was due, if its header is not complete).
     first_sequence : Out(32)
         Sequence number of the last datagram.
-    gaps, session_changes, bad_datagrams, bad_blocks, heartbeats, ends_of_session,
-    duplicate_datagrams : Out(1)
-    missed_messages : Out(32), duplicate_messages : Out(16)
-        Counter strobes and amounts.
+    known, ended, waiting : Out(1), alive : Out(len(LINES))
+        A session is known; its end was told; what one line missed is waited for; lines alive.
+    (others) : Out
+        Counter strobes and amounts, see `COUNTERS` and `AMOUNTS`: of each line, datagrams with
+        something new that it was the first to bring (`won_`), waits that it ended with what was due
+        (`filled_`), and how often it was dead (`lost_`).
     """
 
     LATENCY = 0
     GAP_LATENCY = 2
     FAULT_LATENCY = _SequenceCheck.HAD_LATENCY + 1
     COUNTERS = (*_SequenceCheck.COUNTERS, "bad_datagrams", "bad_blocks")
+    STATE = _SequenceCheck.STATE
 
     def __init__(self, *, width: int) -> None:
         require_width(width)
@@ -521,8 +633,12 @@ class Mold(wiring.Component):
         super().__init__(
             {
                 "payload": In(stream.Signature(Span(width), always_ready=True)),
+                "line": In(range(len(LINES))),
                 "cut": In(1),
                 "frame_bad": In(1),
+                "tick": In(1),
+                "gap_wait": In(GAP_WAIT_BITS),
+                "line_timeout": In(LINE_TIMEOUT_BITS),
                 "restart": In(1),
                 "start_sequence": In(64),
                 "blocks": Out(stream.Signature(Blocks(width), always_ready=True)),
@@ -530,6 +646,7 @@ class Mold(wiring.Component):
                 "gap": Out(1),
                 "gap_sequence": Out(32),
                 "first_sequence": Out(32),
+                **self.STATE,
                 **{name: Out(AMOUNTS.get(name, 1)) for name in self.COUNTERS},
             }
         )
@@ -557,8 +674,6 @@ class Mold(wiring.Component):
             check.first.eq(header.sequence),
             check.count.eq(header.count),
             check.message_ends.eq(walker.blocks.valid & walker.blocks.payload.ends),
-            check.restart.eq(self.restart),
-            check.start_sequence.eq(self.start_sequence),
             self.blocks.valid.eq(walker.blocks.valid),
             self.blocks.payload.eq(walker.blocks.payload),
             self.blocks.payload.due.eq(check.due),
@@ -566,7 +681,9 @@ class Mold(wiring.Component):
             self.expected.eq(check.expected),
             self.first_sequence.eq(header.sequence),
         ]
-        for name in check.COUNTERS:
+        for name in ("line", "tick", "gap_wait", "line_timeout", "restart", "start_sequence"):
+            m.d.comb += getattr(check, name).eq(getattr(self, name))
+        for name in (*check.COUNTERS, *check.STATE):
             m.d.comb += getattr(self, name).eq(getattr(check, name))
         self._report(m, header=header, walker=walker, check=check)
         return m
@@ -577,23 +694,28 @@ class Mold(wiring.Component):
             m.d.sync += complete.eq(0)
         with m.If(walker.header_ends):
             m.d.sync += complete.eq(1)
-        # Whether the datagram was had before, and so may be anything, is known no earlier; nor is
-        # what there is to revert.
+        # Whether the datagram is looked into, or may be anything, is known no earlier; nor is what
+        # there is to revert.
         bad_end = self._later(m, walker.bad_end)
         short_block = self._later(m, walker.short_block)
+        damaged = self._later(m, self.cut | self.frame_bad)
         m.d.comb += check.revert.eq(self._later(m, self.frame_bad))
-        bad_datagram = walker.short_header | (bad_end & ~check.had)
-        bad_block = short_block & ~check.had
-        later, expected = Signal(), Signal(32)
+        bad_datagram = walker.short_header | (bad_end & ~check.ignored)
+        bad_block = short_block & ~check.ignored
+        later, expired, expected = Signal(), Signal(), Signal(32)
         m.d.sync += [
             self.bad_datagrams.eq(bad_datagram),
             self.bad_blocks.eq(bad_block),
-            later.eq(bad_datagram | bad_block | self.frame_bad),
+            later.eq(bad_datagram | bad_block | (damaged & ~(complete & check.ignored))),
+            expired.eq(check.expired),
             expected.eq(check.expected),
         ]
+        in_datagram = complete & ~expired
+        # What was read out of an FCS must not be believed: this gap comes at once, and once more.
+        cut = self.cut & ~(complete & check.ignored)
         m.d.comb += [
-            self.gap.eq(check.gap | self.cut | later),
-            self.gap_sequence.eq(Mux(complete, header.sequence, expected)),
+            self.gap.eq(check.gap | cut | later | expired),
+            self.gap_sequence.eq(Mux(in_datagram, header.sequence, expected)),
         ]
 
     def _later(self, m: Module, strobe) -> Signal:

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from tickgate.hdl.risk.collar import PriceCollar
 from tickgate.hdl.risk.exposure import Exposure
 from tickgate.hdl.risk.limits import Limits, OrderLimits
-from tickgate.hdl.risk.trading_state import TradingState
+from tickgate.hdl.risk.trading_state import SymbolState, TradingState
 from tickgate.hdl.stream import Message, Order, Proposal, Trade
 
 __all__ = ["Gate", "Refusal", "RiskGate", "Verdict"]
@@ -97,6 +97,8 @@ class RiskGate(wiring.Component):
         Both, for those who watch.
     next_user_ref_num : Out(32)
     regular_session, breach : Out(1)
+    shown : In(range(symbols)), state : Out(SymbolState)
+        What the exchange has said of a symbol, 1 cycle later.
     ready : Out(1)
         Memories are clear; until then every intent is refused.
     """
@@ -134,6 +136,8 @@ class RiskGate(wiring.Component):
                 "next_user_ref_num": Out(32, init=1),
                 "regular_session": Out(1),
                 "breach": Out(1),
+                "shown": In(range(symbols)),
+                "state": Out(SymbolState),
                 "ready": Out(1),
             }
         )
@@ -172,6 +176,8 @@ class RiskGate(wiring.Component):
             trading_state.messages.valid.eq(self.messages.valid),
             self.regular_session.eq(trading_state.regular_session),
             self.breach.eq(trading_state.breach),
+            trading_state.shown.eq(self.shown),
+            self.state.eq(trading_state.state),
         ]
         self._conclude(m, passes)
         return m

@@ -1,21 +1,31 @@
 """Whether a symbol may be traded now, from what the exchange says on the feed.
 
-Ref: docs/risk.md, gate 16 (trading state); NASDAQ TotalView-ITCH 5.0, System Event,
-Stock Trading Action and MWCB Status messages.
+Ref: docs/risk.md, gate 16 (trading state); NASDAQ TotalView-ITCH 5.0, System Event, Stock Trading
+Action, Reg SHO Restriction, Operational Halt and MWCB Status messages.
 """
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.risk.limits import Limits
 from tickgate.hdl.stream import Message, MessageKind, Proposal
 
-__all__ = ["TradingState"]
+__all__ = ["SymbolState", "TradingState"]
 
 TRADING = ord("T")
+UNRESTRICTED = ord("0")
+HALTED, RESUMED = ord("H"), ord("T")
 START_OF_MARKET_HOURS = ord("Q")
 END_OF_MARKET_HOURS = ord("M")
+
+
+class SymbolState(data.Struct):
+    """What the exchange has said of a symbol; nothing, as long as it has not."""
+
+    trading: 1
+    operational_halt: 1
+    short_sale_restricted: 1
 
 
 class TradingState(wiring.Component):
@@ -24,9 +34,10 @@ class TradingState(wiring.Component):
     Latency: `LATENCY` from the preview to the gate; a message counts from the next cycle on.
     Throughput: one preview and one message a cycle.
 
-    `tradable` if the last trading action of the symbol is T (none seen: not), no market-wide
-    circuit breaker message has come since reset, and either the regular session is open (system
-    event Q seen, no M after it) or the limits allow extended hours.
+    `tradable` if the last trading action of the symbol is T (none seen: not), Nasdaq has not halted
+    it on its own market (operational halt H, and no T after it), no market-wide circuit breaker
+    message has come since reset, and either the regular session is open (system event Q seen, no M
+    after it) or the limits allow extended hours.
 
     Parameters
     ----------
@@ -35,6 +46,9 @@ class TradingState(wiring.Component):
     Members
     -------
     messages : In(stream.Signature(Message(symbols), always_ready=True))
+    shown : In(range(symbols)), state : Out(SymbolState)
+        What is known of a symbol, 1 cycle later; the restriction of short sales (Reg SHO 1 or 2)
+        is for whoever sells short, no gate looks at it.
     preview : In(Proposal(symbols))
     limits : In(Limits)
         Limits of the preview's symbol, in the cycle of the preview.
@@ -51,6 +65,8 @@ class TradingState(wiring.Component):
         super().__init__(
             {
                 "messages": In(stream.Signature(Message(symbols), always_ready=True)),
+                "shown": In(range(symbols)),
+                "state": Out(SymbolState),
                 "preview": In(Proposal(symbols)),
                 "limits": In(Limits),
                 "tradable": Out(1),
@@ -62,7 +78,8 @@ class TradingState(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         message = self.messages.payload
-        trading = Signal(self._symbols)
+        trading, halted = Signal(self._symbols), Signal(self._symbols)
+        restricted = Signal(self._symbols)
         symbol = Signal.like(self.preview.symbol)
         extended_hours = Signal()
 
@@ -71,6 +88,13 @@ class TradingState(wiring.Component):
 
         with m.If(told(MessageKind.TRADING_STATE) & message.tracked):
             m.d.sync += trading.bit_select(message.symbol, 1).eq(message.code == TRADING)
+        with m.If(told(MessageKind.SHORT_SALE_RESTRICTION) & message.tracked):
+            restriction = restricted.bit_select(message.symbol, 1)
+            m.d.sync += restriction.eq(message.code != UNRESTRICTED)
+        with m.If(told(MessageKind.OPERATIONAL_HALT) & message.tracked):
+            halt = halted.bit_select(message.symbol, 1)
+            with m.If((message.code == HALTED) | (message.code == RESUMED)):
+                m.d.sync += halt.eq(message.code == HALTED)
         with m.If(told(MessageKind.SYSTEM) & (message.code == START_OF_MARKET_HOURS)):
             m.d.sync += self.regular_session.eq(1)
         with m.If(told(MessageKind.SYSTEM) & (message.code == END_OF_MARKET_HOURS)):
@@ -80,8 +104,13 @@ class TradingState(wiring.Component):
         m.d.sync += [
             symbol.eq(self.preview.symbol),
             extended_hours.eq(self.limits.extended_hours),
+            self.state.trading.eq(trading.bit_select(self.shown, 1)),
+            self.state.operational_halt.eq(halted.bit_select(self.shown, 1)),
+            self.state.short_sale_restricted.eq(restricted.bit_select(self.shown, 1)),
         ]
         m.d.comb += self.tradable.eq(
-            trading.bit_select(symbol, 1) & ~self.breach & (self.regular_session | extended_hours)
+            (trading & ~halted).bit_select(symbol, 1)
+            & ~self.breach
+            & (self.regular_session | extended_hours)
         )
         return m

@@ -31,6 +31,10 @@ SIDE_AT = itch50.MESSAGES["A"].offset("side")
 """The card does not walk blocks below this length."""
 
 WORD = 0xFFFF_FFFF
+SEQUENCES = 1 << 64
+
+LINES = "ab"
+"""The names of the two lines, by number."""
 
 
 class Message(NamedTuple):
@@ -39,7 +43,8 @@ class Message(NamedTuple):
     `type` is the character of the specification. What a type does not carry is 0, `printable`
     True, `code` empty. `shares`: added (A, F), executed (E, C), cancelled (X), new total (U),
     traded (P). `price`: limit (A, F, U) or print (C, P), in 1e-4 USD. `code`: trading state (H),
-    event code (S), breached level (W).
+    event code (S), breached level (W), Reg SHO action (Y), halt action (h) if it is of Nasdaq
+    itself.
     """
 
     type: str
@@ -125,6 +130,12 @@ def _state(type_: str, unpack: Callable, octets: bytes) -> Message:
     return Message(type_, locate, high << 32 | low, code=code.decode("latin-1"))
 
 
+def _halt(type_: str, unpack: Callable, octets: bytes) -> Message:
+    locate, high, low, market, action = unpack(octets)
+    code = action.decode("latin-1") if market == b"Q" else ""
+    return Message(type_, locate, high << 32 | low, code=code)
+
+
 def _other(type_: str, unpack: Callable, octets: bytes) -> Message:
     locate, high, low = unpack(octets)
     return Message(type_, locate, high << 32 | low)
@@ -145,6 +156,8 @@ FIELDS = {
     "H": (_state, "trading_state"),
     "S": (_state, "event_code"),
     "W": (_state, "breached_level"),
+    "Y": (_state, "reg_sho_action"),
+    "h": (_halt, "market_code", "halt_action"),
 }
 """How a type is taken apart, and the fields that takes beside locate and timestamp."""
 
@@ -199,9 +212,19 @@ def messages(data: bytes) -> Iterator[Message]:
 class FeedModel:
     """Takes MoldUDP64 datagrams and gives each message that is due, once and in order, and gaps.
 
+    They come on two lines that carry the same; each message is taken from whichever is first.
+
     - A datagram beyond the expected sequence number is a gap; its messages are taken.
     - One that was had in full is dropped; of one that was had in part the rest is taken.
-    - The first session seen is the session; another one replaces it and is a gap.
+    - The first session seen is the session; another one replaces it and is a gap. But while the
+      other line is alive and the session has not ended, another session is left out.
+    - A line is alive from a datagram of the session until `line_timeout` microseconds have passed
+      without another, or another session has come on it.
+    - A datagram beyond the expected sequence number is left out while the other line may bring
+      what comes before it: that is alive, has itself brought nothing beyond the expected number,
+      and since the first one left out less than `gap_wait` microseconds have passed. When they
+      have passed, that is a gap.
+    - What is left out, or was had in full, may be damaged in any way.
     - What cannot be walked (a header or block cut short, a block of less than 6 octets, octets
       left over) ends the datagram and is a gap; the next datagram is expected to follow it.
     - A message of unknown type, or of another length than its type has, is skipped; the latter is
@@ -213,14 +236,18 @@ class FeedModel:
         Stock locate to symbol index, of the tracked symbols.
     expected : int
         The sequence number due next.
+    gap_wait, line_timeout : int
+        In microseconds, or whatever `tick` is called with.
 
     Members
     -------
     expected : int
     counters : dict
-        messages, tracked_messages, gaps, missed_messages, duplicate_datagrams,
-        duplicate_messages, heartbeats, ends_of_session, session_changes, bad_datagrams,
-        bad_blocks, unknown_types, length_mismatches.
+        By name, see `COUNTERS`.
+    alive : list of bool
+        By line.
+    waiting, known, ended : bool
+        A line may bring what the other has missed; a session is known; its end was told.
     """
 
     COUNTERS = (
@@ -238,76 +265,158 @@ class FeedModel:
         "unknown_types",
         "length_mismatches",
         "bad_sides",
+        "held_datagrams",
+        "other_sessions",
+        "waits_expired",
+        *(f"{name}_{line}" for name in ("won", "filled", "lost") for line in LINES),
     )
 
-    def __init__(self, *, symbols: Mapping[int, int], expected: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        symbols: Mapping[int, int],
+        expected: int = 1,
+        gap_wait: int = 0,
+        line_timeout: int = 0,
+    ) -> None:
         self._symbols = dict(symbols)
-        self._session: bytes | None = None
-        self.expected = expected
+        self._gap_wait, self._line_timeout = gap_wait, line_timeout
         self.counters = dict.fromkeys(self.COUNTERS, 0)
+        self.restart(expected)
+
+    @property
+    def known(self) -> bool:
+        """Whether a session is known."""
+        return self._session is not None
 
     def restart(self, expected: int) -> None:
-        """Forgets the session and expects a sequence number. Counters go on."""
-        self._session = None
+        """Forgets the session and the lines, and expects a sequence number. Counters go on."""
+        self._session: bytes | None = None
         self.expected = expected
+        self.ended = self.waiting = False
+        self.alive = [False, False]
+        self._silent_for = [0, 0]
+        self._ahead: frozenset[int] = frozenset()
+        self._wait_left = 0
+
+    def tick(self) -> list[Delivered | Gap]:
+        """A microsecond passes; returns the gap that this is, if any."""
+        for line in range(len(LINES)):
+            self._silent_for[line] += 1
+            if self._silent_for[line] == self._line_timeout:
+                self._lose(line)
+        expires = self.waiting and self._wait_left == 1
+        self._wait_left = max(self._wait_left - 1, 0)
+        if not expires:
+            return []
+        self.counters["waits_expired"] += 1
+        return [Gap(self.expected & WORD, self.expected, 0)]
 
     def datagram(
-        self, payload: bytes, *, truncated: bool = False, bad_fcs: bool = False
+        self, payload: bytes, *, line: int = 0, truncated: bool = False, bad_fcs: bool = False
     ) -> list[Delivered | Gap]:
         """What one UDP payload gives, in order.
 
         `truncated`: its frame ended before it was complete; `bad_fcs`: its frame was damaged.
-        Either is known at the end only, and is a gap. What a damaged datagram says of session and
-        sequence is forgotten again.
+        Either is known at the end only, and is a gap if anything of it may have been taken. What a
+        damaged datagram says of session and sequence is forgotten again.
         """
         out: list[Delivered | Gap] = []
-        before = self._session, self.expected
-        sequence = self._datagram(payload, out)
+        before = self._session, self.expected, self.ended, self.waiting, self._ahead
+        sequence, ignored = self._datagram(payload, line, out)
         if bad_fcs:
             # A damaged sequence number must not make the feed deaf to all that comes after.
-            self._session, self.expected = before
-        if truncated or bad_fcs:
+            self._session, self.expected, self.ended, self.waiting, self._ahead = before
+        if (truncated or bad_fcs) and not ignored:
             out.append(Gap(sequence & WORD, self.expected, 0))
         return out
 
-    def _datagram(self, payload: bytes, out: list[Delivered | Gap]) -> int:
-        """Appends to `out`, and returns the sequence number that the datagram carries."""
+    def _lose(self, line: int) -> None:
+        self.counters[f"lost_{LINES[line]}"] += self.alive[line]
+        self.alive[line] = False
+
+    def _datagram(self, payload: bytes, line: int, out: list[Delivered | Gap]) -> tuple[int, bool]:
+        """Appends to `out`; returns the sequence number, and whether nothing is looked into."""
         counters = self.counters
         if len(payload) < HEADER.size:
             counters["bad_datagrams"] += 1
             out.append(Gap(self.expected & WORD, self.expected, 0))
-            return self.expected
+            return self.expected, False
         session, sequence, count = HEADER.unpack_from(payload)
-        if self._session is None:
-            self._session = session
-        if session != self._session:
-            self._session = session
-            counters["session_changes"] += 1
-            out.append(Gap(sequence & WORD, sequence, 0))
-            self.expected = sequence
-        if count in (moldudp64.HEARTBEAT, moldudp64.END_OF_SESSION):
-            counters["heartbeats" if count == moldudp64.HEARTBEAT else "ends_of_session"] += 1
+        ends = count == moldudp64.END_OF_SESSION
+        if ends or count == moldudp64.HEARTBEAT:
+            counters["ends_of_session" if ends else "heartbeats"] += 1
             count = 0
+        if not self._is_of_session(session, line, sequence, out):
+            counters["other_sessions"] += 1
+            return sequence, True
+        self._silent_for[line] = 0
+        self.alive[line] = self._line_timeout > 0
+        if self._must_wait(sequence, line):
+            counters["held_datagrams"] += 1
+            return sequence, True
         if sequence > self.expected:
-            missed = sequence - self.expected
+            missed = min(sequence - self.expected, WORD)
             counters["gaps"] += 1
             counters["missed_messages"] += missed
             out.append(Gap(sequence & WORD, self.expected, missed))
-            self.expected = sequence
+            self._advance(sequence)
+        elif count and sequence + count > self.expected:
+            counters[f"filled_{LINES[line]}"] += self.waiting
         if count and sequence + count <= self.expected:
             counters["duplicate_datagrams"] += 1
-            return sequence
+            return sequence, True
+        skip = 0
         if count:
             skip = self.expected - sequence
             counters["duplicate_messages"] += skip
-            self.expected = sequence + count
-        else:
-            skip = 0
+            counters[f"won_{LINES[line]}"] += 1
+            self._advance((sequence + count) % SEQUENCES)
+        self.ended = self.ended or (ends and sequence == self.expected)
         cause = self._walk(payload, sequence, count, skip, out)
         if cause is not None:
             counters[cause] += 1
             out.append(Gap(sequence & WORD, self.expected, 0))
-        return sequence
+        return sequence, False
+
+    def _advance(self, expected: int) -> None:
+        self.expected = expected
+        self.ended = self.waiting = False
+        self._ahead = frozenset()
+
+    def _is_of_session(
+        self, session: bytes, line: int, sequence: int, out: list[Delivered | Gap]
+    ) -> bool:
+        """Whether a session is the present one, if necessary from now on."""
+        if self._session is None:
+            self._session = session
+        if session == self._session:
+            return True
+        other = 1 - line
+        if self.alive[other] and not self.ended:
+            self._lose(line)
+            return False
+        self._session = session
+        self.counters["session_changes"] += 1
+        out.append(Gap(sequence & WORD, sequence, 0))
+        self._lose(other)
+        self._advance(sequence)
+        return True
+
+    def _must_wait(self, sequence: int, line: int) -> bool:
+        """Whether a sequence number is ahead of what the other line may still bring."""
+        other = 1 - line
+        if sequence <= self.expected or not self.alive[other] or other in self._ahead:
+            return False
+        if self.waiting and not self._wait_left:
+            return False
+        if not self._gap_wait:
+            return False
+        if not self.waiting:
+            self._wait_left = self._gap_wait
+        self.waiting = True
+        self._ahead |= {line}
+        return True
 
     def _walk(
         self, payload: bytes, sequence: int, count: int, skip: int, out: list[Delivered | Gap]

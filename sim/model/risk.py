@@ -99,6 +99,7 @@ class _Account:
     reference_time: int = 0
     exact: bool = False
     trading: bool = False
+    halted: bool = False
 
 
 @dataclass
@@ -162,13 +163,16 @@ class RiskModel:
         account.reference_time = time_ns
 
     def message(self, message: Message, symbol: int | None) -> None:
-        """Follows the trading state: H of a tracked `symbol`, and S and W of the whole market.
+        """Follows the trading state: H and h of a tracked `symbol`, S and W of the whole market.
 
         Any other message changes nothing.
         """
         if message.type == "H":
             if symbol is not None:
                 self._accounts[symbol].trading = message.code == "T"
+        elif message.type == "h":
+            if symbol is not None and message.code in ("H", "T"):
+                self._accounts[symbol].halted = message.code == "H"
         elif message.type == "S":
             if message.code == "Q":
                 self.regular_session = True
@@ -198,6 +202,7 @@ class RiskModel:
             11: self._within_collar(account, proposal.price, time_ns),
             13: account.exact,
             16: account.trading
+            and not account.halted
             and not self.breach
             and (self.regular_session or limits.extended_hours),
         }

@@ -3,20 +3,21 @@
 """The feed against a plain reading of the same datagrams, message for message and to the cycle."""
 
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import pytest
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 from amaranth.sim import Simulator
 
-from tickgate.hdl.eth import Receive
+from tickgate.hdl.eth import Hold, Receive
 from tickgate.hdl.feed import Feed
 from tickgate.hdl.feed.mold import Mold
 from tickgate.hdl.feed.symbols import SymbolTable
 from tickgate.hdl.stream import MessageKind, pipe
+from tickgate.sim.model.feed import Delivered, FeedModel, Gap
 from tickgate.spec import fields, itch50, moldudp64
 from tickgate.spec.ethernet import (
     ETHERNET,
@@ -36,7 +37,8 @@ LOCATE_BITS = 4
 TRACKED = {3: 0, 9: 4, 15: 2}
 """Symbols by stock locate."""
 
-ADDRESS, PORT = parse_ipv4("233.54.12.111"), 26477
+ADDRESSES = parse_ipv4("233.54.12.111"), parse_ipv4("233.49.196.111")
+PORTS = 26477, 26478
 SESSION = "000017427A"
 HEADER_LAST = moldudp64.HEADER.size - 1
 BOOK_TYPES = set(itch50.BOOK_TYPES)
@@ -53,35 +55,47 @@ KINDS = {
     "H": MessageKind.TRADING_STATE,
     "S": MessageKind.SYSTEM,
     "W": MessageKind.BREACH,
+    "Y": MessageKind.SHORT_SALE_RESTRICTION,
+    "h": MessageKind.OPERATIONAL_HALT,
 }
 SHARES = ("shares", "executed_shares", "canceled_shares")
 PRICES = ("price", "execution_price")
-CODES = ("trading_state", "event_code", "breached_level")
+CODES = ("trading_state", "event_code", "breached_level", "reg_sho_action", "halt_action")
+CODED = ("TRADING_STATE", "SYSTEM", "BREACH", "SHORT_SALE_RESTRICTION", "OPERATIONAL_HALT")
 
 
 class Chain(wiring.Component):
-    """Receive and Feed as the core joins them, with a counter of cycles from 0."""
+    """Receive, Hold and Feed as the core joins them, with a counter of cycles from 0."""
 
     def __init__(self, *, width: int) -> None:
-        self.receive = Receive(width=width)
+        self.receive, self.hold = Receive(width=width), Hold(width=width)
         self.feed = Feed(width=width, symbols=SYMBOLS, locate_bits=LOCATE_BITS)
         self.anything = Signal()
         super().__init__({"octets": In(self.receive.signature.members["octets"].signature.flip())})
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.receive, m.submodules.feed = self.receive, self.feed
+        m.submodules.receive, m.submodules.hold = self.receive, self.hold
+        m.submodules.feed = self.feed
         pipe(m, wiring.flipped(self.octets), self.receive.octets)
-        pipe(m, self.receive.payload, self.feed.payload)
+        pipe(m, self.receive.payload, self.hold.payload)
+        pipe(m, self.hold.passed, self.feed.payload)
         m.d.comb += [
-            self.receive.address.eq(ADDRESS),
-            self.receive.port.eq(PORT),
-            self.receive.enable.eq(1),
-            self.feed.cut.eq(self.receive.cut),
-            self.feed.frame_bad.eq(self.receive.frame_bad),
+            Cat(self.receive.address).eq(Cat(*(Const(address, 32) for address in ADDRESSES))),
+            Cat(self.receive.port).eq(Cat(*(Const(port, 16) for port in PORTS))),
+            Cat(self.receive.enable).eq(~0),
+            self.hold.line.eq(self.receive.line),
+            self.hold.ends.eq(self.receive.frames),
+            self.hold.cut.eq(self.receive.cut),
+            self.hold.truncated.eq(self.receive.truncated),
+            self.hold.frame_bad.eq(self.receive.frame_bad),
+            self.feed.line.eq(self.hold.passed_line),
+            self.feed.cut.eq(self.hold.passed_cut),
+            self.feed.frame_bad.eq(self.hold.passed_bad),
         ]
         strobes = [self.feed.message.valid, self.feed.lookup.valid, self.feed.lookup_new.valid]
         strobes += [self.feed.gap, *(getattr(self.feed, name) for name in Feed.COUNTERS)]
+        strobes += [getattr(self.hold, name) for name in Hold.COUNTERS]
         m.d.comb += self.anything.eq(Cat(strobes).any())
         m.d.sync += self.feed.cycle.eq(self.feed.cycle + 1)
         return m
@@ -120,7 +134,9 @@ def make_datagram(sequence: int, messages, *, count=None, session=SESSION, tail=
     return header + b"".join(map(make_block, messages)) + tail
 
 
-def make_frame(payload: bytes, *, tagged: bool = False, total_length: int | None = None) -> bytes:
+def make_frame(
+    payload: bytes, *, tagged: bool = False, total_length: int | None = None, line: int = 0
+) -> bytes:
     mac = {"destination": 0x01005E360C6F, "source": 0x020000000001}
     if tagged:
         octets = ETHERNET.pack(**mac, ethertype=ETHERTYPE_VLAN)
@@ -137,10 +153,12 @@ def make_frame(payload: bytes, *, tagged: bool = False, total_length: int | None
         "ttl": 9,
         "protocol": PROTOCOL_UDP,
         "source": 0x0A000001,
-        "destination": ADDRESS,
+        "destination": ADDRESSES[line],
     }
     octets += IPV4.pack(**header, checksum=internet_checksum(IPV4.pack(**header, checksum=0)))
-    octets += UDP.pack(source_port=1, destination_port=PORT, length=total - IPV4.size, checksum=0)
+    octets += UDP.pack(
+        source_port=1, destination_port=PORTS[line], length=total - IPV4.size, checksum=0
+    )
     octets = (octets + payload).ljust(60, b"\0")
     return octets + zlib.crc32(octets).to_bytes(4, "little")
 
@@ -180,7 +198,7 @@ class Reader:
         before = self.expected, self.session
         out = Expected()
         sequence = self._read(payload, out)
-        if truncated or bad:
+        if (truncated or bad) and "duplicate_datagrams" not in out.counts:
             out.gap_sequences.append(sequence)
         if bad:
             self.expected, self.session = before
@@ -210,7 +228,7 @@ class Reader:
             announced = 0
         if first > expected:
             count("gaps")
-            count("missed_messages", (first - expected) % 2**32)
+            count("missed_messages", min(first - expected, 2**32 - 1))
             out.gap_sequences.append(first)
             out.gap_in_header = True
         if announced and first + announced <= expected:
@@ -219,6 +237,7 @@ class Reader:
             return first
         self.expected = max(expected, first + announced)
         had = max(expected - first, 0) if announced else 0
+        count("won_a", int(announced > 0))
         count("duplicate_messages", had)
         cause = self._walk(payload, first, announced, had, out, count)
         if cause:
@@ -293,7 +312,7 @@ def message_facts(type_, values, sequence, stamp) -> dict:
         "sequence": sequence % 2**32,
         "stamp": stamp % 2**16,
     }
-    if KINDS[type_] in (MessageKind.TRADING_STATE, MessageKind.SYSTEM, MessageKind.BREACH):
+    if KINDS[type_].name in CODED and values.get("market_code", "Q") == "Q":
         facts["code"] = ord(pick(values, CODES))
     return {name: fact for name, fact in facts.items() if fact is not None}
 
@@ -326,7 +345,7 @@ class Bench:
     def run(self, testbench) -> None:
         async def process(ctx):
             self.ctx = ctx
-            while not ctx.get(self.dut.feed.ready):
+            while not ctx.get(self.dut.feed.ready & self.dut.hold.ready):
                 await self.tick()
             for locate, symbol in TRACKED.items():
                 await self.track(locate, symbol, 1)
@@ -366,10 +385,11 @@ class Bench:
                 noted[self.cycle] = ctx.get(lookup.payload.reference)
         if ctx.get(feed.gap):
             seen.gaps[self.cycle] = ctx.get(feed.gap_sequence)
-        for name in Feed.COUNTERS:
-            amount = ctx.get(getattr(feed, name))
-            if amount:
-                seen.counts[name] = seen.counts.get(name, 0) + amount
+        for part in (feed, self.dut.hold):
+            for name in part.COUNTERS:
+                amount = ctx.get(getattr(part, name))
+                if amount:
+                    seen.counts[name] = seen.counts.get(name, 0) + amount
 
     async def quiet(self, cycles: int) -> None:
         if cycles:
@@ -400,6 +420,12 @@ class Bench:
             cycles += [self.cycle] * len(part)
             await self.tick()
         return cycles
+
+    async def microseconds(self, count: int) -> None:
+        """So many of them pass, in as many cycles."""
+        self.ctx.set(self.dut.feed.tick, 1)
+        await self.quiet(count)
+        self.ctx.set(self.dut.feed.tick, 0)
 
     async def restart(self, sequence: int) -> None:
         self.ctx.set(self.dut.feed.start_sequence, sequence)
@@ -484,7 +510,7 @@ def check_gaps(seen, windows, messages) -> None:
         gaps = {cycle: gap for cycle, gap in seen.gaps.items() if cycle in window}
         assert set(gaps.values()) == {gap % 2**32 for gap in expected.gap_sequences}
         if gaps and not expected.gap_in_header:
-            assert max(gaps) <= cycles[-1] + Mold.FAULT_LATENCY
+            assert max(gaps) <= cycles[-1] + Receive.VERDICT_LATENCY + Mold.FAULT_LATENCY
         if sent.truncated:
             assert cycles[-1] + Receive.CUT_LATENCY in gaps
         if expected.gap_in_header:
@@ -732,6 +758,7 @@ def test_a_duplicate_is_not_looked_into(width, generator):
     assert seen.counts == {
         "messages": 10,
         "duplicate_datagrams": 8,
+        "won_a": 2,
         **({"tracked_messages": 10} if "tracked_messages" in seen.counts else {}),
     }
     assert not seen.gaps
@@ -875,6 +902,336 @@ def test_random_streams_with_everything_that_can_go_wrong(width, generator):
             script.append(sound(payload, tagged=tagged))
             sequence = first + size
     check(width, script, idle=lambda: generator.random() < 0.1)
+
+
+# Two lines
+
+
+A, B = 0, 1
+GAP_WAIT, LINE_TIMEOUT = 20, 200
+STATES = ("known", "ended", "waiting")
+BEYOND = 50
+"""Octets that a truncated datagram is said to have and has not."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A datagram on a line, some microseconds after the one before it."""
+
+    line: int
+    payload: bytes
+    after: int = 0
+    truncated: bool = False
+    bad: bool = False
+    tagged: bool = False
+
+    def frame(self) -> bytes:
+        if self.truncated:
+            length = len(self.payload) + BEYOND
+            return make_frame(self.payload, total_length=28 + length, line=self.line)
+        frame = make_frame(self.payload, tagged=self.tagged, line=self.line)
+        return frame[:-1] + bytes([frame[-1] ^ 1]) if self.bad else frame
+
+    def taken(self) -> bytes:
+        """The payload as Receive takes it: beyond a short one comes what else is in the frame."""
+        return self.frame()[42:] if self.truncated else self.payload
+
+
+def on(line: int, begin: int, end: int, **options) -> Arrival:
+    """The messages from `begin` to `end` - 1 on a line; each has its number as reference."""
+    names = ("after", "truncated", "bad", "tagged")
+    keywords = {name: options.pop(name) for name in names if name in options}
+    header = {"stock_locate": 3, "tracking_number": 0, "timestamp": 0}
+    delete = itch50.MESSAGES["D"]
+    messages = [delete.pack(**header, order_ref=number) for number in range(begin, end)]
+    return Arrival(line, make_datagram(begin, messages, **options), **keywords)
+
+
+@dataclass
+class Outcome:
+    """What two lines came to: message numbers, and whether there was a gap, by arrival."""
+
+    messages: list = field(default_factory=list)
+    gaps: list = field(default_factory=list)
+    counts: dict = field(default_factory=dict)
+    expected: int = 0
+
+
+def play(
+    width, arrivals, *, gap_wait=GAP_WAIT, line_timeout=LINE_TIMEOUT, start=1, wait=False
+) -> Outcome:
+    """Sends what arrives to gateware and model; they must agree after each datagram.
+
+    With `wait` for the FCS, what is damaged must not reach the feed at all.
+    """
+    model = FeedModel(symbols=TRACKED, expected=start, gap_wait=gap_wait, line_timeout=line_timeout)
+    bench, outcome, dropped = Bench(width), Outcome(), []
+
+    async def agree(bench, items, where, held=0):
+        await bench.quiet(Mold.FAULT_LATENCY + Receive.VERDICT_LATENCY)
+        if wait:
+            await bench.quiet(Hold.HELD_LATENCY + held // width)
+        get, feed, seen = bench.ctx.get, bench.dut.feed, bench.seen
+        numbers = [item.message.reference for item in items if isinstance(item, Delivered)]
+        lost = any(isinstance(item, Gap) for item in items)
+        assert [message["reference"] for message in seen.messages.values()] == numbers, where
+        assert bool(seen.gaps) == lost, where
+        assert get(feed.expected) == model.expected, where
+        for name in STATES:
+            assert get(getattr(feed, name)) == getattr(model, name), (name, where)
+        assert get(feed.alive) == model.alive[A] | model.alive[B] << 1, where
+        seen.messages.clear()
+        seen.gaps.clear()
+        return numbers, lost
+
+    async def testbench(bench):
+        await bench.restart(start)
+        bench.ctx.set(bench.dut.hold.wait, wait)
+        bench.ctx.set(bench.dut.feed.gap_wait, gap_wait)
+        bench.ctx.set(bench.dut.feed.line_timeout, line_timeout)
+        for number, arrival in enumerate(arrivals):
+            items = []
+            if arrival.after:
+                await bench.microseconds(arrival.after)
+                for _ in range(arrival.after):
+                    items += model.tick()
+                _, lost = await agree(bench, items, f"before {number}: {arrival}")
+                outcome.gaps += [f"before {number}"] if lost else []
+            await bench.send(arrival.frame())
+            items = []
+            if wait and (arrival.bad or arrival.truncated):
+                dropped.append(number)
+            else:
+                items = model.datagram(
+                    arrival.taken(),
+                    line=arrival.line,
+                    truncated=arrival.truncated,
+                    bad_fcs=arrival.bad,
+                )
+            held = len(arrival.frame())
+            numbers, lost = await agree(bench, items, f"{number}: {arrival}", held)
+            outcome.messages += numbers
+            outcome.gaps += [number] if lost else []
+
+    bench.run(testbench)
+    expected = model.counters | {"dropped": len(dropped)}
+    assert bench.seen.counts == {name: n for name, n in expected.items() if n}
+    outcome.counts, outcome.expected = bench.seen.counts, model.expected
+    return outcome
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_first_copy_of_each_message_wins_whatever_the_skew_and_the_packing(width):
+    lead = [on(A, n, n + 3, after=1) for n in range(1, 31, 3)]
+    late = [on(B, n, min(n + 7, 41), after=1, tagged=n > 20) for n in range(1, 41, 7)]
+    outcome = play(width, [*lead, *late], line_timeout=10_000)
+    assert outcome.messages == list(range(1, 41)) and not outcome.gaps
+    assert outcome.counts["won_a"] == 10 and outcome.counts["won_b"] == 2
+    assert outcome.counts["duplicate_datagrams"] == 4
+    assert outcome.counts["duplicate_messages"] == 30 - 28
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_what_one_line_loses_the_other_brings_and_no_book_is_lost(width):
+    outcome = play(
+        width,
+        [
+            on(B, 1, 2),
+            on(A, 1, 5),
+            on(A, 10, 12),  # 5 to 9 lost
+            on(A, 12, 13, after=3),
+            on(B, 3, 7, after=GAP_WAIT - 4),
+            on(A, 13, 14),  # now 7 is waited for
+            on(B, 7, 14, after=GAP_WAIT - 1),
+            on(A, 14, 15),
+        ],
+    )
+    assert outcome.messages == list(range(1, 15)) and not outcome.gaps
+    assert outcome.counts["held_datagrams"] == 3 and outcome.counts["filled_b"] == 2
+    assert "gaps" not in outcome.counts and "filled_a" not in outcome.counts
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_what_both_lines_lose_is_a_gap_as_soon_as_both_have_passed_it(width):
+    outcome = play(
+        width, [on(A, 1, 3), on(B, 1, 3), on(A, 5, 7), on(B, 4, 6, after=2), on(A, 7, 8)]
+    )
+    assert outcome.messages == [1, 2, 4, 5] and outcome.gaps == [3]
+    # 6 was held on A, and A is waited for no more than B is.
+    assert outcome.counts["missed_messages"] == 1 and outcome.counts["held_datagrams"] == 2
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_wait_that_ends_in_vain_is_a_gap_then_and_the_next_datagram_is_taken(width):
+    outcome = play(
+        width,
+        [
+            on(B, 1, 2),
+            on(A, 1, 2),
+            on(A, 3, 4),
+            on(A, 4, 5, after=GAP_WAIT - 1),
+            on(A, 5, 6, after=1),
+            on(A, 6, 7),
+            on(B, 2, 7),  # too late
+        ],
+    )
+    assert outcome.messages == [1, 5, 6] and outcome.gaps == ["before 4", 4]
+    assert outcome.counts["waits_expired"] == outcome.counts["gaps"] == 1
+    assert outcome.counts["missed_messages"] == 3
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("gap_wait", "line_timeout"), [(0, LINE_TIMEOUT), (GAP_WAIT, 0)])
+def test_with_nothing_to_wait_for_a_jump_is_a_gap_at_once(width, gap_wait, line_timeout):
+    arrivals = [on(B, 1, 2), on(A, 1, 2), on(A, 3, 4)]
+    outcome = play(width, arrivals, gap_wait=gap_wait, line_timeout=line_timeout)
+    assert outcome.messages == [1, 3] and outcome.gaps == [2]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("dead", [A, B])
+def test_either_line_may_die_and_the_other_is_then_alone(width, dead):
+    living = 1 - dead
+    arrivals = [on(dead, 1, 2), on(living, 1, 3)]
+    arrivals += [on(living, n, n + 1, after=LINE_TIMEOUT // 4) for n in (3, 4, 5, 6)]
+    arrivals += [on(living, 8, 9), on(dead, 8, 9), on(dead, 10, 11), on(living, 9, 11)]
+    outcome = play(width, arrivals)
+    assert outcome.messages == [1, 2, 3, 4, 5, 6, 8, 9, 10] and outcome.gaps == [6]
+    assert outcome.counts[f"lost_{'ab'[dead]}"] == 1
+    assert outcome.counts["held_datagrams"] == outcome.counts[f"filled_{'ab'[living]}"] == 1
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_heartbeat_ahead_of_the_other_line_is_held_too_and_keeps_its_line_alive(width):
+    arrivals = [on(A, 1, 2), on(B, 1, 2), on(A, 4, 4), on(B, 2, 4)]
+    arrivals += [on(B, 4, 4, after=LINE_TIMEOUT - 1) for _ in range(3)]
+    outcome = play(width, [*arrivals, on(A, 6, 7)])
+    assert outcome.messages == [1, 2, 3] and not outcome.gaps
+    assert outcome.counts["heartbeats"] == 4 and outcome.counts["held_datagrams"] == 2
+    assert outcome.counts["lost_a"] == 1
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_another_session_on_one_line_is_left_out_while_the_other_is_alive_in_the_present_one(width):
+    old = {"session": "YESTERDAY"}
+    arrivals = [on(A, 1, 3), on(B, 1, 3)]
+    arrivals += [on(B, 500, 502, **old), on(A, 3, 4), on(B, 502, 503, **old), on(B, 3, 5)]
+    outcome = play(width, arrivals)
+    assert outcome.messages == [1, 2, 3, 4] and not outcome.gaps
+    assert outcome.counts["other_sessions"] == 2 and "session_changes" not in outcome.counts
+    assert outcome.counts["lost_b"] == 1
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_of_what_is_left_out_is_due_however_near_its_number_is(width):
+    # In the lower 16 bits, which are compared first, 0xFFFF is 1 behind 0. Messages as short as
+    # these pass before the rest of the datagram is dropped.
+    short = Arrival(A, make_datagram(0xFFFF, [b"D" * 6] * 4))
+    arrivals = [on(B, 0, 0), on(A, 0, 0), short, on(B, 0, 9)]
+    arrivals += [on(A, 5, 9), on(B, 7, 12, session="OTHER"), on(B, 9, 10)]
+    outcome = play(width, arrivals, start=0)
+    assert outcome.messages == list(range(10)) and not outcome.gaps
+    assert outcome.counts["held_datagrams"] == outcome.counts["other_sessions"] == 1
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_both_lines_change_session_one_after_the_other_with_one_gap(width):
+    new = {"session": "TOMORROW"}
+    arrivals = [on(A, 1, 3), on(B, 1, 3)]
+    arrivals += [on(A, 1, 2, **new), on(B, 3, 4), on(A, 2, 3, **new)]  # A is ahead, B still old
+    arrivals += [on(B, 1, 3, **new), on(A, 3, 4, **new), on(B, 3, 4, **new)]
+    outcome = play(width, arrivals)
+    assert outcome.messages == [1, 2, 3, 1, 2, 3] and outcome.gaps == [5]
+    assert outcome.counts["session_changes"] == 1 and outcome.counts["other_sessions"] == 2
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_session_that_has_ended_gives_way_to_the_next_on_the_first_line_that_has_it(width):
+    end, new = {"count": 0xFFFF}, {"session": "TOMORROW"}
+    arrivals = [on(A, 1, 3), on(B, 1, 3), on(A, 3, 3, **end), on(A, 1, 2, **new)]
+    arrivals += [on(B, 3, 3, **end), on(B, 1, 3, **new), on(A, 2, 4, **new)]
+    outcome = play(width, arrivals)
+    assert outcome.messages == [1, 2, 1, 2, 3] and outcome.gaps == [3]
+    assert outcome.counts["session_changes"] == 1
+    assert outcome.counts["other_sessions"] == 1 and outcome.counts["ends_of_session"] == 2
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_damage_to_what_is_not_looked_into_is_no_gap_and_decides_nothing(width):
+    arrivals = [on(A, 1, 4), on(B, 1, 4, bad=True), on(B, 2, 4, truncated=True)]
+    arrivals += [on(B, 3, 4), on(A, 6, 7, bad=True), on(A, 4, 5, bad=True), on(B, 4, 6)]
+    outcome = play(width, arrivals)
+    # Only what was taken of a damaged frame cannot be taken back, and comes once more.
+    assert outcome.messages == [1, 2, 3, 4, 4, 5] and outcome.gaps == [5]
+    assert outcome.counts["held_datagrams"] == 1
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("first", [2**32 - 4, 2**64 - 10])
+def test_two_lines_go_past_the_bounds_of_32_bits_and_to_those_of_64(width, first):
+    arrivals = [on(A, first, first + 2), on(B, first, first + 3)]
+    arrivals += [on(A, first + 5, first + 6), on(B, first + 3, first + 9), on(A, first + 6, first)]
+    arrivals += [on(B, first + 9, first + 9), on(A, first + 9, first + 9)]
+    outcome = play(width, arrivals, start=first)
+    assert outcome.messages == [*range(first, first + 9)] and not outcome.gaps
+    assert outcome.expected == first + 9
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("missed", "told"), [(2**32 - 1, 2**32 - 1), (2**32, 2**32 - 1)])
+def test_more_than_can_be_counted_is_counted_as_the_most_that_can(width, missed, told):
+    outcome = play(width, [on(A, 1, 2), on(A, 2 + missed, 3 + missed)])
+    assert outcome.counts["missed_messages"] == told
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_with_the_fcs_awaited_no_damage_harms_what_comes_whole_on_the_other_line(width):
+    arrivals = [on(A, 1, 4), on(B, 1, 4), on(A, 4, 6, bad=True), on(B, 4, 5, truncated=True)]
+    arrivals += [on(A, 6, 9), on(B, 4, 7, after=3), on(B, 9, 11, bad=True), on(A, 9, 12)]
+    outcome = play(width, [*arrivals, on(B, 7, 11)], wait=True)
+    assert outcome.messages == list(range(1, 11)) and not outcome.gaps
+    assert outcome.counts["dropped"] == 3 and outcome.counts["filled_b"] == 2
+
+
+@pytest.mark.parametrize("wait", [False, True], ids=["at once", "awaiting the FCS"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_whatever_becomes_of_two_lines_gateware_and_model_agree(width, wait, generator):
+    outcome = play(width, sorted_arrivals(generator), line_timeout=60, wait=wait)
+    assert outcome.counts["won_a"] + outcome.counts["won_b"] > 10
+
+
+def sorted_arrivals(generator) -> list[Arrival]:
+    """One stream on both lines: packed and delayed otherwise, with losses, damage and silence."""
+    arrivals = []
+    for line in (A, B):
+        begin, delay, silent_until = 1, 0, 0
+        while begin < 70:
+            end = begin + generator.choice((0, 1, 1, 2, 3, 5))
+            if generator.random() < 0.1:
+                delay = generator.choice((0, 0, 3, 15, 40))
+            if generator.random() < 0.02:
+                silent_until = begin + 25
+            time = 4 * begin + delay
+            options = {"tagged": generator.random() < 0.5}
+            lot = generator.random()
+            if lot < 0.04:
+                options["bad"] = True
+            elif lot < 0.06:
+                options = {"truncated": True}
+            elif lot < 0.09:
+                options |= {"session": "Z", "count": generator.choice((end - begin, 0xFFFF))}
+            elif lot < 0.11:
+                options["count"] = 0xFFFF
+            kept = lot > 0.2 or lot < 0.11
+            if kept and begin >= silent_until:
+                again = max(1, begin - generator.choice((0, 0, 0, 2, 9)))
+                copies = generator.choice((1, 1, 1, 1, 2))
+                arrivals += [(time, on(line, again, end, **options))] * copies
+            begin = end + (begin == end and generator.random() < 0.3)
+    arrivals.sort(key=lambda item: item[0])
+    times = [time for time, _ in arrivals]
+    steps = [0, *(later - earlier for earlier, later in pairwise(times))]
+    return [replace(it, after=step) for step, (_, it) in zip(steps, arrivals, strict=True)]
 
 
 @pytest.mark.parametrize(("symbols", "locate_bits"), [(0, 14), (4, 0), (4, 17)])

@@ -115,8 +115,10 @@ def read_frame(frame: bytes, *, enable: bool = True, address: int = ADDRESS) -> 
     return Reading(begin, end, taken, cause if good else "fcs_errors", taken and not good, cut)
 
 
-def check_frames(width, frames, *, idle=None, enable=True, address=ADDRESS):
+def check_frames(width, frames, *, idle=None, enable=True, address=ADDRESS, other=None):
     """Sends frames and compares every cycle. `idle` says before each word how many cycles.
+
+    All are of the first line; `other` is address and port of the second, if that is enabled.
 
     Returns how often each cause was counted.
     """
@@ -132,6 +134,8 @@ def check_frames(width, frames, *, idle=None, enable=True, address=ADDRESS):
             seen = tuple(ctx.get(span[name]) for name in ("begin", "end", "first", "last"))
             assert seen == expected_payload
             assert ctx.get(span.data) == ctx.get(dut.octets.payload.data)
+            if not expected_payload[2]:
+                assert ctx.get(dut.line) == 0
         strobes = {name for name in Receive.COUNTERS if ctx.get(getattr(dut, name))}
         strobes |= {name for name in ("frame_bad", "cut") if ctx.get(getattr(dut, name))}
         assert strobes == (due.pop(0) if due else set())
@@ -167,9 +171,12 @@ def check_frames(width, frames, *, idle=None, enable=True, address=ADDRESS):
             await cycle(ctx, expected)
 
     async def testbench(ctx):
-        ctx.set(dut.address, address)
-        ctx.set(dut.port, PORT)
-        ctx.set(dut.enable, enable)
+        ctx.set(dut.address[0], address)
+        ctx.set(dut.port[0], PORT)
+        ctx.set(dut.enable[0], enable)
+        if other is not None:
+            for port, value in zip((dut.address, dut.port, dut.enable), (*other, 1), strict=True):
+                ctx.set(port[1], value)
         for frame in frames:
             await send(ctx, frame)
         ctx.set(dut.octets.valid, 0)
@@ -330,6 +337,63 @@ def test_random_damage_with_a_right_fcs_is_read_as_a_whole_frame_would_be(width,
         frames.append(with_fcs(bytes(octets)[: generator.choice((None, generator.randrange(80)))]))
     counts = check_frames(width, frames, idle=lambda: generator.random() < 0.1)
     assert len(counts) > 5
+
+
+OTHER_ADDRESS, OTHER_PORT = parse_ipv4("233.49.196.111"), 26478
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("enabled", [(1, 1), (1, 0), (0, 1), (0, 0)])
+def test_each_datagram_is_taken_as_of_the_line_whose_address_and_port_it_has(width, enabled):
+    first = {"destination": ADDRESS, "destination_port": PORT}
+    second = {"destination": OTHER_ADDRESS, "destination_port": OTHER_PORT}
+    mixed = [first | {"destination_port": OTHER_PORT}, second | {"destination_port": PORT}]
+    near = [second | {"destination": OTHER_ADDRESS ^ 1 << bit} for bit in (0, 15, 16, 31)]
+    sent = [first, second, *mixed, second, first, *near, second, first, first]
+    dut, taken = Receive(width=width), []
+    counts = {"not_for_us": 0, "frames": 0}
+
+    async def testbench(ctx):
+        ctx.set(dut.address[0], ADDRESS)
+        ctx.set(dut.port[0], PORT)
+        ctx.set(dut.address[1], OTHER_ADDRESS)
+        ctx.set(dut.port[1], OTHER_PORT)
+        for line in range(2):
+            ctx.set(dut.enable[line], enabled[line])
+        for number, fields in enumerate(sent):
+            frame = make_frame(bytes(range(30)), tagged=number % 3 == 1, **fields)
+            for at in range(0, len(frame), width):
+                part = frame[at : at + width]
+                word = {"data": int.from_bytes(part, "little"), "count": len(part)}
+                ends = {"first": at == 0, "last": at + width >= len(frame)}
+                ctx.set(dut.octets.payload, word | ends)
+                ctx.set(dut.octets.valid, 1)
+                if ctx.get(dut.payload.valid) and ctx.get(dut.payload.payload.last):
+                    taken.append((number, ctx.get(dut.line)))
+                for name in counts:
+                    counts[name] += ctx.get(getattr(dut, name))
+                await ctx.tick()
+        ctx.set(dut.octets.valid, 0)
+        for _ in range(Receive.VERDICT_LATENCY + 1):
+            for name in counts:
+                counts[name] += ctx.get(getattr(dut, name))
+            await ctx.tick()
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(testbench)
+    simulator.run()
+    lines = [0 if fields is first else 1 if fields is second else None for fields in sent]
+    assert taken == [
+        (n, line) for n, line in enumerate(lines) if line is not None and enabled[line]
+    ]
+    assert counts == {"frames": len(sent), "not_for_us": len(sent) - len(taken)}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_what_is_for_both_lines_is_of_the_first(width):
+    frames = [make_frame(b"payload")] * 2
+    assert check_frames(width, frames, other=(ADDRESS, PORT)) == {}
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -8,6 +8,7 @@ from amaranth.sim import Simulator
 from tickgate.hdl.risk.collar import PriceCollar
 from tickgate.hdl.risk.exposure import Exposure
 from tickgate.hdl.risk.gate import Gate, RiskGate
+from tickgate.hdl.risk.trading_state import TradingState
 from tickgate.hdl.stream import MessageKind
 from tickgate.sim.model import risk as model
 from tickgate.sim.model.book import Trade
@@ -18,7 +19,13 @@ SYMBOLS = 3
 BUY, SELL = 0, 1
 WORD = 0xFFFF_FFFF
 REFERENCE = 100_0000
-KINDS = {"H": MessageKind.TRADING_STATE, "S": MessageKind.SYSTEM, "W": MessageKind.BREACH}
+KINDS = {
+    "H": MessageKind.TRADING_STATE,
+    "S": MessageKind.SYSTEM,
+    "W": MessageKind.BREACH,
+    "Y": MessageKind.SHORT_SALE_RESTRICTION,
+    "h": MessageKind.OPERATIONAL_HALT,
+}
 
 LIMITS = {
     "max_long": 1000,
@@ -217,6 +224,7 @@ def a_random_cycle(generator, limits, references, time) -> dict:
 
     symbol = generator.randrange(SYMBOLS)
     messages = [("H", symbol, "T"), ("H", symbol, generator.choice("THPQ")), ("H", None, "H")]
+    messages += [("h", symbol, generator.choice("TTTTTTTH"))]
     messages += [("S", None, "Q"), ("S", None, generator.choice("QMOSEC"))]
     trade = rarely((symbol, generator.choice([1, REFERENCE, REFERENCE + 1, WORD])), None, 0.05)
     preview = rarely(a_preview(generator, limits[0], references), None, 0.8)
@@ -392,6 +400,12 @@ def test_the_book_is_exact_in_the_cycle_of_the_decision():
         ([("H", 1, "H"), ("H", 1, "T")], 0, True),
         ([("H", 2, "H")], 0, True),
         ([("H", None, "H")], 0, True),
+        ([("h", 1, "H")], 0, False),
+        ([("h", 1, "H"), ("H", 1, "T"), ("h", 1, "\0")], 0, False),
+        ([("h", 1, "H"), ("h", 1, "T")], 0, True),
+        ([("h", 2, "H")], 0, True),
+        ([("h", None, "H")], 0, True),
+        ([("Y", 1, "1")], 0, True),
         ([("S", None, "M")], 0, False),
         ([("S", None, "M")], 1, True),
         ([("S", None, "M"), ("S", None, "Q")], 0, True),
@@ -405,6 +419,39 @@ def test_the_symbol_trades_and_the_market_is_open(messages, extended_hours, pass
     limits = {**LIMITS, "extended_hours": extended_hours}
     reasons = outcome(*news, cycle(limits=limits))
     assert reasons == [0 if passes else bits(Gate.TRADING_STATE)]
+
+
+def test_what_the_exchange_has_said_of_each_symbol_is_shown():
+    told = [
+        (("H", 0, "T"), (0, 0b001)),
+        (("Y", 0, "1"), (0, 0b101)),
+        (("h", 0, "H"), (0, 0b111)),
+        (("H", 0, "P"), (0, 0b110)),
+        (("Y", 1, "2"), (1, 0b100)),
+        (("Y", 0, "0"), (0, 0b010)),
+        (("h", 0, "\0"), (0, 0b010)),
+        (("Y", None, "1"), (0, 0b010)),
+        (("h", None, "T"), (0, 0b010)),
+        (("h", 0, "T"), (0, 0b000)),
+        (("H", 2, "T"), (1, 0b100)),
+    ]
+    dut = TradingState(symbols=SYMBOLS)
+
+    async def testbench(ctx):
+        for (type_, symbol, code), (shown, state) in told:
+            ctx.set(dut.messages.valid, 1)
+            fields = {"kind": KINDS[type_], "symbol": symbol or 0, "tracked": symbol is not None}
+            ctx.set(dut.messages.payload, {**fields, "code": ord(code)})
+            ctx.set(dut.shown, shown)
+            await ctx.tick()
+            ctx.set(dut.messages.valid, 0)
+            await ctx.tick()
+            assert ctx.get(dut.state.as_value()) == state
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(testbench)
+    simulator.run()
 
 
 def test_a_busy_port_refuses_in_the_cycle_of_the_decision():

@@ -15,6 +15,12 @@ def test_every_configuration_register_but_the_time_has_its_value(config):
         "feed_address": 0xE936_0C6F,
         "feed_port": 26477,
         "feed_enable": 1,
+        "feed_address_b": 0,
+        "feed_port_b": 0,
+        "feed_enable_b": 0,
+        "gap_wait_us": 500,
+        "line_timeout_us": 3_000_000,
+        "await_fcs": 0,
         "start_sequence_low": 5,
         "start_sequence_high": 1,
         "destination_mac_low": 0x5E10_00FE,
@@ -38,6 +44,13 @@ def test_every_configuration_register_but_the_time_has_its_value(config):
     assert config.registers() == expected
     names = {r.name for r in spec.REGISTERS if r.kind is spec.Kind.CONFIG}
     assert names == expected.keys() | {"time_low", "time_high"}
+
+
+def test_a_second_line_is_enabled_by_its_address_and_port(text):
+    lines = 'port = 26477\naddress_b = "233.49.196.111"\nport_b = 26478\ngap_wait_us = 7'
+    registers = Config.from_text(text.replace("port = 26477", lines, 1), source="x").registers()
+    assert registers["feed_address_b"] == 0xE931_C46F and registers["feed_port_b"] == 26478
+    assert registers["feed_enable_b"] == 1 and registers["gap_wait_us"] == 7
 
 
 def test_a_symbol_becomes_the_words_of_its_page(config):
@@ -100,8 +113,10 @@ def test_a_threshold_between_two_steps_is_rounded_up(text):
         (
             "port = 26477",
             "zzz = 26477",
-            "feed.zzz: unknown key; the keys here are address, port, start_sequence, enabled",
+            "feed.zzz: unknown key; the keys here are address, port, address_b, port_b",
         ),
+        ("port = 26477", "port = 26477\nport_b = 1", "feed: address_b and port_b come together"),
+        ("port = 26477", "port = 26477\ngap_wait_us = 65536", "feed.gap_wait_us: should be less"),
         ("port = 26477", "", "feed.port: is missing; add it"),
         ("port = 26477", "port = 0", "feed.port: should be greater than or equal to 1, not 0"),
         ("port = 26477", "port = true", "feed.port: should be a valid integer, not True"),

@@ -202,6 +202,16 @@ def test_gate_16_wants_the_symbol_trading(code):
     assert reasons(risk, buy()) == set()
 
 
+def test_gate_16_refuses_while_nasdaq_itself_has_halted_the_symbol():
+    risk = ready()
+    for code, refused in (("H", {16}), ("", {16}), ("T", set()), ("", set())):
+        risk.message(Message("h", 10, 0, code=code), 0)
+        risk.message(state("T"), 0)
+        assert reasons(risk, buy(1)) == refused
+    risk.message(Message("h", 10, 0, code="H"), None)
+    assert reasons(risk, buy(1)) == set()
+
+
 def test_gate_16_does_not_listen_to_the_state_of_an_untracked_symbol():
     risk = ready()
     risk.message(state("H"), None)
