@@ -339,7 +339,7 @@ def _require_width(width: int) -> None:
 
 
 def _require_sizes(ticks: int, orders: int) -> None:
-    for name, value, least, most in (("ticks", ticks, 16, 4096), ("orders", orders, 16, 1 << 24)):
+    for name, value, least, most in (("ticks", ticks, 16, 4096), ("orders", orders, 32, 1 << 24)):
         if value & (value - 1) or not least <= value <= most:
             raise InputError(f"--{name} must be a power of two from {least} to {most}, not {value}")
 
