@@ -3,7 +3,9 @@
 Ref: docs/cli.md, "replay".
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
+from itertools import groupby
 
 from rich import box
 from rich.console import Console
@@ -14,9 +16,18 @@ from tickgate.sim.bench import SimulationBench
 from tickgate.sim.check import Difference
 from tickgate.sim.latency import statistics
 from tickgate.sim.result import Result
+from tickgate.sim.storeload import Point
 from tickgate.spec import itch50
 
-__all__ = ["GATE_NAMES", "latency_tables", "notes", "pace_table", "show", "show_difference"]
+__all__ = [
+    "GATE_NAMES",
+    "latency_tables",
+    "notes",
+    "pace_table",
+    "show",
+    "show_difference",
+    "store_table",
+]
 
 GATE_NAMES = {
     0: "transmit port taken",
@@ -87,6 +98,23 @@ def pace_table(measured: SimulationBench) -> Table:
             table.add_row(name, *(f"{rate:,.0f}" for rate in rates))
     if measured.ratio is not None:
         table.add_row("", f"{measured.ratio:,.1f} times", "")
+    return table
+
+
+def store_table(points: Sequence[Point]) -> Table:
+    """Overflow of the order store by load and scheme, as a share of the orders that came."""
+    schemes = {point.scheme: point for point in points}
+    table = _table(
+        f"Overflow of the order store, references {points[0].references}",
+        "load",
+        *(f">{name}" for name in schemes),
+    )
+    for load, row in groupby(sorted(points, key=lambda point: point.load), lambda each: each.load):
+        rates = (f"{point.rate:.2g}" if point.overflow else "0" for point in row)
+        table.add_row(f"{load:.0%}", *rates)
+    table.add_section()
+    table.add_row("memory bits", *(f"{point.memory_bits:,}" for point in schemes.values()))
+    table.add_row("block RAMs", *(f"{point.block_rams}" for point in schemes.values()))
     return table
 
 

@@ -4,7 +4,7 @@ Ref: docs/architecture.md, "The book".
 """
 
 from functools import reduce
-from operator import xor
+from operator import getitem, xor
 
 from amaranth.hdl import Cat, Value
 
@@ -33,10 +33,19 @@ class Hash:
             residue <<= 1
             if residue >> self.bits:
                 residue ^= polynomial
+        self._of_octets = [self._of_octet(at) for at in range(0, REFERENCE_BITS, 8)]
 
     def of(self, reference: int) -> int:
         """The set of a reference."""
-        return reduce(xor, (each for n, each in enumerate(self._residues) if reference >> n & 1), 0)
+        octets = reference.to_bytes(REFERENCE_BITS // 8, "little")
+        return reduce(xor, map(getitem, self._of_octets, octets))
+
+    def _of_octet(self, at: int) -> list[int]:
+        """The sets of all references that have digits in the octet at bit `at` alone."""
+        sets = [0]
+        for residue in self._residues[at : at + 8]:
+            sets += [residue ^ each for each in sets]
+        return sets
 
     def circuit(self, reference: Value) -> Value:
         """The set of a reference in gateware."""
