@@ -43,8 +43,8 @@ class Mover(wiring.Component):
         A write that takes effect in this cycle.
     found_held, found_new_held : In(1), found, found_new : In(Finding)
         Findings in force: neither their order nor the room they found may change place.
-    move : Out(1), moved : Out(StoreWrite)
-        Write the order of the stash there.
+    move : Out(1), moved : Out(StoreWrite), stashed_way : Out
+        Write the order of the stash, which was in `stashed_way`, there.
     placed, swapped, skipped : Out(1), victim : Out(StoreWrite)
         What that means for the stash.
     """
@@ -70,6 +70,7 @@ class Mover(wiring.Component):
                 "found": In(Finding(geometry)),
                 "found_new_held": In(1),
                 "found_new": In(Finding(geometry)),
+                "stashed_way": Out(range(geometry.PLACES)),
                 "move": Out(1),
                 "moved": Out(entry),
                 "placed": Out(1),
@@ -86,6 +87,10 @@ class Mover(wiring.Component):
         m.d.comb += self.ask.eq(self.waiting & ~self.asking & ~asked_1 & ~asked_2 & ~asked_3)
         m.d.sync += [asked_1.eq(self.ask), asked_2.eq(asked_1 & ~self.asking), asked_3.eq(asked_2)]
 
+        stashed = Signal(StoreWrite(geometry))
+        with m.If(self.ask):
+            m.d.sync += stashed.eq(self.stashed)
+
         # The stashed order changes owner or shares only through a write to the stash.
         disturbed = Signal()
         with m.If(self.ask):
@@ -96,7 +101,7 @@ class Mover(wiring.Component):
         # A victim does not go back to where it came from: it has its table's number as `from`.
         chance = Signal(5, init=1)
         came_from = Array(Signal(name=f"from_{n}") for n in range(geometry.STASH))
-        turn = self.stashed.way[: (geometry.STASH - 1).bit_length()]
+        turn = stashed.way[: (geometry.STASH - 1).bit_length()]
         leaver = Signal(range(geometry.SLOTS))
         m.d.comb += leaver.eq(Cat(chance[:2], ~came_from[turn]))
 
@@ -112,23 +117,28 @@ class Mover(wiring.Component):
             ]
         table = way[-1]
 
-        stands_against = Cat(
-            held
-            & (
-                (found.set[table] == self.stashed.set[table])
-                | (found.hit & (found.way == self.stashed.way))
+        # No finding comes in the cycle of the move, for no other look-up left with this one.
+        stands_against = Signal(geometry.TABLES)
+        for n in range(geometry.TABLES):
+            m.d.sync += stands_against[n].eq(
+                Cat(
+                    held
+                    & ((found.set[n] == stashed.set[n]) | (found.hit & (found.way == stashed.way)))
+                    for held, found in (
+                        (self.found_held, self.found),
+                        (self.found_new_held, self.found_new),
+                    )
+                ).any()
             )
-            for held, found in (
-                (self.found_held, self.found),
-                (self.found_new_held, self.found_new),
-            )
-        ).any()
         m.d.comb += [
-            self.move.eq(asked_3 & steady & ~disturbed & ~self.write & ~stands_against),
+            self.move.eq(
+                asked_3 & steady & ~disturbed & ~self.write & ~Array(stands_against)[table]
+            ),
             self.placed.eq(self.move & room),
             self.swapped.eq(self.move & ~room),
             self.skipped.eq(asked_3 & ~self.move),
-            self.moved.eq(self.stashed),
+            self.moved.eq(stashed),
+            self.stashed_way.eq(stashed.way),
             self.moved.way.eq(way),
             self.moved.live.eq(1),
         ]
@@ -140,12 +150,12 @@ class Mover(wiring.Component):
         first, second = (each.circuit(reference) for each in hashes(geometry.set_bits))
         m.d.comb += self.victim.eq(victim)
         m.d.comb += [
-            self.victim.set[0].eq(self.stashed.set[0]),
-            self.victim.set[1].eq(self.stashed.set[0] ^ first ^ second),
+            self.victim.set[0].eq(stashed.set[0]),
+            self.victim.set[1].eq(stashed.set[0] ^ first ^ second),
         ]
         with m.If(table):
             m.d.comb += [
-                self.victim.set[0].eq(self.stashed.set[1] ^ first ^ second),
-                self.victim.set[1].eq(self.stashed.set[1]),
+                self.victim.set[0].eq(stashed.set[1] ^ first ^ second),
+                self.victim.set[1].eq(stashed.set[1]),
             ]
         return m

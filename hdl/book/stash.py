@@ -3,15 +3,12 @@
 Ref: docs/architecture.md, "The book".
 """
 
-from functools import reduce
-from operator import or_
-
 from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.book.priority import lowest_set
-from tickgate.hdl.book.types import Geometry, StoredOrder, StoreWrite
+from tickgate.hdl.book.types import Geometry, StoreWrite
 
 __all__ = ["Stash"]
 
@@ -32,8 +29,8 @@ class Stash(wiring.Component):
     -------
     tag, set : In
         The reference to look for.
-    hit : Out(1), way : Out, order : Out(StoredOrder)
-        `way` is the order's place in the store.
+    hits : Out(STASH), entries : Out(StoreWrite), STASH of them
+        Which of the orders that is, and all orders.
     live : Out(STASH)
     write : In(1), update : In(StoreWrite)
         Ignored unless the place is one of the stash.
@@ -49,9 +46,8 @@ class Stash(wiring.Component):
             {
                 "tag": In(geometry.tag_bits),
                 "set": In(data.ArrayLayout(geometry.set_bits, geometry.TABLES)),
-                "hit": Out(1),
-                "way": Out(range(geometry.PLACES)),
-                "order": Out(StoredOrder(geometry)),
+                "hits": Out(geometry.STASH),
+                "entries": Out(StoreWrite(geometry)).array(geometry.STASH),
                 "live": Out(geometry.STASH),
                 "write": In(1),
                 "update": In(StoreWrite(geometry)),
@@ -70,20 +66,13 @@ class Stash(wiring.Component):
         geometry = self._geometry
         shape = StoreWrite(geometry)
         entries = [Signal(shape, name=f"entry_{n}") for n in range(geometry.STASH)]
-        hits = [e.live & (e.tag == self.tag) & (e.set[0] == self.set[0]) for e in entries]
         m.d.comb += [
-            self.hit.eq(reduce(or_, hits)),
-            self.order.eq(
-                reduce(
-                    or_,
-                    (Mux(hit, e.order.as_value(), 0) for hit, e in zip(hits, entries, strict=True)),
-                )
-            ),
-            self.way.eq(
-                reduce(or_, (Mux(hit, geometry.SLOTS + n, 0) for n, hit in enumerate(hits)))
+            self.hits.eq(
+                Cat(e.live & (e.tag == self.tag) & (e.set[0] == self.set[0]) for e in entries)
             ),
             self.live.eq(Cat(e.live for e in entries)),
         ]
+        m.d.comb += [out.eq(e) for out, e in zip(self.entries, entries, strict=True)]
 
         later = Signal(geometry.STASH)
         m.d.comb += [

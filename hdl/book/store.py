@@ -4,6 +4,7 @@ Ref: NASDAQ TotalView-ITCH 5.0, sections 4.3 to 4.5: only Add names side, symbol
 """
 
 from functools import reduce
+from itertools import combinations
 from operator import or_
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
@@ -41,25 +42,6 @@ class Commit(data.StructLayout):
         super().__init__({"valid": 1, "update": StoreWrite(geometry)})
 
 
-class Beside(data.StructLayout):
-    """What is known of a look-up without the tables.
-
-    `known`: whether the order is stored, and what it is. `touched`: whether a slot is `filled`.
-    """
-
-    def __init__(self, geometry: Geometry) -> None:
-        super().__init__(
-            {
-                "known": 1,
-                "hit": 1,
-                "way": range(geometry.PLACES),
-                "order": StoredOrder(geometry),
-                "touched": geometry.SLOTS,
-                "filled": geometry.SLOTS,
-            }
-        )
-
-
 def is_same_order(one, other) -> Value:
     """True when both have the same reference."""
     return (one.tag == other.tag) & (one.set[0] == other.set[0])
@@ -68,6 +50,11 @@ def is_same_order(one, other) -> Value:
 def any_of(*choices) -> Value:
     """The value of the one pair (condition, value) whose condition holds; 0 if there is none."""
     return reduce(or_, (Mux(condition, Value.cast(value), 0) for condition, value in choices))
+
+
+def is_at_least(count: int, bits) -> Value:
+    """True when so many of `bits` are set; without an adder, which is slower."""
+    return Cat(Cat(some).all() for some in combinations(bits, count)).any()
 
 
 class OrderStore(wiring.Component):
@@ -126,12 +113,9 @@ class OrderStore(wiring.Component):
         m.submodules.mover = mover = Mover(geometry=geometry)
 
         # A write takes effect in the cycle after it came, a move at once.
-        wrote = Signal(Commit(geometry))
-        commit, last = Signal(Commit(geometry)), Signal(Commit(geometry))
-        m.d.comb += [
-            commit.eq(wrote),
-            commit.valid.eq(wrote.valid | mover.move),
-        ]
+        wrote, commit = Signal(Commit(geometry)), Signal(Commit(geometry))
+        last, before = Signal(Commit(geometry)), Signal(Commit(geometry))
+        m.d.comb += [commit.eq(wrote), commit.valid.eq(wrote.valid | mover.move)]
         with m.If(~wrote.valid):
             m.d.comb += commit.update.eq(mover.moved)
         moved, moved_from = Signal(), Signal(range(geometry.PLACES))
@@ -139,8 +123,9 @@ class OrderStore(wiring.Component):
             wrote.valid.eq(self.write),
             wrote.update.eq(self.update),
             last.eq(commit),
+            before.eq(last),
             moved.eq(mover.move),
-            moved_from.eq(stash.stashed.way),
+            moved_from.eq(mover.stashed_way),
         ]
 
         # Cycle 0: ask the tables.
@@ -161,51 +146,51 @@ class OrderStore(wiring.Component):
         slots = self._tables(m, asked, commit)
 
         # Cycle 1: the stash and the writes that the tables have yet to show know better.
-        beside = Signal(Beside(geometry))
+        stashed = Signal(geometry.STASH)
+        same_before, same_last = Signal(), Signal()
+        touched, filled = Signal(geometry.SLOTS), Signal(geometry.SLOTS)
         m.d.comb += [stash.tag.eq(asked_1.tag), stash.set.eq(asked_1.set)]
         m.d.sync += [
-            beside.known.eq(stash.hit),
-            beside.hit.eq(stash.hit),
-            beside.way.eq(stash.way),
-            beside.order.eq(stash.order),
-            beside.touched.eq(0),
+            same_before.eq(last.valid & is_same_order(last.update, asked_1)),
+            same_last.eq(wrote.valid & is_same_order(wrote.update, asked_1)),
+            stashed.eq(stash.hits),
+            touched.eq(0),
         ]
-        for each in (last, wrote):
-            with m.If(each.valid & is_same_order(each.update, asked_1)):
-                m.d.sync += [
-                    beside.known.eq(1),
-                    beside.hit.eq(each.update.live),
-                    beside.way.eq(each.update.way),
-                    beside.order.eq(each.update.order),
-                ]
-            for n in range(geometry.SLOTS):
+        for n in range(geometry.SLOTS):
+            for each in (last, wrote):
                 with m.If(each.valid & self._is_slot(n, each.update, asked_1)):
-                    m.d.sync += [beside.touched[n].eq(1), beside.filled[n].eq(each.update.live)]
+                    m.d.sync += [touched[n].eq(1), filled[n].eq(each.update.live)]
 
         # Cycle 2: one write more, and perhaps a move of which the tables show the time before.
         finding = Signal(Finding(geometry))
-        hits = [slot.live & (slot.tag == asked_2.tag) & ~beside.known for slot in slots]
-        ways = [
-            Mux(moved & self._is_slot(n, last.update, asked_2), moved_from, n)
-            for n in range(geometry.SLOTS)
+        left = Cat(
+            hit & moved & (moved_from == geometry.SLOTS + n) for n, hit in enumerate(stashed)
+        )
+        use_last = same_last | left.any()
+        use_before = same_before & ~same_last
+        use_stash = stashed & ~left & ~(same_last | same_before).replicate(geometry.STASH)
+        known = same_last | same_before | stashed.any()
+        beside = [
+            (use_last & last.update.live, last.update.way, last.update.order),
+            (use_before & before.update.live, before.update.way, before.update.order),
+            *(
+                (use_stash[n], geometry.SLOTS + n, entry.order)
+                for n, entry in enumerate(stash.entries)
+            ),
         ]
+        in_tables = [
+            (
+                slot.live & (slot.tag == asked_2.tag) & ~known,
+                Mux(moved & self._is_slot(n, last.update, asked_2), moved_from, n),
+                slot.order,
+            )
+            for n, slot in enumerate(slots)
+        ]
+        everywhere = (*beside, *in_tables)
         m.d.comb += [
-            finding.hit.eq(Cat(hits).any() | beside.hit),
-            finding.order.eq(
-                any_of(
-                    (beside.hit, beside.order),
-                    *((hit, slot.order) for hit, slot in zip(hits, slots, strict=True)),
-                )
-            ),
-            finding.way.eq(
-                any_of(
-                    (
-                        beside.hit,
-                        Mux(moved & (beside.way == moved_from), last.update.way, beside.way),
-                    ),
-                    *zip(hits, ways, strict=True),
-                )
-            ),
+            finding.hit.eq(Cat(hit for hit, _, _ in everywhere).any()),
+            finding.way.eq(any_of(*((hit, way) for hit, way, _ in everywhere))),
+            finding.order.eq(any_of(*((hit, order) for hit, _, order in everywhere))),
             finding.set.eq(asked_2.set),
             finding.tag.eq(asked_2.tag),
         ]
@@ -216,29 +201,25 @@ class OrderStore(wiring.Component):
                 finding.order.eq(wrote.update.order),
             ]
 
-        touched = Signal(geometry.SLOTS)
+        # Room, as if the write were of another set and as if it were of this one.
         live = Signal(geometry.PLACES)
         m.d.comb += live.eq(Cat((slot.live for slot in slots), stash.live))
         for n in range(geometry.SLOTS):
-            with m.If(beside.touched[n]):
-                m.d.comb += [live[n].eq(beside.filled[n]), touched[n].eq(1)]
+            with m.If(touched[n]):
+                m.d.comb += live[n].eq(filled[n])
             with m.If(moved & self._is_slot(n, last.update, asked_2)):
                 m.d.comb += live[n].eq(1)
-            with m.If(wrote.valid & self._is_slot(n, wrote.update, asked_2)):
-                m.d.comb += [live[n].eq(wrote.update.live), touched[n].eq(1)]
-        for n in range(geometry.SLOTS, geometry.PLACES):
-            with m.If(wrote.valid & (wrote.update.way == n)):
-                m.d.comb += live[n].eq(wrote.update.live)
-        room = Signal()
-        m.d.comb += [room.eq(~live[: geometry.SLOTS].all()), finding.full.eq(live.all())]
-        frees = [~live[at : at + geometry.WAYS] for at in range(0, geometry.SLOTS, geometry.WAYS)]
-        in_second = sum(frees[1]) > sum(frees[0])
-        with m.If(room):
-            m.d.comb += finding.free_way.eq(
-                Mux(in_second, geometry.WAYS + lowest_set(frees[1]), lowest_set(frees[0]))
-            )
-        with m.Else():
-            m.d.comb += finding.free_way.eq(geometry.SLOTS + lowest_set(~live[geometry.SLOTS :]))
+        target = Signal(geometry.PLACES)
+        m.d.comb += target.eq(wrote.valid << wrote.update.way)
+        then = Signal(geometry.PLACES)
+        m.d.comb += then.eq(Mux(wrote.update.live, live | target, live & ~target))
+        same_set = self._is_set(wrote.update, asked_2)
+        room, full, free_way = self._room(live)
+        room_then, full_then, free_way_then = self._room(then)
+        m.d.comb += [
+            finding.full.eq(Mux(same_set, full_then, full)),
+            finding.free_way.eq(Mux(same_set, free_way_then, free_way)),
+        ]
 
         held, new_held = Signal(), Signal()
         with m.If(asked_2.find):
@@ -256,9 +237,11 @@ class OrderStore(wiring.Component):
             mover.waiting.eq(stash.waiting),
             mover.stashed.eq(stash.stashed),
             mover.asking.eq(self.find | self.find_new),
-            mover.room.eq(room),
+            mover.room.eq(Mux(same_set, room_then, room)),
             mover.room_way.eq(finding.free_way),
-            mover.touched.eq(touched),
+            mover.touched.eq(
+                touched | (target[: geometry.SLOTS] & same_set.replicate(geometry.SLOTS))
+            ),
             mover.write.eq(wrote.valid),
             mover.update.eq(wrote.update),
             mover.found_held.eq(held),
@@ -297,6 +280,27 @@ class OrderStore(wiring.Component):
             memories.append(memory)
         m.d.comb += self.ready.eq(Cat(memory.ready for memory in memories).all())
         return [memory.data() for memory in memories]
+
+    def _room(self, live) -> tuple[Value, Value, Value]:
+        """Whether there is a free slot, whether no place is free, and the place to take.
+
+        That is in the emptier set, and in the stash if both are full.
+        """
+        geometry = self._geometry
+        frees = [~live[at : at + geometry.WAYS] for at in range(0, geometry.SLOTS, geometry.WAYS)]
+        room = frees[0].any() | frees[1].any()
+        in_second = Cat(
+            is_at_least(n, frees[1]) & ~is_at_least(n, frees[0])
+            for n in range(1, geometry.WAYS + 1)
+        ).any()
+        slot = Mux(in_second, geometry.WAYS + lowest_set(frees[1]), lowest_set(frees[0]))
+        stash = geometry.SLOTS + lowest_set(~live[geometry.SLOTS :])
+        return room, live.all(), Mux(room, slot, stash)
+
+    def _is_set(self, update, asked) -> Value:
+        """True when `update` is of one of the sets that `asked` names, or of the stash."""
+        stash, table = update.way[-1], update.way[-2]
+        return stash | Mux(table, update.set[1] == asked.set[1], update.set[0] == asked.set[0])
 
     def _is_slot(self, n: int, update, asked) -> Value:
         """True when `update` is of slot `n` of the sets that `asked` names."""
