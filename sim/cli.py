@@ -276,6 +276,36 @@ def campaign(
         raise typer.Exit(1)
 
 
+@bench.command()
+def store(
+    orders: Annotated[int, typer.Option(help="Orders that the tables can hold.")] = 16384,
+    references: Annotated[str, typer.Option(help="real, dense, aligned or random.")] = "real",
+    messages: Annotated[
+        int, typer.Option(min=2, help="At each load, once it is reached.")
+    ] = 200_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the generated references.")] = 1,
+    json_file: Json = None,
+) -> None:
+    """Measures how full the order store may be: overflow by load, and for simpler schemes."""
+    from tickgate.hdl.book.types import Geometry
+    from tickgate.sim import storeload
+    from tickgate.sim.summary import store_table
+
+    _require_sizes(16, orders)
+    if references not in storeload.REFERENCES:
+        names = ", ".join(storeload.REFERENCES)
+        raise InputError(f"--references must be one of {names}, not {references}")
+    geometry = Geometry(symbols=16, ticks=1024, orders=orders)
+    with _progress() as progress:
+        points = []
+        total = len(storeload.SCHEMES) * len(storeload.LOADS)
+        for point in storeload.curve(geometry, references=references, messages=messages, seed=seed):
+            points.append(point)
+            progress("filling stores", len(points), total)
+    Console(stderr=json_file == Path("-")).print(store_table(points))
+    _write_json(json_file, [point.to_dict() for point in points])
+
+
 @app.command()
 def sim(
     link: Annotated[
@@ -420,7 +450,7 @@ def _require_known(option: str, names: list[str] | None, known: Collection[str])
 
 
 def _require_sizes(ticks: int, orders: int) -> None:
-    for name, value, least, most in (("ticks", ticks, 16, 4096), ("orders", orders, 16, 1 << 24)):
+    for name, value, least, most in (("ticks", ticks, 16, 4096), ("orders", orders, 32, 1 << 24)):
         if value & (value - 1) or not least <= value <= most:
             raise InputError(f"--{name} must be a power of two from {least} to {most}, not {value}")
 

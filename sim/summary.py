@@ -3,6 +3,7 @@
 Ref: docs/cli.md, "replay".
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
 from itertools import groupby
 
@@ -17,6 +18,7 @@ from tickgate.sim.check import Difference
 from tickgate.sim.latency import statistics
 from tickgate.sim.linerate import LineRate
 from tickgate.sim.result import Result
+from tickgate.sim.storeload import Point
 from tickgate.spec import itch50
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "pace_table",
     "show",
     "show_difference",
+    "store_table",
 ]
 
 GATE_NAMES = {
@@ -154,6 +157,23 @@ def line_rate_tables(measured: LineRate) -> list[Table]:
     )
     tables[-1].caption_justify = "left"
     return tables
+
+
+def store_table(points: Sequence[Point]) -> Table:
+    """Overflow of the order store by load and scheme, as a share of the orders that came."""
+    schemes = {point.scheme: point for point in points}
+    table = _table(
+        f"Overflow of the order store, references {points[0].references}",
+        "load",
+        *(f">{name}" for name in schemes),
+    )
+    for load, row in groupby(sorted(points, key=lambda point: point.load), lambda each: each.load):
+        rates = (f"{point.rate:.2g}" if point.overflow else "0" for point in row)
+        table.add_row(f"{load:.0%}", *rates)
+    table.add_section()
+    table.add_row("memory bits", *(f"{point.memory_bits:,}" for point in schemes.values()))
+    table.add_row("block RAMs", *(f"{point.block_rams}" for point in schemes.values()))
+    return table
 
 
 def notes(result: Result) -> list[str]:

@@ -7,8 +7,16 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from tickgate.hdl.book.store import Finding, OrderStore, StoreWrite
-from tickgate.hdl.book.types import Escape, Geometry, Placement, StoredOrder, Update
+from tickgate.hdl.book.store import OrderStore
+from tickgate.hdl.book.types import (
+    Escape,
+    Finding,
+    Geometry,
+    Placement,
+    StoredOrder,
+    StoreWrite,
+    Update,
+)
 from tickgate.hdl.book.window import Window
 from tickgate.hdl.stream import Lookup, Message, MessageKind, Side, Trade
 

@@ -8,7 +8,18 @@ from amaranth.utils import exact_log2
 
 from tickgate.hdl.stream import Side
 
-__all__ = ["Best", "Escape", "Found", "Geometry", "Placement", "Request", "StoredOrder", "Update"]
+__all__ = [
+    "Best",
+    "Escape",
+    "Finding",
+    "Found",
+    "Geometry",
+    "Placement",
+    "Request",
+    "StoreWrite",
+    "StoredOrder",
+    "Update",
+]
 
 
 class Escape(enum.Enum, shape=2):
@@ -31,22 +42,27 @@ class Geometry:
     """
 
     CENT = 100
+    TABLES = 2
     WAYS = 4
     LEVELS = 6
+    STASH = 8
+    SLOTS = TABLES * WAYS
+    PLACES = SLOTS + STASH
 
     def __init__(self, *, symbols: int, ticks: int, orders: int) -> None:
         if symbols < 1:
             raise ValueError(f"symbols must be at least 1, not {symbols}")
         if ticks & (ticks - 1) or not 16 <= ticks <= 4096:
             raise ValueError(f"ticks must be a power of two from 16 to 4096, not {ticks}")
-        if orders & (orders - 1) or orders < 4 * self.WAYS:
-            raise ValueError(f"orders must be a power of two of at least 16, not {orders}")
+        if orders & (orders - 1) or orders < 4 * self.SLOTS:
+            raise ValueError(f"orders must be a power of two of at least 32, not {orders}")
         self.symbols, self.ticks, self.orders = symbols, ticks, orders
         self.key_bits = exact_log2(ticks)
         self.bit_bits = self.key_bits // 2
         self.word_bits = self.key_bits - self.bit_bits
-        self.set_bits = exact_log2(orders // self.WAYS)
-        self.count_bits = exact_log2(orders) + 1
+        self.set_bits = exact_log2(orders // self.SLOTS)
+        self.tag_bits = 64 - self.set_bits
+        self.count_bits = (orders + self.STASH).bit_length()
         self.sides = 2 * symbols
 
 
@@ -68,6 +84,44 @@ class StoredOrder(data.StructLayout):
                 "escape": Escape,
                 "key": geometry.key_bits,
                 "shares": 32,
+            }
+        )
+
+
+class Finding(data.StructLayout):
+    """What a look-up told: the order if it is stored (`hit`), and a place to put a new one.
+
+    `set` (one for each table) and `tag` together are the reference.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(
+            {
+                "hit": 1,
+                "way": range(geometry.PLACES),
+                "order": StoredOrder(geometry),
+                "full": 1,
+                "free_way": range(geometry.PLACES),
+                "set": data.ArrayLayout(geometry.set_bits, geometry.TABLES),
+                "tag": geometry.tag_bits,
+            }
+        )
+
+
+class StoreWrite(data.StructLayout):
+    """A place of the order store to be written; `live` 0 frees it.
+
+    `way` counts the ways of the first table, those of the second, then the stash.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(
+            {
+                "set": data.ArrayLayout(geometry.set_bits, geometry.TABLES),
+                "way": range(geometry.PLACES),
+                "live": 1,
+                "tag": geometry.tag_bits,
+                "order": StoredOrder(geometry),
             }
         )
 

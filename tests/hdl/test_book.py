@@ -7,6 +7,7 @@ from amaranth.sim import Simulator
 
 from tickgate.hdl.book import OrderBook
 from tickgate.hdl.book.window import reciprocal
+from tickgate.hdl.memory import BlockMemory
 from tickgate.hdl.stream import MessageKind
 from tickgate.sim.model import book as model
 from tickgate.sim.model.feed import Message
@@ -25,6 +26,11 @@ KINDS = {
     "U": MessageKind.REPLACE,
     "P": MessageKind.TRADE,
 }
+
+
+@pytest.fixture(autouse=True)
+def poisoned(monkeypatch):
+    monkeypatch.setattr(BlockMemory, "POISONED", True)
 
 
 def window(symbol):

@@ -330,7 +330,7 @@ def test_some_symbols_are_followed_on_request(call, market_file):
         (["{market}", "--symbols", "A,B,C", "--capacity", "2"], "room for 2"),
         (["{market}", "--width", "3"], "--width must be one of 1, 2, 4, 8, not 3"),
         (["{market}", "--ticks", "1000"], "--ticks must be a power of two from 16 to 4096"),
-        (["{market}", "--orders", "8"], "--orders must be a power of two from 16"),
+        (["{market}", "--orders", "8"], "--orders must be a power of two from 32"),
         (["{market}", "--config", "missing"], "cannot be read"),
         (["{market}", "--json", "missing/json"], "cannot be written"),
         (["{market}", "--tops", "missing/tops"], "cannot be written"),
