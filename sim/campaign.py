@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tickgate.hdl.book import OrderBook
+from tickgate.hdl.book.types import Geometry
 from tickgate.hdl.core import TickToTrade
 from tickgate.host.config import Config, usd
 from tickgate.host.driver import Driver
@@ -124,8 +125,9 @@ class Budget:
     """Checks the cycle in which each top of book is told.
 
     Every top comes `FAST` to `SLOW` cycles after t0. It comes within `FAST + 1` (a fast answer may
-    have to let one of another symbol pass) where the message emptied no best level and no message
-    of its symbol that did, nor one that had to wait for such a one, came shortly before.
+    have to let one of another symbol pass) unless so many messages took from its symbol that a
+    list of best levels may be exhausted: `LEVELS`, with no pause of `REST` cycles, in which a list
+    is whole again.
 
     Members
     -------
@@ -135,11 +137,13 @@ class Budget:
 
     FAST = TickToTrade.BOOK_AT + OrderBook.LATENCY
     SLOW = TickToTrade.BOOK_AT + OrderBook.SLOW_LATENCY
+    LEVELS = Geometry.LEVELS
+    REST = 2 * LEVELS * OrderBook.SLOW_LATENCY
 
     def __init__(self, locates: Sequence[int]) -> None:
         self._index = np.full(1 << 16, -1, np.int64)
         self._index[list(locates)] = np.arange(len(locates))
-        self._last = np.zeros((len(locates), 2), np.int64)
+        self._symbols = len(locates)
         self.to_top: Counter[int] = Counter()
 
     def compare(self, trace: Trace) -> Difference | None:
@@ -151,7 +155,7 @@ class Budget:
         values, counts = np.unique(cycles, return_counts=True)
         self.to_top.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
         limit = np.full(len(messages), self.FAST + 1)
-        limit[self._excused(trace, at, self._worsened(tops[known]))] = self.SLOW
+        limit[self._excused(trace)] = self.SLOW
         wrong = np.flatnonzero((cycles < self.FAST) | (cycles > limit[at]))
         if not len(wrong):
             return None
@@ -165,38 +169,21 @@ class Budget:
             model={"cycles": f"{self.FAST} to {int(limit[message])}"},
         )
 
-    def _worsened(self, tops: np.ndarray) -> np.ndarray:
-        """True for each top where a side is worse than in the last top of its symbol."""
-        worsened = np.zeros(len(tops), bool)
-        for symbol in range(len(self._last)):
-            which = np.flatnonzero(tops["symbol"] == symbol)
-            if not len(which):
-                continue
-            bids = np.append(self._last[symbol, 0], tops["bid_price"][which])
-            asks = np.append(self._last[symbol, 1], tops["ask_price"][which])
-            self._last[symbol] = bids[-1], asks[-1]
-            # No ask is the worst of asks; as a price it is 0.
-            asks = np.where(asks, asks, 1 << 40)
-            worsened[which] = (np.diff(bids) < 0) | (np.diff(asks) > 0)
-        return worsened
-
-    def _excused(self, trace: Trace, at: np.ndarray, worsened: np.ndarray) -> np.ndarray:
-        """True for each message that may have emptied a best level, or waits for one that did."""
-        messages, reach = trace.frames.messages, self.SLOW - self.FAST + 1
-        empties = messages.types == ord("U")
-        empties[at[worsened]] = True
+    def _excused(self, trace: Trace) -> np.ndarray:
+        """True for each message that may find a list exhausted."""
+        messages = trace.frames.messages
+        takes = np.isin(messages.types, [ord(each) for each in "ECXDU"])
         excused = np.zeros(len(messages), bool)
         symbols = self._index[messages.header("stock_locate").astype(np.int64)]
-        for symbol in range(len(self._last)):
+        for symbol in range(self._symbols):
             which = np.flatnonzero(symbols == symbol)
             if not len(which):
                 continue
-            # Messages in a chain follow each other so closely that one may wait for the last.
-            begins = np.append(True, np.diff(trace.t0[which]) > reach)
+            begins = np.append(True, np.diff(trace.t0[which]) > self.REST)
             chain = np.cumsum(begins) - 1
-            so_far = np.cumsum(empties[which])
-            before = (so_far - empties[which])[begins]
-            excused[which] = so_far > before[chain]
+            so_far = np.cumsum(takes[which])
+            before = (so_far - takes[which])[begins]
+            excused[which] = so_far - before[chain] >= self.LEVELS
         return excused
 
 

@@ -135,18 +135,25 @@ class LevelList(wiring.Component):
                 leaves[n].eq(same[n] & ~(old.shares[n] ^ change.shares).any()),
             ]
         counts, removes, inserts, within = Signal(), Signal(), Signal(), Signal()
+        # Where the change lies, one of the places at most: not beyond a full list.
+        here = Signal(count)
         m.d.comb += [
+            here.eq(~better & Cat(1, better)),
             counts.eq(self.enable & ~change.found),
-            within.eq((old.live & ~better).any()),
-            removes.eq(counts & ~change.add & leaves.any()),
+            within.eq((here & old.live).any()),
+            removes.eq(((counts & ~change.add).replicate(count) & leaves).any()),
             # A new level has its place before a listed one, or at the end where nothing follows.
             inserts.eq(
-                self.enable
-                & Mux(
-                    change.found,
-                    ~change.end & ~within & ~full,
-                    change.add & ~same.any() & (within | (~old.more & ~full)),
-                )
+                (
+                    here
+                    & Mux(
+                        change.found,
+                        ~old.live & (self.enable & ~change.end).replicate(count),
+                        ~same
+                        & (self.enable & change.add).replicate(count)
+                        & (old.live | (~old.more).replicate(count)),
+                    )
+                ).any()
             ),
             self.dropped.eq(inserts & full),
             self.beyond.eq(counts & ~within & ~inserts),
