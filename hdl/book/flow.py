@@ -123,9 +123,12 @@ class MessageFlow(wiring.Component):
             {"message": Message(symbols), "base": 32, "cent": 1, "keeps_reference": 1}
         )
         soon_valid, now_valid = Signal(), Signal()
+        soon_replaces, now_updates = Signal(), Signal()
         soon, now = Signal(shape), Signal(shape)
         m.d.sync += [
             soon_valid.eq(arriving),
+            soon_replaces.eq(arriving & (self.messages.payload.kind == MessageKind.REPLACE)),
+            now_updates.eq(soon_valid & (soon.message.kind != MessageKind.TRADE)),
             soon.message.eq(self.messages.payload),
             soon.base.eq(self.window_base),
             soon.cent.eq(self.window_cent),
@@ -134,7 +137,10 @@ class MessageFlow(wiring.Component):
             now.keeps_reference.eq(soon.message.new_reference == soon.message.reference),
         ]
 
-        m.d.comb += self.busy.eq(arriving | soon_valid | now_valid)
+        m.d.comb += [
+            self.busy.eq(arriving | soon_valid | now_valid),
+            self.update_valid.eq(soon_replaces | now_updates),
+        ]
 
         self._half(m, store, window, soon, soon_valid, first_half=True)
         with m.If(now_valid):
@@ -156,17 +162,14 @@ class MessageFlow(wiring.Component):
         ]
         if first_half:
             with m.If(valid & (message.kind == MessageKind.REPLACE)):
-                m.d.comb += [self.update_valid.eq(1), update.last.eq(0)]
+                m.d.comb += update.last.eq(0)
                 with m.If(known):
                     self._remove(m, update, order, order.shares)
                     m.d.comb += [store.write.eq(1), write.live.eq(0)]
                     self._address(m, write, found)
             return
 
-        m.d.comb += [
-            self.update_valid.eq(message.kind != MessageKind.TRADE),
-            update.last.eq(1),
-        ]
+        m.d.comb += update.last.eq(1)
         with m.Switch(message.kind):
             with m.Case(MessageKind.ADD):
                 self._insert(m, window, store, found, message, message.side)

@@ -137,6 +137,13 @@ class Ladder(wiring.Component):
         def word(stage):
             return update[stage].key[g.bit_bits :]
 
+        def is_same(what, ahead):
+            """In stage 2, known since stage 1: whether the update `ahead` of it changes the same."""
+            before = self.MODIFY - 1
+            same = Signal(name=f"same_{ahead}")
+            m.d.sync += same.eq(changes[before + ahead] & (what(before + ahead) == what(before)))
+            return same
+
         # Stage 0: ask for the total of the level and the word of the bitmap it is in.
         m.d.comb += words.address(0).eq(Cat(word(0), row(0)))
 
@@ -150,12 +157,12 @@ class Ladder(wiring.Component):
         bounded = carried(bounded, 0, self.STORE)
         old_total, old_word = Signal(32), Signal(1 << g.bit_bits)
         m.d.comb += [old_total.eq(totals.data()), old_word.eq(words.data(0))]
-        for stage in range(self.WRITE + BlockMemory.READ_LATENCY, at, -1):
-            with m.If(changes[stage] & (level(stage) == level(at))):
-                m.d.comb += old_total.eq(total[stage])
-        for stage in range(self.STORE + BlockMemory.READ_LATENCY, at, -1):
-            with m.If(changes[stage] & (Cat(word(stage), row(stage)) == Cat(word(at), row(at)))):
-                m.d.comb += old_word.eq(bitmap[stage])
+        for ahead in range(self.WRITE + BlockMemory.READ_LATENCY - at, 0, -1):
+            with m.If(is_same(level, ahead)):
+                m.d.comb += old_total.eq(total[at + ahead])
+        for ahead in range(self.STORE + BlockMemory.READ_LATENCY - at, 0, -1):
+            with m.If(is_same(lambda stage: Cat(word(stage), row(stage)), ahead)):
+                m.d.comb += old_word.eq(bitmap[at + ahead])
         bit = Signal(1 << g.bit_bits)
         m.d.comb += [
             bit.eq(1 << update[at].key[: g.bit_bits]),

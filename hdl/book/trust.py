@@ -78,7 +78,7 @@ class Trust(wiring.Component):
         m.d.comb += [
             padded.eq(self.pending),
             self.out_valid.eq(self.update_valid | alone_valid),
-            self.out.eq(Mux(self.update_valid, self.update, alone)),
+            self.out.eq(Mux(alone_valid, alone, self.update)),
         ]
         with m.If(self.update_valid & pending[self.update.symbol]):
             m.d.comb += self.out.distrust.eq(1)
