@@ -138,7 +138,7 @@ class Ladder(wiring.Component):
             return update[stage].key[g.bit_bits :]
 
         def is_same(what, ahead):
-            """In stage 2, known since stage 1: whether the update `ahead` of it changes the same."""
+            """In stage 2, known a stage before: whether the update `ahead` changes the same."""
             before = self.MODIFY - 1
             same = Signal(name=f"same_{ahead}")
             m.d.sync += same.eq(changes[before + ahead] & (what(before + ahead) == what(before)))
