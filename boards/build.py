@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tickgate.boards.report import Report, read_report
+from tickgate.hdl.netlist import relax
 
 __all__ = ["BITSTREAM", "NAME", "BuildError", "build", "digest", "prepare"]
 
@@ -36,6 +37,10 @@ NEXTPNR_OPTIONS = (
     # nextpnr's first router takes hours where timing is far from met, the second one minutes, and
     # that one ends with these weights where it stays at some 30 contended wires without them.
     " --router router2 --router2-alt-weights"
+)
+SYNTHESIS_SETUP = (
+    # Yosys' own script for ABC rewrites for area first and ends with deeper logic than this one.
+    "scratchpad -set abc9.script +&scorr;&sweep;&b;&dch,-f;&ps;&if,{W};&mfs"
 )
 
 
@@ -95,7 +100,16 @@ def build(
 def prepare(platform, design, *, seed: int = 1):
     """The build plan of `design`: what goes to the tools, and how they are called."""
     options = f"{NEXTPNR_OPTIONS} --report {NEXTPNR_REPORT} --detailed-timing-report --seed {seed}"
-    return platform.prepare(design, name=NAME, emit_src=False, nextpnr_opts=options)
+    plan = platform.prepare(
+        design,
+        name=NAME,
+        emit_src=False,
+        script_after_read=SYNTHESIS_SETUP,
+        nextpnr_opts=options,
+    )
+    netlist = f"{NAME}.il"
+    plan.files[netlist] = relax(plan.files[netlist])
+    return plan
 
 
 def digest(plan) -> str:

@@ -23,6 +23,7 @@ __all__ = ["CLOCKS_HZ", "Folded", "Platform", "core", "time_core"]
 
 CLOCKS_HZ = {1: 125_000_000, 8: 156_250_000}
 """What a core of so many octets a cycle needs: gigabit and ten-gigabit Ethernet."""
+CAPACITY = {"symbols": 16, "ticks": 1024, "orders": 16384}
 PORTS = ("rx", "tx", "control_rx", "control_tx")
 """The others are for those who watch; no board connects them."""
 LUT_INPUTS = 4
@@ -104,9 +105,9 @@ class Folded(Elaboratable):
 
 
 def core(width: int) -> TickToTrade:
-    """The core of the board, but for its width and its clock."""
+    """The largest core that the device holds."""
     own = {"width": width, "clock_period_ps": 1_000_000_000_000 // CLOCKS_HZ[width]}
-    return TickToTrade(**{**ecpix5.PARAMETERS, **own})
+    return TickToTrade(**{**ecpix5.PARAMETERS, **CAPACITY, **own})
 
 
 def time_core(

@@ -38,6 +38,8 @@ class BestLevels(wiring.Component):
         The update of `LATENCY` cycles ago.
     mine, bid, ask : Out(Best)
         The best levels after it: of its own side, and by name.
+    overflow : Out(1)
+        The total of the level that it changed passed 32 bits.
     mine_lost, other_lost : Out(1)
         The best of its side, or of the other one, is not known.
     event : Out(ListEvent)
@@ -61,6 +63,7 @@ class BestLevels(wiring.Component):
                 "mine": Out(Best(geometry)),
                 "bid": Out(Best(geometry)),
                 "ask": Out(Best(geometry)),
+                "overflow": Out(1),
                 "mine_lost": Out(1),
                 "other_lost": Out(1),
                 "event": Out(ListEvent(geometry)),
@@ -132,6 +135,7 @@ class BestLevels(wiring.Component):
             self.mine.eq(best),
             self.bid.eq(Mux(self.now.side == Side.SELL, others, best)),
             self.ask.eq(Mux(self.now.side == Side.SELL, best, others)),
+            self.overflow.eq(levels.overflow),
             self.mine_lost.eq(~after.live[0] & after.more),
             self.other_lost.eq(~other.live[0] & other.more),
             self.event.valid.eq(valid),

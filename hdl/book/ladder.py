@@ -169,6 +169,7 @@ class Ladder(wiring.Component):
             self.overflow_symbol.eq(update[at].symbol),
             self.level_overflow.eq(changes[at] & update[at].add & overflow),
         ]
+        m.d.sync += update[at + 1].distrust.eq(update[at].distrust | self.level_overflow)
         with m.If(update[at].add):
             m.d.comb += Cat(new_total, overflow).eq(old_total + update[at].shares)
         with m.Else():

@@ -104,6 +104,8 @@ class LevelList(wiring.Component):
         The change is of a level that the list does not hold, and that is worse than all it holds.
     dropped : Out(1)
         The last level left the list to make room.
+    overflow : Out(1)
+        The total of a listed level passed 32 bits.
     """
 
     LATENCY = 0
@@ -118,6 +120,7 @@ class LevelList(wiring.Component):
                 "after": Out(Levels(geometry)),
                 "beyond": Out(1),
                 "dropped": Out(1),
+                "overflow": Out(1),
             }
         )
 
@@ -161,9 +164,13 @@ class LevelList(wiring.Component):
                 (old.more & ~(self.enable & change.found & change.end)) | self.dropped | self.beyond
             ),
         ]
+        carries = Signal(count)
+        m.d.comb += self.overflow.eq(counts & change.add & (same & carries).any())
         for n in range(count):
             shares = Signal(32, name=f"shares_{n}")
-            moved = Mux(change.add, old.shares[n] + change.shares, old.shares[n] - change.shares)
+            more = Signal(33, name=f"more_{n}")
+            moved = Mux(change.add, more[:32], old.shares[n] - change.shares)
+            m.d.comb += [more.eq(old.shares[n] + change.shares), carries[n].eq(more[32])]
             m.d.comb += shares.eq(Mux(same[n] & counts, moved, old.shares[n]))
             # From its own place on, a new level moves the others down, a lost one moves them up.
             place = ~better[n]

@@ -94,6 +94,7 @@ class TopOfBook(wiring.Component):
             ladder.claim.eq(best.mine),
             fast.update_valid.eq(best.now_valid),
             fast.update.eq(best.now),
+            fast.update.distrust.eq(best.now.distrust | best.overflow),
             fast.bid.eq(best.bid),
             fast.ask.eq(best.ask),
             fast.tell.eq(best.now.last & ~slow_path),

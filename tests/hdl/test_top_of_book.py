@@ -45,10 +45,11 @@ class Plain:
         return tuple(shown)
 
 
-def run(messages):
+def run(messages, *, exact=None):
     """`messages`: cycle, symbol, and the changes (side, tick, shares) in consecutive cycles.
 
-    Returns the tops as (symbol, top, latency), and the disagreements.
+    Returns the tops as (symbol, top, latency), and the disagreements. `exact` collects what they
+    say of themselves.
     """
     dut = TopOfBook(geometry=GEOMETRY)
     plan = {}
@@ -67,6 +68,8 @@ def run(messages):
         ctx.set(update.base, BASE)
         ctx.set(update.cent, 1)
         ctx.set(update.changes, 1)
+        if exact is not None:
+            ctx.set(update.trust, 1)
         for cycle in range(end):
             change = plan.get(cycle)
             ctx.set(dut.update_valid, change is not None)
@@ -84,6 +87,8 @@ def run(messages):
                 top = ctx.get(dut.tops.payload)
                 shown = top.bid_price, top.bid_shares, top.ask_price, top.ask_shares
                 rows.append((top.symbol, shown, (cycle - top.stamp) & 0xFFFF))
+                if exact is not None:
+                    exact.append(top.exact)
             disagreements.append(ctx.get(dut.disagreement))
             await ctx.tick()
 
@@ -186,3 +191,20 @@ def test_every_top_is_right_whatever_the_levels_do(spread, replaces):
     assert {latency for *_, latency in rows} <= {fast, fast + 1, slow}
     assert sum(latency == fast for *_, latency in rows) > 0.95 * len(rows)
     assert disagreements == 0
+
+
+@pytest.mark.parametrize("above", [0, 8])
+def test_a_total_that_passes_32_bits_is_never_called_exact(above):
+    """The level is the best, or comes to be it from behind the list."""
+    better = [(10 + 16 * n, 0, [(1, 2 + n, 7)]) for n in range(above)]
+    begins = 10 + 16 * above
+    fills = [(begins + 16 * n, 0, [(1, 40, shares)]) for n, shares in enumerate((2**32 - 2, 1))]
+    exact = []
+    run(better + fills, exact=exact)
+    assert all(exact)
+    overflows = [(begins + 40, 0, [(1, 40, 3)])]
+    rows, told = [], []
+    rows, _ = run(better + fills + overflows, exact=told)
+    assert told[: len(exact)] == exact and len(told) == len(exact) + (not above)
+    if not above:
+        assert rows[-1][1] == (0, 0, BASE + CENT * 40, 2) and told[-1] == 0
