@@ -11,7 +11,7 @@ import numpy as np
 from tickgate.sim.messages import Messages
 from tickgate.spec import ethernet, moldudp64
 
-__all__ = ["MAX_PAYLOAD", "PAYLOAD_AT", "Frames", "Packer", "arrange", "line_rate_gaps"]
+__all__ = ["MAX_PAYLOAD", "PAYLOAD_AT", "SESSION", "Frames", "Packer", "arrange", "line_rate_gaps"]
 
 MAX_PAYLOAD = 1472
 """Octets of UDP payload in an Ethernet frame of the usual size."""
