@@ -21,7 +21,7 @@ from tickgate.sim.model.risk import GATES, Limits, RiskModel
 from tickgate.sim.model.strategy import StrategyParameters, Taker
 from tickgate.sim.reception import CAUSES
 from tickgate.sim.trace import Trace
-from tickgate.spec import itch50
+from tickgate.spec import itch50, moldudp64
 from tickgate.spec.registers import BY_NAME
 
 __all__ = ["Checker", "Difference"]
@@ -33,6 +33,8 @@ TRADE_SEEN = 4
 TRADE_KNOWN = 6
 # From the strobe of a gap.
 GAP_KNOWN = 1
+# From the end of a datagram's header: its line is known to be alive.
+HEADER_JUDGED = 3
 # From the top of book: the price is examined, the intent judged, the verdict told.
 EXAMINED = 1
 JUDGED = 2
@@ -40,6 +42,7 @@ TOLD = 3
 
 STATES = ("H", "h", "S", "W")
 WORD = 0xFFFF_FFFF
+NS_PER_US = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +106,13 @@ class Checker:
         self._names = [symbol.name for symbol in config.symbols]
         self._time_ns = time_ns
         self._store_overflowed = store_overflowed
-        self._feed = FeedModel(symbols=locates, expected=config.feed.start_sequence)
+        self._feed = FeedModel(
+            symbols=locates,
+            expected=config.feed.start_sequence,
+            gap_wait=config.feed.gap_wait_us,
+            line_timeout=config.feed.line_timeout_us,
+        )
+        self._microseconds = 0
         self._book = BookModel(
             symbols=locates,
             windows={
@@ -123,6 +132,7 @@ class Checker:
         self._tcp_sequence = config.session.tcp_sequence_start
         self._sending = (0, -1)
         self._causes: Counter[str | None] = Counter()
+        self._left_out: Counter[str | None] = Counter()
         self._refusals: Counter[str] = Counter()
         self._stamp_offset: int | None = None
         self._updates: list[tuple[int, int, Callable[[], None]]] = []
@@ -154,16 +164,30 @@ class Checker:
     def compare(self, trace: Trace) -> Difference | None:
         """Compares one piece; returns the first difference, in the order of the input."""
         self._causes.update(trace.frames.causes)
+        self._left_out.update(trace.left_out)
         for cycle in trace.log.gaps.tolist():
             for symbol in range(len(self._names)):
                 self._later(cycle + GAP_KNOWN, lambda s=symbol: self._risk.set_exact(s, False))
         expected = self._expect(trace)
         return self._compare_tops(trace, expected) or self.compare_orders(trace)
 
-    def compare_counters(self, counters: Mapping[str, int]) -> Difference | None:
-        """Compares the card's counters at the end."""
-        expected = {f"feed_{name}": count for name, count in self._feed.counters.items()}
+    def compare_counters(
+        self, counters: Mapping[str, int], *, cycles: tuple[int, int] = (0, 0)
+    ) -> Difference | None:
+        """Compares the card's counters at the end.
+
+        `cycles` are those in which they were read, the first and the last: meanwhile a line may
+        have been silent for too long, before or after it was asked.
+        """
+        expected = {}
+        for cycle in cycles:
+            self._pass_time(cycle, defaultdict(list))
+            for name, count in self._feed.counters.items():
+                told = counters[f"feed_{name}"]
+                if expected.get(f"feed_{name}") != told:
+                    expected[f"feed_{name}"] = count
         expected |= {f"eth_{cause}": self._causes[cause] for cause in CAUSES}
+        expected |= {f"eth_{name}": self._left_out[name] for name in ("dropped", "overlong")}
         expected["eth_frames"] = self._causes.total()
         expected["orders_approved"] = self._refusals["approved"]
         expected["orders_refused"] = self._refusals["refused"]
@@ -191,28 +215,47 @@ class Checker:
         rows: dict[int, list[tuple[Top, int, bool]]] = defaultdict(list)
         octets = frames.octets.tobytes()
         begins = (frames.starts + frames.payload_at).tolist()
+        header_ends = (frames.payload_at + moldudp64.HEADER.size - 1) // trace.width
+        judged = (trace.feed_starts + header_ends + HEADER_JUDGED).tolist()
+        lines = frames.line.tolist()
         first_message = frames.frame.searchsorted(range(len(frames.lengths))).tolist()
-        sequences, t0 = frames.sequence.tolist(), trace.t0.tolist()
+        sequences, t0 = frames.sequence.tolist(), trace.feed_t0.tolist()
         sizes = frames.payload_size.tolist()
         for number, size in enumerate(sizes):
-            if size < 0:
+            if size < 0 or trace.left_out[number] is not None:
                 continue
             begin, first, cause = begins[number], first_message[number], frames.causes[number]
+            self._pass_time(judged[number], rows)
             items = self._feed.datagram(
                 octets[begin : begin + size],
+                line=lines[number],
                 truncated=cause == "truncated",
                 bad_fcs=cause == "fcs_errors",
             )
             for item in items:
                 if isinstance(item, Gap):
-                    for row in self._book.gap(item.sequence):
-                        rows[row.symbol].append((row, -1, True))
+                    self._gap(item, rows)
                     continue
                 at = first + item.sequence - sequences[first]
                 row = self._apply(item.message, item.symbol, item.sequence, t0[at])
                 if row is not None:
                     rows[row.symbol].append((row, at, False))
+        if len(trace.log.gaps):
+            # What is not over by the last gap that the card told, is not over for the model either.
+            self._pass_time(int(trace.log.gaps[-1]), rows)
         return rows
+
+    def _pass_time(self, cycle: int, rows) -> None:
+        """Lets the feed's microseconds pass that are over in a cycle, if they have not."""
+        over = self._time_ns(cycle) // NS_PER_US
+        for _ in range(over - self._microseconds):
+            for gap in self._feed.tick():
+                self._gap(gap, rows)
+        self._microseconds = max(over, self._microseconds)
+
+    def _gap(self, gap: Gap, rows) -> None:
+        for row in self._book.gap(gap.sequence):
+            rows[row.symbol].append((row, -1, True))
 
     def _apply(self, message: Message, symbol: int | None, sequence: int, t0: int) -> Top | None:
         """Gives one message to the book, and to the gates for when they know it."""
@@ -269,7 +312,9 @@ class Checker:
                     return None
                 message = int(trace.top_message[at]) if model is None else message
                 return self._top_difference(trace, message, row, model)
-            if not self._stamp_is_right(int(trace.log.tops["stamp"][at]), int(trace.t0[message])):
+            if not self._stamp_is_right(
+                int(trace.log.tops["stamp"][at]), int(trace.feed_t0[message])
+            ):
                 return self._top_difference(trace, message, row, None, "time stamp of the top")
             place += 1
         if lost and place < len(expected) and expected[place][2]:

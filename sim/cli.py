@@ -205,7 +205,7 @@ def simulation(
 def line_rate(
     width: Width = 8,
     messages: Annotated[
-        int, typer.Option(min=4, help="Of each mix, over all kinds of frames and gaps.")
+        int, typer.Option(min=8, help="Of each mix, over all kinds of frames, gaps and lines.")
     ] = 200_000,
     seed: Annotated[int, typer.Option(min=0, help="Of the mixes.")] = 1,
     mixes: Annotated[

@@ -136,6 +136,7 @@ class Indexer:
             sequence=np.array(sequence, np.uint64),
             due=np.array(due, bool),
             causes=causes,
+            line=np.zeros(len(part), np.uint8),
             first_index=first_index,
         )
 

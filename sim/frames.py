@@ -3,7 +3,7 @@
 Ref: MoldUDP64 1.00; RFC 768; RFC 791; IEEE 802.3, clause 3.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from tickgate.sim.messages import Messages
 from tickgate.spec import ethernet, moldudp64
 
-__all__ = ["MAX_PAYLOAD", "Frames", "Packer", "line_rate_gaps"]
+__all__ = ["MAX_PAYLOAD", "PAYLOAD_AT", "SESSION", "Frames", "Packer", "arrange", "line_rate_gaps"]
 
 MAX_PAYLOAD = 1472
 """Octets of UDP payload in an Ethernet frame of the usual size."""
@@ -48,6 +48,8 @@ class Frames:
         The feed has not had the message before.
     causes : list
         What is wrong with each frame (see `tickgate.sim.reception`), None where nothing is.
+    line : uint8 array
+        The line of the feed that each frame is for: 0 is A, 1 is B.
     first_index : int
         1-based index of the first message in the input.
     """
@@ -61,6 +63,7 @@ class Frames:
     sequence: np.ndarray
     due: np.ndarray
     causes: list[str | None]
+    line: np.ndarray
     first_index: int
 
     @property
@@ -107,6 +110,7 @@ class Frames:
             sequence=self.sequence[begin:end],
             due=self.due[begin:end],
             causes=self.causes[first:last],
+            line=self.line[first:last],
             first_index=self.first_index + begin,
         )
 
@@ -123,12 +127,14 @@ class Packer:
     pack : int or None
         Messages in a datagram; None: those with the same timestamp share one. No datagram exceeds
         `MAX_PAYLOAD` octets.
+    line : int
+        The line of the feed that this is.
     """
 
-    def __init__(self, *, address: int, port: int, pack: int | None = None) -> None:
+    def __init__(self, *, address: int, port: int, pack: int | None = None, line: int = 0) -> None:
         if pack is not None and pack < 1:
             raise ValueError(f"pack must be at least 1, not {pack}")
-        self._pack = pack
+        self._pack, self._line = pack, line
         self._next = 1
         self._template = np.frombuffer(_template(address, port), np.uint8)
 
@@ -166,6 +172,7 @@ class Packer:
             sequence=sequence,
             due=np.ones(len(messages), bool),
             causes=[None] * len(firsts),
+            line=np.full(len(firsts), self._line, np.uint8),
             first_index=first_index,
         )
 
@@ -204,6 +211,50 @@ class Packer:
         datagrams = _sums(octets, udp_at, udp_at + udp_length)
         checksum = ~_fold(addresses + datagrams + ethernet.PROTOCOL_UDP + udp_length) & 0xFFFF
         _put(octets, udp_at, ethernet.UDP, "checksum", np.where(checksum, checksum, 0xFFFF))
+
+
+def arrange(parts: Sequence[Frames], order: np.ndarray) -> Frames:
+    """The frames of `parts` in another order: `order` counts them from the first of the first part.
+
+    Frames may be left out, or come again. Of each message the first copy is due.
+    """
+
+    def joined(name: str) -> np.ndarray:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    counts = [len(part.lengths) for part in parts]
+    before = np.cumsum([0, *counts[:-1]])
+    owner = np.concatenate([part.frame + at for part, at in zip(parts, before, strict=True)])
+    sizes = np.concatenate([part.messages.size for part in parts])
+    within = np.concatenate([part.messages.begin - part.starts[part.frame] for part in parts])
+    lengths, sequences = joined("lengths"), joined("sequence")
+    firsts = np.cumsum(lengths) - lengths
+    octets = joined("octets")[_ranges(firsts[order], lengths[order])]
+    held = np.bincount(owner, minlength=len(lengths))[order]
+    chosen = _ranges(np.searchsorted(owner, order), held)
+    frame = np.repeat(np.arange(len(order)), held)
+    starts = np.cumsum(lengths[order]) - lengths[order]
+    due = np.zeros(len(chosen), bool)
+    due[np.unique(sequences[chosen], return_index=True)[1]] = True
+    causes = [cause for part in parts for cause in part.causes]
+    return Frames(
+        octets=octets,
+        lengths=lengths[order],
+        payload_at=joined("payload_at")[order],
+        payload_size=joined("payload_size")[order],
+        messages=Messages(octets=octets, begin=starts[frame] + within[chosen], size=sizes[chosen]),
+        frame=frame,
+        sequence=sequences[chosen],
+        due=due,
+        causes=[causes[at] for at in order.tolist()],
+        line=joined("line")[order],
+        first_index=parts[0].first_index,
+    )
+
+
+def _ranges(first: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The numbers from each `first` on, `size` of them, one range after the other."""
+    return np.arange(int(size.sum())) + np.repeat(first - (np.cumsum(size) - size), size)
 
 
 def line_rate_gaps(lengths: np.ndarray, *, width: int) -> np.ndarray:

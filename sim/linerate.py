@@ -12,27 +12,36 @@ import numpy as np
 
 from tickgate.hdl.book import OrderBook
 from tickgate.hdl.core import TickToTrade
-from tickgate.host.config import Config, units
+from tickgate.host.config import Config, FeedConfig, units
 from tickgate.host.driver import Driver
 from tickgate.sim.bench import market_config
-from tickgate.sim.frames import Packer, line_rate_gaps
+from tickgate.sim.frames import Frames, Packer, arrange, line_rate_gaps
 from tickgate.sim.market import INSTRUMENTS
 from tickgate.sim.messages import Messages
 from tickgate.sim.mixes import MIXES, STRETCH
 from tickgate.sim.orders import LiveOrders
 from tickgate.sim.result import DROPS
-from tickgate.sim.session import FEED_ADDRESS, FEED_PORT
+from tickgate.sim.session import FEED_ADDRESS, FEED_ADDRESS_B, FEED_PORT, FEED_PORT_B
 from tickgate.sim.trace import Trace
 from tickgate.sim.virtual import CLOCK_PERIOD_PS, Card
 from tickgate.spec import ethernet
 
-__all__ = ["DOUBTS", "GAPS", "PACKINGS", "LineRate", "Load", "Waiting", "line_rate"]
+__all__ = ["DOUBTS", "GAPS", "LINES", "PACKINGS", "LineRate", "Load", "Waiting", "line_rate"]
 
 PACKINGS = {"single": 1, "full": STRETCH}
 """Messages in a datagram, as far as its frame has room."""
 
 GAPS = {"wire": True, "none": False}
 """Between frames there is what the wire imposes, or nothing at all."""
+
+LINES = {
+    "one": ((FEED_ADDRESS, FEED_PORT),),
+    "both": ((FEED_ADDRESS, FEED_PORT), (FEED_ADDRESS_B, FEED_PORT_B)),
+}
+"""Where each frame is sent, one copy after the other."""
+
+DUPLICATES = "feed_duplicate_datagrams"
+"""Counts the copies that come second, and must count nothing else."""
 
 DOUBTS = (
     "book_unknown_reference",
@@ -57,13 +66,17 @@ class Load:
     Parameters
     ----------
     name : str
-        Of the mix, its frames and its gaps.
-    mix, frames, gap : str
-        Keys of `MIXES`, `PACKINGS` and `GAPS`.
+        Of the mix, its frames, its gaps and its lines.
+    mix, frames, gap, lines : str
+        Keys of `MIXES`, `PACKINGS`, `GAPS` and `LINES`.
     offered, accepted : int
-        Messages sent; counted by the card. Those that only feed the books are in neither.
+        Messages sent, on however many lines; counted by the card. Those that only feed the books
+        are in neither.
+    second_copies, duplicates : int
+        Datagrams that line B brought after line A; that the card counted as had before.
     dropped : int
-        What `DROPS` and `DOUBTS` counted, of all that was sent.
+        What `DROPS` and `DOUBTS` counted, of all that was sent. Of the duplicates, only by how many
+        they are not the second copies.
     queue_high : int
         Messages, at most, that waited for an answer longer than `SLOWEST` cycles at one time. The
         receive path holds no queue, so there is none to be read.
@@ -87,8 +100,11 @@ class Load:
     mix: str
     frames: str
     gap: str
+    lines: str
     offered: int
     accepted: int
+    second_copies: int
+    duplicates: int
     dropped: int
     queue_high: int
     wrong_books: int
@@ -177,13 +193,13 @@ def line_rate(
     progress: Progress = lambda what, done, total: None,
     quiet: bool = False,
 ) -> LineRate:
-    """Sends `messages` messages of each mix, split among all kinds of frames and gaps.
+    """Sends `messages` messages of each mix, split among all kinds of frames, gaps and lines.
 
     The card is armed and trades; its books are emptied before each load.
 
     Raises ValueError for fewer messages than there are kinds, or no mix.
     """
-    kinds = list(product(PACKINGS, GAPS))
+    kinds = list(product(LINES, PACKINGS, GAPS))
     if messages < len(kinds) or not mixes:
         raise ValueError(f"a load needs a mix, and at least {len(kinds)} messages, not {messages}")
     began = time.perf_counter()
@@ -192,8 +208,15 @@ def line_rate(
     with Card(width=width, quiet=quiet) as card:
         bench = _Bench(card)
         for mix in mixes:
-            for frames, gap in kinds:
-                load = bench.run(mix, frames, gap, messages // len(kinds), seed)
+            for lines, frames, gap in kinds:
+                load = bench.run(
+                    mix,
+                    frames=frames,
+                    gap=gap,
+                    lines=lines,
+                    messages=messages // len(kinds),
+                    seed=seed,
+                )
                 loads.append(load)
                 progress(f"width {width}", sum(load.offered for load in loads), total)
     return LineRate(width=width, seed=seed, loads=loads, seconds=time.perf_counter() - began)
@@ -208,10 +231,11 @@ class _Bench:
         self._config = market_config(INSTRUMENTS, ticks=self._driver.identity.ticks)
         self._driver.apply(self._config)
 
-    def run(self, mix: str, frames: str, gap: str, messages: int, seed: int) -> Load:
+    def run(self, mix: str, *, frames: str, gap: str, lines: str, messages: int, seed: int) -> Load:
         """Runs one load from empty books on."""
         card, driver = self._card, self._driver
         driver.disarm()
+        driver.registers.write_many(_listening(lines).registers())
         driver.begin_day()
         for symbol in range(len(self._config.symbols)):
             driver.set_whole(symbol)
@@ -225,6 +249,7 @@ class _Bench:
             ticks=driver.identity.ticks,
             pack=PACKINGS[frames],
             wire=GAPS[gap],
+            lines=LINES[lines],
         )
         for stretch in MIXES[mix](messages, seed):
             sending.feed(stretch.feeding)
@@ -232,15 +257,20 @@ class _Bench:
         risen = {
             name: count - before[name] & 0xFFFF_FFFF for name, count in driver.counters().items()
         }
+        duplicates = risen[DUPLICATES]
         seconds = sending.cycles * CLOCK_PERIOD_PS[card.width] * 1e-12
         return Load(
-            name=f"{mix}, {frames}, {gap}",
+            name=f"{mix}, {frames}, {gap}, {lines}",
             mix=mix,
             frames=frames,
             gap=gap,
+            lines=lines,
             offered=sending.timed,
             accepted=risen["feed_messages"] - sending.fed,
-            dropped=sum(risen[name] for name in (*DROPS, *DOUBTS)),
+            second_copies=sending.second_copies,
+            duplicates=duplicates,
+            dropped=sum(risen[name] for name in (*DROPS, *DOUBTS) if name != DUPLICATES)
+            + abs(duplicates - sending.second_copies),
             queue_high=sending.waiting.high,
             wrong_books=sending.wrong_books(),
             events_lost=risen["events_lost"],
@@ -252,6 +282,15 @@ class _Bench:
         )
 
 
+def _listening(lines: str) -> FeedConfig:
+    """Where the feed comes."""
+    (address, port), *others = LINES[lines]
+    feed = {"address": ethernet.format_ipv4(address), "port": port}
+    for address_b, port_b in others:
+        feed |= {"address_b": ethernet.format_ipv4(address_b), "port_b": port_b}
+    return FeedConfig.model_validate(feed)
+
+
 class _Sending:
     """One load on its way, and what is known of it.
 
@@ -261,11 +300,18 @@ class _Sending:
         Messages that were sent for the others, and those.
     cycles, octets : int
         On the wire in the timed messages, preamble and inter-frame gap included, and in how long.
+    second_copies : int
+        Frames of line B that were sent.
     """
 
-    def __init__(self, card: Card, config: Config, *, ticks: int, pack: int, wire: bool) -> None:
+    def __init__(
+        self, card: Card, config: Config, *, ticks: int, pack: int, wire: bool, lines: Sequence
+    ) -> None:
         self._card, self._wire = card, wire
-        self._packer = Packer(address=FEED_ADDRESS, port=FEED_PORT, pack=pack)
+        self._packers = [
+            Packer(address=address, port=port, pack=pack, line=line)
+            for line, (address, port) in enumerate(lines)
+        ]
         self._windows = [
             (units(symbol.window_base_usd), units(symbol.tick_usd) * ticks)
             for symbol in config.symbols
@@ -275,7 +321,7 @@ class _Sending:
         )
         self._told = dict.fromkeys(range(len(config.symbols)), (0, 0, 0, 0))
         self.waiting = Waiting()
-        self.fed = self.timed = self.cycles = self.octets = 0
+        self.fed = self.timed = self.cycles = self.octets = self.second_copies = 0
 
     def feed(self, messages: Messages) -> None:
         """Sends what the next stretch needs."""
@@ -296,7 +342,8 @@ class _Sending:
     def _send(self, messages: Messages) -> tuple[int, int]:
         """Sends messages and lets the card come to rest; cycles and octets on the wire."""
         card = self._card
-        frames = self._packer.frames(messages)
+        frames = self._frames(messages)
+        self.second_copies += int(np.count_nonzero(frames.line))
         gaps = line_rate_gaps(frames.lengths, width=card.width) if self._wire else 0
         before = card.cycle
         card.send(frames.octets, frames.lengths, gap=gaps)
@@ -310,6 +357,12 @@ class _Sending:
             self._told[symbol] = tuple(told)
         around = ethernet.PREAMBLE_SIZE + ethernet.INTERFRAME_GAP
         return cycles, int(frames.lengths.sum()) + around * len(frames.lengths)
+
+    def _frames(self, messages: Messages) -> Frames:
+        """The frames of all lines: each of the first, then its copies."""
+        parts = [packer.frames(messages) for packer in self._packers]
+        count = len(parts[0].lengths)
+        return arrange(parts, np.arange(len(parts) * count).reshape(len(parts), count).T.ravel())
 
     def _best(self, symbol: int) -> tuple[int, int, int, int]:
         """Best bid and its shares, best ask and its shares, of what the window can show."""

@@ -169,7 +169,15 @@ def plan(path: Path, options: Options, progress: Progress = _silent) -> Plan:
 
 
 def _listen_to(config: Config, source: Source) -> Config:
-    """The configuration, listening to where a capture's feed goes."""
+    """The configuration, listening to where a capture's feed goes.
+
+    Raises `InputError` if it has a line B: of a capture one line is taken.
+    """
+    if config.feed.address_b is not None:
+        raise InputError(
+            f"{source.path}: of a capture one line is played; remove feed.address_b and port_b "
+            "from the configuration"
+        )
     address, port = source.destination
     values = config.model_dump()
     values["feed"] |= {
@@ -257,10 +265,12 @@ class _Replay:
             self._progress("replaying", self._totals.messages, total)
         wall = time.perf_counter() - began
         cycles = self._card.cycle - first_cycle
+        asked = self._card.cycle
         counters = self._driver.counters()
+        told = self._card.cycle
         status = self._driver.status()
         if difference is None and self._checker is not None:
-            difference = self._checker.compare_counters(counters)
+            difference = self._checker.compare_counters(counters, cycles=(asked, told))
         self._driver.disarm()
         return self._result(difference, counters, status, cycles, wall)
 
@@ -291,9 +301,13 @@ class _Replay:
 
     def _play(self, frames: Frames) -> Difference | None:
         card = self._card
-        card.send(frames.octets, frames.lengths, gap=self._gaps(frames), drain=DRAIN)
-        log = card.take()
-        trace = Trace(frames=frames, log=log, width=card.width, tx_gap=TX_GAP)
+        await_fcs = self._config.feed.await_fcs
+        # What is kept has to be read once more.
+        drain = DRAIN + await_fcs * int(frames.lengths.max()) // card.width
+        card.send(frames.octets, frames.lengths, gap=self._gaps(frames), drain=drain)
+        trace = Trace(
+            frames=frames, log=card.take(), width=card.width, tx_gap=TX_GAP, await_fcs=await_fcs
+        )
         effects = self._effects.classify(trace)
         self._latency.add(trace, effects)
         self._add_up(trace)
@@ -364,7 +378,7 @@ class _Replay:
             event for event in events if event.kind in (EventKind.ORDER_SENT, EventKind.REFUSED)
         ]
         verdicts = trace.log.verdicts
-        t0 = trace.t0[trace.verdict_message].tolist()
+        t0 = trace.feed_t0[trace.verdict_message].tolist()
         for at in range(max(len(reported), len(verdicts))):
             told = {} if at >= len(reported) else _told(reported[at])
             done = {} if at >= len(verdicts) else _done(verdicts[at], t0[at])

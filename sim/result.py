@@ -32,8 +32,11 @@ DROPS = (
     "feed_bad_blocks",
     "feed_duplicate_datagrams",
     "feed_duplicate_messages",
+    "feed_held_datagrams",
+    "feed_other_sessions",
     "feed_unknown_types",
     "feed_length_mismatches",
+    "feed_bad_sides",
     "book_store_overflow",
 )
 """Counters of what the card let go."""

@@ -12,10 +12,20 @@ from tickgate.sim.capture import InputError
 from tickgate.sim.scan import Scan, Tracked
 from tickgate.spec import ethernet
 
-__all__ = ["FEED_ADDRESS", "FEED_PORT", "default_config", "match_config", "tracked_by"]
+__all__ = [
+    "FEED_ADDRESS",
+    "FEED_ADDRESS_B",
+    "FEED_PORT",
+    "FEED_PORT_B",
+    "default_config",
+    "match_config",
+    "tracked_by",
+]
 
 FEED_ADDRESS = ethernet.parse_ipv4("233.54.12.111")
 FEED_PORT = 26477
+FEED_ADDRESS_B = ethernet.parse_ipv4("233.49.196.111")
+FEED_PORT_B = 26478
 
 SESSION = {
     "source_mac": "02:00:00:00:00:01",

@@ -130,6 +130,7 @@ def line_rate_tables(measured: LineRate) -> list[Table]:
         table = _table(
             f"{measured.width} octets a cycle, {FRAMES[frames]}",
             "mix",
+            "lines",
             ">load",
             ">offered",
             ">accepted",
@@ -140,6 +141,7 @@ def line_rate_tables(measured: LineRate) -> list[Table]:
         for load in loads:
             table.add_row(
                 load.mix,
+                load.lines,
                 f"{load.line_load:.1%}",
                 f"{load.offered:,}",
                 f"{load.accepted:,}",

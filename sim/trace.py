@@ -7,11 +7,13 @@ from functools import cached_property
 
 import numpy as np
 
-from tickgate.sim.frames import Frames
+from tickgate.hdl.eth.hold import CAPACITY, MARGIN, Hold
+from tickgate.sim.frames import PAYLOAD_AT, Frames
 from tickgate.sim.virtual.card import Log
 
 __all__ = ["Trace"]
 
+DAMAGES = ("fcs_errors", "truncated")
 WORD = np.uint64(0xFFFF_FFFF)
 
 
@@ -23,9 +25,11 @@ class Trace:
     frames : Frames
     log : Log
     width : int
-        Octets a cycle.
+        Octets a cycle; also a member.
     tx_gap : int
         Octets after each order frame in which the port does not take the next.
+    await_fcs : bool
+        The card keeps frames until their FCS is known.
 
     Members
     -------
@@ -33,6 +37,10 @@ class Trace:
         Cycle in which the first word of each frame was on rx.
     t0 : int64 array
         Cycle in which the last octet of each message was on rx.
+    left_out : list
+        The counter by which `await_fcs` left out each frame, None where it did not.
+    feed_starts, feed_t0 : int64 array
+        As `starts` and `t0`, but later by what a datagram is kept: what the feed sees.
     top_message, verdict_message : int64 array
         Which message each top of book, each verdict belongs to; -1 for none of these.
     sent : int64 array
@@ -41,14 +49,53 @@ class Trace:
         Which verdict each order frame belongs to.
     """
 
-    def __init__(self, *, frames: Frames, log: Log, width: int, tx_gap: int) -> None:
+    def __init__(
+        self, *, frames: Frames, log: Log, width: int, tx_gap: int, await_fcs: bool = False
+    ) -> None:
         self.frames = frames
         self.log = log
-        self._width = width
+        self.width = width
         self._tx_gap = tx_gap
+        self._await_fcs = await_fcs
         self.starts = log.starts.astype(np.int64)
         self.t0 = self.starts[frames.frame] + frames.last_octets // width
         self.sent_verdict = np.flatnonzero(log.verdicts["approved"])[: len(log.tx_frames)]
+
+    @cached_property
+    def left_out(self) -> list[str | None]:
+        left_out: list[str | None] = [None] * len(self.frames.causes)
+        sizes = self.frames.payload_size
+        for number in np.flatnonzero((sizes >= 0) & self._await_fcs).tolist():
+            if self.frames.causes[number] in DAMAGES:
+                left_out[number] = "dropped"
+            elif self._words[number] > CAPACITY // self.width - MARGIN + 1:
+                left_out[number] = "overlong"
+        return left_out
+
+    @cached_property
+    def feed_starts(self) -> np.ndarray:
+        if not self._await_fcs:
+            return self.starts
+        frames, free = self.frames, 0
+        begins = frames.payload_at // self.width
+        kept = self.starts + -(-frames.lengths // self.width) - 1 + Hold.HELD_LATENCY
+        starts = self.starts.copy()
+        for number in np.flatnonzero(frames.payload_size >= 0).tolist():
+            if self.left_out[number] is None:
+                emerges = max(int(kept[number]), free)
+                starts[number] = emerges - begins[number]
+                free = emerges + int(self._words[number]) + PAYLOAD_AT // self.width
+        return starts
+
+    @cached_property
+    def feed_t0(self) -> np.ndarray:
+        return self.feed_starts[self.frames.frame] + self.frames.last_octets // self.width
+
+    @cached_property
+    def _words(self) -> np.ndarray:
+        """Words that the payload of each frame is in."""
+        begin, size = self.frames.payload_at, np.maximum(self.frames.payload_size, 1)
+        return (begin + size - 1) // self.width - begin // self.width + 1
 
     @cached_property
     def top_message(self) -> np.ndarray:
@@ -72,8 +119,8 @@ class Trace:
             waited = frame.first_cycle == free and at < len(approved)
             cycles.append(approved[at] if waited else frame.first_cycle)
             # What the last word leaves unused is part of the gap.
-            gap = max(self._tx_gap - -len(frame.octets) % self._width, 0)
-            free = frame.last_cycle + 1 + -(-gap // self._width)
+            gap = max(self._tx_gap - -len(frame.octets) % self.width, 0)
+            free = frame.last_cycle + 1 + -(-gap // self.width)
         return np.array(cycles, np.int64)
 
     def _find(self, records: np.ndarray) -> np.ndarray:

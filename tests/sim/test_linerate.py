@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from tickgate.host.driver import Driver
 from tickgate.sim import linerate
 from tickgate.sim.cli import app
-from tickgate.sim.linerate import GAPS, PACKINGS, line_rate
+from tickgate.sim.linerate import GAPS, LINES, PACKINGS, line_rate
 from tickgate.sim.mixes import MIXES
 from tickgate.sim.virtual import Card
 
@@ -19,10 +19,14 @@ MESSAGES = {8: 24_000, 1: 6_000}
 @pytest.mark.parametrize("width", [1, 8])
 def test_nothing_is_lost_or_kept_waiting_at_the_line_rate_and_beyond(width, seed):
     measured = line_rate(width=width, messages=MESSAGES[width], seed=seed, quiet=True)
-    assert len(measured.loads) == len(MIXES) * len(PACKINGS) * len(GAPS)
+    assert len(measured.loads) == len(MIXES) * len(PACKINGS) * len(GAPS) * len(LINES)
     for load in measured.loads:
         assert load.kept_up, load
-        assert load.offered == load.accepted == MESSAGES[width] // 4
+        assert load.offered == load.accepted == MESSAGES[width] // 8
+        assert load.duplicates == load.second_copies
+        assert (load.second_copies > 0) == (load.lines == "both")
+        if (load.lines, load.frames) == ("both", "single"):
+            assert load.second_copies >= load.offered
         assert load.line_load >= 0.999
         if load.gap == "none":
             assert load.line_load > 1
@@ -30,7 +34,7 @@ def test_nothing_is_lost_or_kept_waiting_at_the_line_rate_and_beyond(width, seed
 
 
 def test_the_books_and_the_orders_are_at_work_meanwhile(seed):
-    measured = line_rate(messages=8_000, seed=seed, mixes=("real mix",), quiet=True)
+    measured = line_rate(messages=16_000, seed=seed, mixes=("real mix",), quiet=True)
     assert all(load.tops > 300 and load.orders > 0 for load in measured.loads)
 
 
@@ -76,31 +80,38 @@ def one_load(mix: str = "one order, executes"):
 def test_a_message_that_the_card_does_not_count_is_told(monkeypatch):
     monkeypatch.setattr(linerate, "Driver", altered("feed_messages", -1))
     measured = one_load()
-    assert [load.offered - load.accepted for load in measured.loads] == [1, 1, 1, 1]
+    assert [load.offered - load.accepted for load in measured.loads] == [1] * 8
     assert not measured.kept_up
 
 
 @pytest.mark.parametrize(
-    "name", ["eth_fcs_errors", "feed_missed_messages", "book_unknown_reference"]
+    "name",
+    [
+        "eth_fcs_errors",
+        "feed_missed_messages",
+        "feed_duplicate_datagrams",
+        "feed_held_datagrams",
+        "book_unknown_reference",
+    ],
 )
 def test_what_the_card_counts_as_lost_or_doubtful_is_told(monkeypatch, name):
     monkeypatch.setattr(linerate, "Driver", altered(name, 3))
     measured = one_load()
-    assert [load.dropped for load in measured.loads] == [3, 3, 3, 3]
+    assert [load.dropped for load in measured.loads] == [3] * 8
     assert not measured.kept_up
 
 
 def test_events_that_nobody_fetched_are_told_apart(monkeypatch):
     monkeypatch.setattr(linerate, "Driver", altered("events_lost", 5))
     measured = one_load()
-    assert [load.events_lost for load in measured.loads] == [5, 5, 5, 5]
+    assert [load.events_lost for load in measured.loads] == [5] * 8
     assert measured.kept_up
 
 
 def test_a_book_that_is_wrong_at_the_end_is_told(monkeypatch):
     monkeypatch.setattr(linerate, "Card", WrongBook)
     measured = one_load()
-    assert [load.wrong_books for load in measured.loads] == [1, 1, 1, 1]
+    assert [load.wrong_books for load in measured.loads] == [1] * 8
     assert not measured.kept_up
 
 
@@ -117,11 +128,12 @@ def test_the_command_writes_what_each_mix_was_offered_and_took():
     result = CliRunner().invoke(app, [*arguments, "--mix", mixes[0], "--mix", mixes[1]])
     assert result.exit_code == 0
     told = json.loads(result.stdout)
-    assert [load["mix"] for load in told["mixes"]] == [mix for mix in mixes for _ in range(4)]
+    assert [load["mix"] for load in told["mixes"]] == [mix for mix in mixes for _ in range(8)]
     for load in told["mixes"]:
-        assert load["offered"] == load["accepted"] == 100
+        assert load["offered"] == load["accepted"] == 50
         assert load["dropped"] == load["queue_high"] == 0
-        assert load["name"] == f"{load['mix']}, {load['frames']}, {load['gap']}"
+        assert load["name"] == ", ".join(load[key] for key in ("mix", "frames", "gap", "lines"))
+    assert {load["lines"] for load in told["mixes"]} == {"one", "both"}
     assert told["offered"] == told["accepted"] == 800
 
 
@@ -139,7 +151,7 @@ def test_an_unknown_mix_is_an_error_that_lists_them():
     assert "replace storm" in str(result.exception)
 
 
-@pytest.mark.parametrize("wrong", [{"messages": 3}, {"mixes": ()}])
+@pytest.mark.parametrize("wrong", [{"messages": 7}, {"mixes": ()}])
 def test_a_load_of_nothing_is_an_error(wrong):
-    with pytest.raises(ValueError, match="at least 4 messages"):
+    with pytest.raises(ValueError, match="at least 8 messages"):
         line_rate(**{"messages": 400, **wrong})

@@ -18,8 +18,10 @@ from tickgate.host.cli import main
 from tickgate.host.driver import Driver
 from tickgate.sim import market
 from tickgate.sim.capture import ItchFile, write_capture
-from tickgate.sim.frames import Packer
+from tickgate.sim.faults import assemble, datagram
+from tickgate.sim.frames import SESSION, Packer
 from tickgate.sim.model.feed import messages
+from tickgate.sim.reception import seal
 from tickgate.sim.replay import unloaded_gap
 from tickgate.spec import itch50, ouch50, soupbintcp
 
@@ -44,6 +46,15 @@ def market_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("market") / "market.itch"
     path.write_bytes(market.generate(seed=5, messages=MESSAGES).data)
     return path
+
+
+def messages_of(frames, number) -> list[bytes]:
+    """The messages in a frame."""
+    part = frames.messages.of(frames.frame == number)
+    return [
+        part.octets[at : at + size].tobytes()
+        for at, size in zip(part.begin.tolist(), part.size.tolist(), strict=True)
+    ]
 
 
 def rows_of(path) -> list[dict[str, str]]:
@@ -255,44 +266,45 @@ def test_faults_in_a_capture_are_counted_and_no_top_after_them_is_exact(
     assert max(exact) < bound and min(exact) < 1_000
 
 
+CONFIG = """\
+[feed]
+address = "239.1.2.3"
+port = 4000
+[session]
+source_mac = "02:00:00:00:00:0a"
+destination_mac = "02:00:00:00:00:0b"
+source_ip = "192.0.2.1"
+destination_ip = "192.0.2.2"
+source_port = 5000
+destination_port = 6000
+user_ref_num_start = 700
+[[symbols]]
+name = "BRVO"
+stock_locate = 407
+window_base_usd = 150.00
+[symbols.strategy]
+enabled = true
+threshold_fraction = 0.6
+max_spread_usd = 0.5
+quantity_shares = 7
+[symbols.limits]
+max_long_shares = 70
+max_short_shares = 70
+max_order_quantity_shares = 7
+max_order_notional_usd = 9999
+collar_bps = 500
+collar_absolute_usd = 9
+reference_max_age_us = 20
+[[symbols]]
+name = "ALFA"
+stock_locate = 13
+window_base_usd = 300.00
+"""
+
+
 def test_a_configuration_of_the_host_is_used(call, tmp_path, market_file):
     config = tmp_path / "config.toml"
-    config.write_text(
-        """
-        [feed]
-        address = "239.1.2.3"
-        port = 4000
-        [session]
-        source_mac = "02:00:00:00:00:0a"
-        destination_mac = "02:00:00:00:00:0b"
-        source_ip = "192.0.2.1"
-        destination_ip = "192.0.2.2"
-        source_port = 5000
-        destination_port = 6000
-        user_ref_num_start = 700
-        [[symbols]]
-        name = "BRVO"
-        stock_locate = 407
-        window_base_usd = 150.00
-        [symbols.strategy]
-        enabled = true
-        threshold_fraction = 0.6
-        max_spread_usd = 0.5
-        quantity_shares = 7
-        [symbols.limits]
-        max_long_shares = 70
-        max_short_shares = 70
-        max_order_quantity_shares = 7
-        max_order_notional_usd = 9999
-        collar_bps = 500
-        collar_absolute_usd = 9
-        reference_max_age_us = 20
-        [[symbols]]
-        name = "ALFA"
-        stock_locate = 13
-        window_base_usd = 300.00
-        """
-    )
+    config.write_text(CONFIG)
     code, output, errors = call("replay", market_file, "--check", "--config", config, "--json", "-")
     assert code == 0, output + errors
     result = json.loads(output)
@@ -307,6 +319,75 @@ def test_a_configuration_of_the_host_is_used(call, tmp_path, market_file):
     code, _, errors = call("replay", market_file, "--config", config)
     assert code == 2
     assert "BRVO has stock_locate 408, in the input it has 407" in errors
+
+
+LINE_B = """[feed]
+address_b = "239.1.2.4"
+port_b = 4001
+line_timeout_us = 100
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--width", "1"], ["--line-rate"]])
+@pytest.mark.parametrize(
+    "feed", [LINE_B, LINE_B + "await_fcs = true\n"], ids=["line B", "await_fcs"]
+)
+def test_a_second_line_and_frames_that_wait_for_their_fcs_are_checked_too(
+    call, tmp_path, market_file, feed, arguments
+):
+    config = tmp_path / "config.toml"
+    config.write_text(CONFIG.replace("[feed]\n", feed))
+    code, output, errors = call(
+        "replay", market_file, "--check", "--config", config, "--json", "-", *arguments
+    )
+    assert code == 0, output + errors
+    result = json.loads(output)
+    assert result["differences"] == 0 and result["compared"]["tops"] > 100 < result["refusals"]
+    assert result["orders"] == result["compared"]["frames"] > 0
+    counters = result["counters"]
+    assert counters["feed_won_a"] > counters["feed_won_b"] == 0
+    # The card is silent for a while whenever the host reads its events.
+    assert counters["feed_lost_a"] > 0 == counters["feed_lost_b"]
+
+
+def test_what_await_fcs_leaves_out_of_a_capture_is_counted_and_checked(call, tmp_path, market_file):
+    (batch,) = ItchFile(market_file).batches()
+    frames = Packer(address=0xE936_0C6F, port=26477, pack=5).frames(batch)
+    last = len(frames.lengths) - 1
+    octets = [
+        frames.octets[at : at + size].tobytes()
+        for at, size in zip(frames.starts.tolist(), frames.lengths.tolist(), strict=True)
+    ]
+    with_messages = [messages_of(frames, number) for number in range(last + 1)]
+    sequence = 1 + sum(map(len, with_messages[: last - 100]))
+    jumbo = datagram(
+        [each for part in with_messages[last - 100 : last - 80] for each in part],
+        session=SESSION,
+        sequence=sequence,
+    )
+    octets[last - 50] = octets[last - 50][:-1] + bytes([octets[last - 50][-1] ^ 1])
+    octets[last - 40] = seal(octets[last - 40][:-30])
+    octets[last - 100 : last - 80] = [seal(assemble(jumbo))]
+    write_capture(tmp_path / "capture", list(enumerate(octets)))
+    config = tmp_path / "config.toml"
+    config.write_text(CONFIG.replace("[feed]\n", "[feed]\nawait_fcs = true\n"))
+    code, output, errors = call(
+        "replay", tmp_path / "capture", "--check", "--config", config, "--json", "-"
+    )
+    assert code == 0, output + errors
+    counters = json.loads(output)["counters"]
+    assert (counters["eth_dropped"], counters["eth_overlong"]) == (2, 1)
+    assert counters["feed_gaps"] == 3 and counters["feed_missed_messages"] == 22 * 5
+
+
+def test_a_capture_is_not_played_with_a_second_line(call, tmp_path):
+    capture, config = tmp_path / "feed.pcap", tmp_path / "config.toml"
+    payload = datagram([b"S" + bytes(11)], session="SESSION", sequence=1)
+    write_capture(capture, [(0, seal(assemble(payload)))])
+    config.write_text(CONFIG.replace("[feed]\n", LINE_B))
+    code, _, errors = call("replay", capture, "--check", "--config", config)
+    assert code == 2
+    assert "of a capture one line is played; remove feed.address_b and port_b" in errors
 
 
 def test_some_symbols_are_followed_on_request(call, market_file):

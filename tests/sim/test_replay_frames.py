@@ -11,7 +11,7 @@ from scapy.packet import Raw
 
 from tickgate.sim.capture import CaptureFile, InputError, ItchFile, write_capture
 from tickgate.sim.flow import find_flow, flow_frames
-from tickgate.sim.frames import MAX_PAYLOAD, Frames, Packer, line_rate_gaps
+from tickgate.sim.frames import MAX_PAYLOAD, Frames, Packer, arrange, line_rate_gaps
 from tickgate.sim.messages import Messages
 from tickgate.sim.reception import CAUSES, receive, seal
 from tickgate.sim.source import CaptureSource, open_source
@@ -263,3 +263,24 @@ def test_each_kind_of_bad_frame_has_its_cause(cause, frame):
     assert (reception.size >= 0) == taken
     if cause is None:
         assert frame[reception.at : reception.at + reception.size] == b"x" * 40
+
+
+def test_frames_are_arranged_with_their_messages_and_the_first_copy_is_due(tmp_path, generator):
+    (batch,) = as_file(tmp_path / "input", make_messages(generator, 60)).batches(100)
+    parts = [Packer(address=ADDRESS, port=PORT + line, line=line).frames(batch) for line in (0, 1)]
+    wanted = [each for part in parts for each in frame_list(part)]
+    count = len(wanted) // 2
+    order = [*generator.sample(range(2 * count), count), 3]
+    frames = arrange(parts, np.array(order))
+    assert frame_list(frames) == [wanted[at] for at in order]
+    assert frames.line.tolist() == [at // count for at in order]
+    in_frames, sequences, seen = [], [], set()
+    for at in order:
+        inside = parts[0].frame == at % count
+        in_frames += message_list(parts[0].messages.of(inside))
+        sequences += parts[0].sequence[inside].tolist()
+    assert message_list(frames.messages) == in_frames
+    assert frames.sequence.tolist() == sequences
+    assert frames.due.tolist() == [not (each in seen or seen.add(each)) for each in sequences]
+    for number, last in zip(frames.frame.tolist(), frames.last_octets.tolist(), strict=True):
+        assert last < frames.lengths[number]
