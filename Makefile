@@ -13,11 +13,11 @@ $(WORK): EXTRAS := sim,dev
 
 # Generated documents, and the commands that print them.
 registers.md = $(BIN)/python -m tickgate.spec.registers
-latency.md = $(BIN)/python -m tickgate.sim.docs latency docs/ecpix5.json
+latency.md = $(BIN)/python -m tickgate.sim.docs latency docs/ecpix5.json docs/timing.json
 README.md = $(BIN)/python -m tickgate.sim.docs readme README.md
 
-# Verilator keeps both cores of a small machine busy by itself; tests share one build.
-PYTEST_FLAGS ?=
+# Each file of tests stays on one process; Verilated builds are shared by all.
+PYTEST_FLAGS ?= -n 2 --dist loadfile
 
 # Of the campaign's first round.
 SEED ?= 1

@@ -85,35 +85,46 @@ def _measured(lines: list[str]) -> None:
             lines.append("")
 
 
-def _clocked(lines: list[str], board: dict[str, Any] | None) -> None:
-    if board is None:
-        lines.append("No report of place-and-route is kept yet: `make bitstream` writes one.")
+def _clocked(lines: list[str], board: dict[str, Any] | None, cores: list[dict[str, Any]]) -> None:
+    placed = [(f"{core['width']}, the core alone", core) for core in cores]
+    if board is not None:
+        placed.insert(0, (f"1, the card for the {board['board']}", board))
+    if not placed:
+        lines.append(
+            "No report of place-and-route is kept yet: `make bitstream` and `make timing` write them."
+        )
         return
-    clock = next(clock for clock in board["clocks"] if clock["asked_mhz"] == 125)
-    period = 1000 / clock["closed_mhz"]
-    met = "met" if clock["met"] else "not met"
     lines += [
-        (
-            f"Place-and-route of the {board['board']} ({board['device']}), 1 octet a cycle: asked "
-            f"{clock['asked_mhz']:g} MHz, closed {clock['closed_mhz']:g} MHz ({met}), which is "
-            f"{period:.2f} ns a cycle."
-        ),
+        "What place-and-route gave, with the open tools:",
         "",
-        "| path | cycles | ns at the closed clock |",
-        "|---|---|---|",
-        _timed("any effect on the best level", TickToTrade.LATENCY, period),
-        _timed("list of best levels exhausted", TickToTrade.SLOW_LATENCY, period),
-        "",
-        "The core at 8 octets a cycle has not been placed and routed: no nanoseconds for it here.",
+        "| octets a cycle | device | asked, MHz | closed, MHz | ns a cycle "
+        f"| ns for {TickToTrade.LATENCY} cycles | ns for {TickToTrade.SLOW_LATENCY} cycles |",
+        "|---|---|---|---|---|---|---|",
     ]
+    lines += [_timed(what, report) for what, report in placed]
+    lines += ["", "Where its time goes, in the longest path of each:", ""]
+    lines += ["| octets a cycle | from | to | ns | of that, routing |", "|---|---|---|---|---|"]
+    for what, report in placed:
+        path = max(report["longest_paths"], key=lambda each: each["delay_ns"])
+        lines.append(
+            f"| {what} | `{path['start']}` | `{path['end']}` "
+            f"| {path['delay_ns']:.1f} | {path['routing_ns']:.1f} |"
+        )
 
 
-def _timed(path: str, cycles: int, period_ns: float) -> str:
-    return f"| {path} | {cycles} | {cycles * period_ns:.0f} |"
+def _timed(what: str, report: dict[str, Any]) -> str:
+    """A row for the clock that is furthest from what was asked."""
+    clock = min(report["clocks"], key=lambda each: each["closed_mhz"] / each["asked_mhz"])
+    period = 1000 / clock["closed_mhz"]
+    return (
+        f"| {what} | {report['device']} | {clock['asked_mhz']:g} | {clock['closed_mhz']:.1f} "
+        f"({'met' if clock['met'] else 'not met'}) | {period:.2f} "
+        f"| {TickToTrade.LATENCY * period:.0f} | {TickToTrade.SLOW_LATENCY * period:.0f} |"
+    )
 
 
-def render(board: dict[str, Any] | None) -> str:
-    """The whole document; `board` is the report of place-and-route, if there is one."""
+def render(board: dict[str, Any] | None, cores: list[dict[str, Any]]) -> str:
+    """The whole document; `board` and `cores` are reports of place-and-route, where there are."""
     lines = [
         "# Latency",
         "",
@@ -149,7 +160,7 @@ def render(board: dict[str, Any] | None) -> str:
         "## The clock",
         "",
     ]
-    _clocked(lines, board)
+    _clocked(lines, board, cores)
     return "\n".join(lines) + "\n"
 
 
@@ -182,10 +193,16 @@ def readme(text: str) -> str:
     return f"{before}{DEMO_BEGINS}\n\n{shown}\n\n{DEMO_ENDS}{after}"
 
 
+def _kept(file: str) -> Any:
+    """What a report says, None if it is not kept."""
+    path = Path(file)
+    return json.loads(path.read_text()) if path.exists() else None
+
+
 if __name__ == "__main__":
-    document, source = sys.argv[1], Path(sys.argv[2])
+    document, *sources = sys.argv[1:]
     if document == "latency":
-        report = json.loads(source.read_text()) if source.exists() else None
-        sys.stdout.write(render(report))
+        board, timing = map(_kept, sources)
+        sys.stdout.write(render(board, timing["cores"] if timing else []))
     else:
-        sys.stdout.write(readme(source.read_text()))
+        sys.stdout.write(readme(Path(sources[0]).read_text()))
