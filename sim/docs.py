@@ -91,14 +91,14 @@ def _clocked(lines: list[str], board: dict[str, Any] | None, cores: list[dict[st
         placed.insert(0, (f"1, the card for the {board['board']}", board))
     if not placed:
         lines.append(
-            "No report of place-and-route is kept yet: `make bitstream` and `make timing` write them."
+            "No report of place-and-route is kept: `make bitstream` and `make timing` write them."
         )
         return
+    fast, slow = TickToTrade.LATENCY, TickToTrade.SLOW_LATENCY
+    lines += ["What place-and-route gave, with the open tools:", ""]
+    columns = "octets a cycle | device | asked, MHz | closed, MHz | ns a cycle"
     lines += [
-        "What place-and-route gave, with the open tools:",
-        "",
-        "| octets a cycle | device | asked, MHz | closed, MHz | ns a cycle "
-        f"| ns for {TickToTrade.LATENCY} cycles | ns for {TickToTrade.SLOW_LATENCY} cycles |",
+        f"| {columns} | {fast} cycles, ns | {slow} cycles, ns |",
         "|---|---|---|---|---|---|---|",
     ]
     lines += [_timed(what, report) for what, report in placed]

@@ -47,6 +47,7 @@ GATE_NAMES = {
 }
 
 FRAMES = {"single": "one message a frame", "full": "full frames"}
+LINES = {"one": "on line A", "both": "on both lines"}
 
 EFFECT_NAMES = {
     "improve": "improves the best",
@@ -123,14 +124,15 @@ def campaign_table(outcome: Outcome) -> Table:
 
 def line_rate_tables(measured: LineRate) -> list[Table]:
     """What the card was offered under each load, and took: a table for each kind of frames."""
+
+    def kind(load) -> tuple[str, str]:
+        return load.frames, load.lines
+
     tables = []
-    for frames, loads in groupby(
-        sorted(measured.loads, key=lambda load: load.frames), lambda load: load.frames
-    ):
+    for (frames, lines), loads in groupby(sorted(measured.loads, key=kind), kind):
         table = _table(
-            f"{measured.width} octets a cycle, {FRAMES[frames]}",
+            f"{measured.width} octets a cycle, {FRAMES[frames]}, {LINES[lines]}",
             "mix",
-            "lines",
             ">load",
             ">offered",
             ">accepted",
@@ -141,7 +143,6 @@ def line_rate_tables(measured: LineRate) -> list[Table]:
         for load in loads:
             table.add_row(
                 load.mix,
-                load.lines,
                 f"{load.line_load:.1%}",
                 f"{load.offered:,}",
                 f"{load.accepted:,}",

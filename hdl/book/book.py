@@ -3,7 +3,7 @@
 Ref: NASDAQ TotalView-ITCH 5.0, sections 4.3 to 4.5; docs/architecture.md, "The book".
 """
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -97,6 +97,13 @@ class OrderBook(wiring.Component):
         pipe(m, wiring.flipped(self.lookup_new), flow.lookup_new)
         pipe(m, wiring.flipped(self.messages), flow.messages)
         pipe(m, top.tops, wiring.flipped(self.tops))
+        # A loss is pending until it leaves for the top of book, and known there when it arrives.
+        lost = leaving = trust.pending
+        for cycle in range(TopOfBook.LATENCY):
+            left = Signal.like(trust.pending, name=f"left_{cycle}")
+            m.d.sync += left.eq(leaving)
+            leaving = left
+            lost |= left
         m.d.comb += [
             self.ready.eq(flow.ready & top.ready),
             self.window_symbol.eq(flow.window_symbol),
@@ -116,7 +123,7 @@ class OrderBook(wiring.Component):
             top.update.eq(trust.out),
             self.trades.valid.eq(flow.trade_valid),
             self.trades.payload.eq(flow.trade),
-            self.trusted.eq(top.trusted & ~trust.pending),
+            self.trusted.eq(top.trusted & ~lost),
             self.unknown_reference.eq(flow.unknown_reference),
             self.over_execution.eq(flow.over_execution),
             self.store_overflow.eq(flow.store_overflow),
