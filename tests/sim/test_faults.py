@@ -15,6 +15,11 @@ CAMPAIGN = {1: 15_000, 4: 15_000, 8: 70_000}
 """Mutated frames by width: 100 thousand in all."""
 
 VLAN = (ethernet.ETHERTYPE_VLAN,)
+OF_TWO_LINES = {
+    *("held_datagrams", "other_sessions", "waits_expired"),
+    *("won_b", "filled_a", "filled_b", "lost_a", "lost_b"),
+}
+"""Feed counters that stay zero on one line."""
 HEADERS = (
     ethernet.ETHERNET.size + ethernet.IPV4.size + ethernet.UDP.size + moldudp64.HEADER.size + 2
 )
@@ -51,9 +56,9 @@ def test_a_campaign_of_mutated_frames_finds_no_fault_of_the_card(seed, width):
     assert tally.faults >= CAMPAIGN[width] and tally.good > tally.faults
     assert set(tally.kinds) == set(KINDS) and min(tally.kinds.values()) > 20
     assert set(tally.causes) == {None, *CAUSES}
-    assert all(tally.feed[name] for name in FeedModel.COUNTERS), tally.feed
+    assert {name for name in FeedModel.COUNTERS if not tally.feed[name]} == OF_TWO_LINES
     assert tally.exact_tops > tally.tops / 4
-    assert {TickToTrade.LATENCY, TickToTrade.SLOW_LATENCY} <= set(tally.latency)
+    assert TickToTrade.LATENCY in tally.latency
 
 
 @pytest.mark.parametrize("tags", [(), VLAN], ids=["plain", "tagged"])
