@@ -37,7 +37,7 @@ ARENA = Arena(
     locates=tuple(range(101, 101 + SYMBOLS)),
     base=BASE,
     ticks=TICKS,
-    set_bits=(ORDERS // 4).bit_length() - 1,
+    set_bits=Geometry(symbols=SYMBOLS, ticks=TICKS, orders=ORDERS).set_bits,
 )
 
 ROUND = 20_000

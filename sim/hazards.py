@@ -11,6 +11,8 @@ from random import Random
 
 import numpy as np
 
+from tickgate.hdl.book.hashing import Hash, hashes
+from tickgate.hdl.book.types import Geometry
 from tickgate.sim.tape import rows_of
 
 __all__ = ["CENT", "SHAPES", "Arena", "Shape", "generate"]
@@ -19,7 +21,6 @@ CENT = 100
 """The tick, in 1e-4 USD."""
 
 BUY, SELL = ord("B"), ord("S")
-WAYS = 4
 ROOMY = 0.998
 """How often an order of a crowd is given a set that has room."""
 DAY_BEGINS = 34_200_000_000_000
@@ -38,7 +39,7 @@ class Arena:
     ticks : int
         Levels of a window.
     set_bits : int
-        References whose digits of so many bits have the same XOR share a set of the order store.
+        Bits of a set's number in the order store; see :func:`tickgate.hdl.book.hashing.hashes`.
     """
 
     locates: tuple[int, ...]
@@ -69,8 +70,9 @@ class Shape:
     anchors : tuple of float
         Where in the window an empty side begins, from 0 to 1.
     references : str
-        `rising`; `sets`: in few sets of the store, never more than it has ways; `crowd`: the same,
-        and now and then more, so that an order is lost.
+        `rising`; `sets`: in few sets of the store, never more than they have room for; `crowd`: in
+        two of its sets alone, and now and then more than these and the stash hold, so that an order
+        is lost.
     shares : tuple of int
     """
 
@@ -213,12 +215,18 @@ SHAPES = {
 class _References:
     """Order reference numbers: rising, or aimed at few sets of the order store."""
 
-    SETS = 24
+    SETS = 8
 
     def __init__(self, random: Random, *, kind: str, set_bits: int) -> None:
-        self._random, self._kind, self._bits = random, kind, set_bits
+        self._random, self._kind, self._bits = random, kind, 2 * set_bits
         self._next = random.getrandbits(40) + 1
-        self._sets = random.sample(range(1 << set_bits), min(self.SETS, 1 << set_bits))
+        # References of one residue modulo both polynomials share both sets.
+        self._hash = Hash(
+            _product(*(1 << set_bits | h.of(1 << set_bits) for h in hashes(set_bits)))
+        )
+        crowd = kind == "crowd"
+        self._room = Geometry.PLACES if crowd else Geometry.SLOTS
+        self._sets = random.sample(range(1 << self._bits), 1 if crowd else self.SETS)
         self._live = dict.fromkeys(self._sets, 0)
         self._free: deque[int] = deque(maxlen=8)
 
@@ -230,13 +238,13 @@ class _References:
                 return self._free.popleft()
             self._next += 1
             return self._next
-        full = WAYS if self._kind == "sets" or random.random() < ROOMY else WAYS + 1
+        full = self._room + (self._kind == "crowd" and random.random() >= ROOMY)
         for _ in range(4):
             place = random.choice(self._sets)
             if self._live[place] < full:
                 self._live[place] += 1
                 high = random.getrandbits(63 - self._bits) + 1 << self._bits
-                return high | self._set(high) ^ place
+                return high | self._hash.of(high) ^ place
         return None
 
     def give(self, reference: int) -> None:
@@ -244,14 +252,16 @@ class _References:
         if self._kind == "rising":
             self._free.append(reference)
         else:
-            self._live[self._set(reference)] -= 1
+            self._live[self._hash.of(reference)] -= 1
 
-    def _set(self, reference: int) -> int:
-        digits = 0
-        while reference:
-            digits ^= reference & (1 << self._bits) - 1
-            reference >>= self._bits
-        return digits
+
+def _product(one: int, other: int) -> int:
+    """Of two polynomials over GF(2)."""
+    product = 0
+    while other:
+        product ^= one if other & 1 else 0
+        one, other = one << 1, other >> 1
+    return product
 
 
 class _Side:
