@@ -1,6 +1,7 @@
 """The command line, as a person and as a script use it."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -206,6 +207,8 @@ def test_following_events_waits_for_more(card, served_pty):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Whoever runs the tests in the background may have the signal ignored, and it is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert "message_sequence=1" in process.stdout.readline()
         card.report(sequence=1, kind=EventKind.GAP, message_sequence=2)
