@@ -49,7 +49,7 @@ def play_one(bench, make) -> None:
         bench.declare_whole()
 
 
-# Seen once in 70,000 frames: an order approved on a book whose gap the model already knows (gate 13).
+# Seen once in 70,000 frames: an order approved on a book whose gap the model already knows.
 APPROVED_ON_A_GAP = pytest.mark.xfail(strict=False, reason="gate 13 may learn of a gap too late")
 
 
