@@ -28,7 +28,7 @@ __all__ = ["Checker", "Difference"]
 
 # From t0, when the gates know: a trading state, that a book is no longer trusted, a trade.
 STATE_KNOWN = 2
-TRUST_LOST = 4
+TRUST_LOST = 5
 TRADE_SEEN = 4
 TRADE_KNOWN = 6
 # From the strobe of a gap.
