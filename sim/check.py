@@ -13,12 +13,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tickgate.hdl.book import OrderBook
+from tickgate.hdl.core import TickToTrade
+from tickgate.hdl.risk.collar import PriceCollar
+from tickgate.hdl.risk.gate import RiskGate
+from tickgate.hdl.risk.trading_state import TradingState
+from tickgate.hdl.strategy.taker import Taker
 from tickgate.host.config import Config
 from tickgate.sim.model.book import BookModel, Top, Window
 from tickgate.sim.model.feed import FeedModel, Gap, Message
 from tickgate.sim.model.order import SEGMENT_SIZE, Session, encode
 from tickgate.sim.model.risk import GATES, Limits, RiskModel
-from tickgate.sim.model.strategy import StrategyParameters, Taker
+from tickgate.sim.model.strategy import StrategyParameters
+from tickgate.sim.model.strategy import Taker as TakerModel
 from tickgate.sim.reception import CAUSES
 from tickgate.sim.trace import Trace
 from tickgate.spec import itch50, moldudp64
@@ -27,18 +34,18 @@ from tickgate.spec.registers import BY_NAME
 __all__ = ["Checker", "Difference"]
 
 # From t0, when the gates know: a trading state, that a book is no longer trusted, a trade.
-STATE_KNOWN = 2
-TRUST_LOST = 5
-TRADE_SEEN = 4
-TRADE_KNOWN = 6
+STATE_KNOWN = TickToTrade.BOOK_AT + TradingState.LATENCY
+TRUST_LOST = TickToTrade.BOOK_AT + OrderBook.LATENCY
+TRADE_SEEN = TickToTrade.BOOK_AT + OrderBook.TRADE_LATENCY
+TRADE_KNOWN = TRADE_SEEN + 1 + PriceCollar.LATENCY
 # From the strobe of a gap.
 GAP_KNOWN = 1
 # From the end of a datagram's header: its line is known to be alive.
 HEADER_JUDGED = 3
 # From the top of book: the price is examined, the intent judged, the verdict told.
-EXAMINED = 1
-JUDGED = 2
-TOLD = 3
+EXAMINED = Taker.LATENCY_PREVIEW
+JUDGED = Taker.LATENCY
+TOLD = JUDGED + RiskGate.LATENCY
 
 STATES = ("H", "h", "S", "W")
 WORD = 0xFFFF_FFFF
@@ -124,7 +131,7 @@ class Checker:
                 for index, values in enumerate(parameters)
             },
         )
-        self._taker = Taker({n: _strategy(values) for n, values in enumerate(parameters)})
+        self._taker = TakerModel({n: _strategy(values) for n, values in enumerate(parameters)})
         self._risk = RiskModel({n: _limits(values) for n, values in enumerate(parameters)})
         self._risk.next_user_ref_num = config.session.user_ref_num_start
         self._risk.armed = self._risk.config_valid = True

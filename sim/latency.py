@@ -1,6 +1,6 @@
 """Latency by what a message did to the top of book: counted in clock cycles, never estimated.
 
-Ref: docs/architecture.md, "How latency is measured".
+Ref: docs/architecture.md, "Time".
 """
 
 from collections import Counter, defaultdict

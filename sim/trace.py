@@ -1,6 +1,6 @@
 """What went into the card in one piece and what came out of it, brought together.
 
-Ref: docs/architecture.md, "How latency is measured".
+Ref: docs/architecture.md, "Time".
 """
 
 from functools import cached_property

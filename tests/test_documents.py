@@ -1,4 +1,6 @@
-"""What the documents show works."""
+"""What the documents show works, and what refers to them finds its section."""
+
+import re
 
 from tickgate.host.config import Config
 
@@ -8,3 +10,20 @@ def test_the_configuration_file_of_the_manual_is_a_configuration(repository):
     text = manual.split("```toml\n")[1].split("```")[0]
     config = Config.from_text(text)
     assert [symbol.name for symbol in config.symbols] == ["AAPL"]
+
+
+def test_every_section_that_the_code_refers_to_is_there(repository):
+    headings = set(
+        re.findall(
+            r"^## (.*)$", (repository / "docs" / "architecture.md").read_text(), re.MULTILINE
+        )
+    )
+    parts = ("boards", "hdl", "host", "sim", "spec")
+    referred = {
+        name
+        for part in parts
+        for source in (repository / part).rglob("*.py")
+        for name in re.findall(r'architecture\.md,\s+"([^"]*)"', source.read_text())
+    }
+    assert "The book" in referred
+    assert referred <= headings

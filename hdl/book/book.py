@@ -56,6 +56,7 @@ class OrderBook(wiring.Component):
 
     LATENCY = MessageFlow.LATENCY + TopOfBook.LATENCY
     SLOW_LATENCY = MessageFlow.LATENCY + TopOfBook.SLOW_LATENCY
+    TRADE_LATENCY = MessageFlow.TRADE_LATENCY
     COUNTERS = (
         "unknown_reference",
         "over_execution",

@@ -55,12 +55,13 @@ class MessageFlow(wiring.Component):
         Price window of a symbol, read in the cycle of the message.
     update_valid, update : Out
     trade_valid, trade : Out
-        Prints that may serve as reference price, `LATENCY + 1` cycles after the message.
+        Prints that may serve as reference price, `TRADE_LATENCY` cycles after the message.
     unknown_reference, over_execution, store_overflow, duplicate_reference : Out(1)
         One cycle for each such message; each takes the trust from the symbol's book.
     """
 
     LATENCY = 2
+    TRADE_LATENCY = LATENCY + 1
 
     def __init__(self, *, geometry: Geometry) -> None:
         self._geometry = geometry
