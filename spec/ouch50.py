@@ -25,7 +25,9 @@ __all__ = [
     "OPTIONAL_APPENDAGE",
     "OUTBOUND",
     "Appendage",
+    "CancelReason",
     "Decoded",
+    "RejectReason",
     "Tag",
     "TimeInForce",
     "decode",
@@ -49,6 +51,60 @@ class TimeInForce(enum.StrEnum):
     EXTENDED_HOURS = "5"
     UNTIL_EXPIRE_TIME = "6"
     AFTER_HOURS = "E"
+
+
+class CancelReason(enum.StrEnum):
+    """Values of the field `reason` of Canceled and AIQ Canceled (appendix B)."""
+
+    REGULATORY_RESTRICTION = "D"
+    CLOSED = "E"
+    POST_ONLY_AWAY = "F"
+    POST_ONLY = "G"
+    HALTED = "H"
+    IMMEDIATE_OR_CANCEL = "I"
+    MARKET_COLLARS = "K"
+    SELF_MATCH_PREVENTION = "Q"
+    SUPERVISORY = "S"
+    TIMEOUT = "T"
+    USER_REQUESTED = "U"
+    OPEN_PROTECTION = "X"
+    SYSTEM_CANCEL = "Z"
+
+
+class RejectReason(enum.IntEnum):
+    """Values of the field `reason` of Rejected (appendix C); risk reasons follow from 0x20 on."""
+
+    QUOTE_UNAVAILABLE = 0x01
+    DESTINATION_CLOSED = 0x02
+    INVALID_DISPLAY = 0x03
+    INVALID_MAX_FLOOR = 0x04
+    INVALID_PEG_TYPE = 0x05
+    FAT_FINGER = 0x06
+    HALTED = 0x07
+    ISO_NOT_ALLOWED = 0x08
+    INVALID_SIDE = 0x09
+    PROCESSING_ERROR = 0x0A
+    CANCEL_PENDING = 0x0B
+    FIRM_NOT_AUTHORIZED = 0x0C
+    INVALID_MIN_QUANTITY = 0x0D
+    NO_CLOSING_REFERENCE_PRICE = 0x0E
+    OTHER = 0x0F
+    CANCEL_NOT_ALLOWED = 0x10
+    PEGGING_NOT_ALLOWED = 0x11
+    CROSSED_MARKET = 0x12
+    INVALID_QUANTITY = 0x13
+    INVALID_CROSS_ORDER = 0x14
+    REPLACE_NOT_ALLOWED = 0x15
+    ROUTING_NOT_ALLOWED = 0x16
+    INVALID_SYMBOL = 0x17
+    TEST = 0x18
+    LATE_LOC_TOO_AGGRESSIVE = 0x19
+    RETAIL_NOT_ALLOWED = 0x1A
+    INVALID_MIDPOINT_POST_ONLY_PRICE = 0x1B
+    INVALID_DESTINATION = 0x1C
+    INVALID_PRICE = 0x1D
+    SHARES_EXCEED_THRESHOLD = 0x1E
+    EXCEEDS_MAXIMUM_NOTIONAL = 0x1F
 
 
 _APPENDAGE_LEN = Field("appendage_len", 2, UINT, "octets of the elements that follow")

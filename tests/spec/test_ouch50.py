@@ -1,6 +1,7 @@
 """OUCH 5.0 against the sizes of the specification and the life of a real order."""
 
 import pytest
+from scapy.layers.inet import TCP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
@@ -249,7 +250,7 @@ def test_real_messages_are_decoded_and_encoded_octet_for_octet(
     real_frames, name, soup_type, direction, expected
 ):
     (frame,) = real_frames(f"ouch50/{name}.pcap")
-    packets, left = soupbintcp.split(Ether(frame)[Raw].load)
+    packets, left = soupbintcp.split(Ether(frame)[TCP][Raw].load)
     ((type_, octets),) = packets
     assert (type_, left) == (soup_type, b"")
     decoded = ouch50.decode(direction, octets)
