@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.fcs import FCS_INITIAL, Crc32
 from tickgate.hdl.order.checksum import OnesComplementSum
+from tickgate.hdl.order.layout import place, words_to_add
 from tickgate.hdl.stream import Octets, Order, Side, require_width
 from tickgate.spec import ethernet, ouch50, soupbintcp
 
@@ -50,38 +51,6 @@ class SessionRegisters(data.Struct):
     intermarket_sweep: 8
     cross_type: 8
     clordid: 112
-
-
-def _place(values: dict) -> list[Value]:
-    """Returns the octets of the frame in the order of the wire.
-
-    `values` gives, for each header, fields by name; those not given are 0.
-    """
-    octets = []
-    for header in HEADERS:
-        given = values.get(header.name, {})
-        if unknown := given.keys() - {field.name for field in header}:
-            raise KeyError(f"{header.name} has no field {', '.join(unknown)}")
-        for field in header:
-            octets += [_octet(given.get(field.name, 0), n) for n in reversed(range(field.size))]
-    return octets
-
-
-def _octet(value: int | Value, n: int) -> Value:
-    if isinstance(value, int):
-        return Const(value >> 8 * n & 0xFF, 8)
-    return value[8 * n : 8 * n + 8] if 8 * n < len(value) else Const(0, 8)
-
-
-def _words_to_add(octets: list[Value], constant: int = 0) -> list[Value]:
-    """Returns the words of a checksum over `octets`, all that is constant added up in one."""
-    words = []
-    for high, low in zip(octets[::2], octets[1::2], strict=True):
-        if isinstance(high, Const) and isinstance(low, Const):
-            constant = ethernet.ones_complement_sum(bytes([high.value, low.value]), constant)
-        else:
-            words.append(Cat(low, high))
-    return [*words, Const(constant, 16)] if constant else words
 
 
 class OrderEncoder(wiring.Component):
@@ -159,8 +128,9 @@ class OrderEncoder(wiring.Component):
 
     def _frame(self, m: Module, order, name, sequence) -> list[Value]:
         ipv4_checksum, tcp_checksum = Signal(16), Signal(16)
-        fixed = _place(self._fixed_fields())
-        live = _place(
+        fixed = place(HEADERS, self._fixed_fields())
+        live = place(
+            HEADERS,
             {
                 "tcp": {"sequence": sequence},
                 "enter_order": {
@@ -170,7 +140,7 @@ class OrderEncoder(wiring.Component):
                     "symbol": name,
                     "price": order.price,
                 },
-            }
+            },
         )
         # One's complement sums do not care for order: all that the session knows is added up
         # long before, which leaves few words to add while the frame is on its way.
@@ -180,15 +150,15 @@ class OrderEncoder(wiring.Component):
             for word in (address[:16], address[16:])
         ]
         segment_size = FRAME_SIZE - TCP_AT
-        session_words = _words_to_add(fixed[TCP_AT:], ethernet.PROTOCOL_TCP + segment_size)
-        m.d.comb += ipv4_checksum.eq(
-            ~self._sum(m, "ipv4_sum", _words_to_add(fixed[IPV4_AT:TCP_AT]))
-        )
+        session_words = words_to_add(fixed[TCP_AT:], ethernet.PROTOCOL_TCP + segment_size)
+        m.d.comb += ipv4_checksum.eq(~self._sum(m, "ipv4_sum", words_to_add(fixed[IPV4_AT:TCP_AT])))
         session_sum = self._sum(m, "session_sum", pseudo_header + session_words)
         m.d.comb += tcp_checksum.eq(
-            ~self._sum(m, "segment_sum", [session_sum, *_words_to_add(live[TCP_AT:])])
+            ~self._sum(m, "segment_sum", [session_sum, *words_to_add(live[TCP_AT:])])
         )
-        checksums = _place({"ipv4": {"checksum": ipv4_checksum}, "tcp": {"checksum": tcp_checksum}})
+        checksums = place(
+            HEADERS, {"ipv4": {"checksum": ipv4_checksum}, "tcp": {"checksum": tcp_checksum}}
+        )
         return [
             next((octet for octet in layers if not isinstance(octet, Const)), layers[-1])
             for layers in zip(checksums, live, fixed, strict=True)

@@ -1,0 +1,1 @@
+"""One TCP connection to the venue, as a client, in gateware."""
