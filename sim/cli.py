@@ -1,4 +1,4 @@
-"""The commands of the simulator: `replay`, `demo`, `bench`, `campaign` and `sim`.
+"""The commands of the simulator: `replay`, `demo`, `bench`, `campaign`, `exchange` and `sim`.
 
 Exit codes: 0 done, 1 the card differs from the golden models, 2 a mistake of the user.
 
@@ -19,12 +19,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tickgate.sim.capture import InputError
+from tickgate.sim.exchange.cli import exchange
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 bench = typer.Typer(help="Measures latency, and the speed of the simulation.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
+app.command()(exchange)
 
 Width = Annotated[int, typer.Option(help="Octets a cycle: 1 is 1 GbE, 8 is 10 GbE.")]
 Json = Annotated[

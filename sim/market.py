@@ -5,7 +5,7 @@ Ref: NASDAQ TotalView-ITCH 5.0; the message mix is that of a full Nasdaq day (20
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log1p
 
@@ -14,7 +14,7 @@ import numpy as np
 from tickgate.sim.model.feed import BUY, SELL, wire_struct
 from tickgate.spec import itch50
 
-__all__ = ["INSTRUMENTS", "MIX", "Instrument", "Market", "generate"]
+__all__ = ["INSTRUMENTS", "MIX", "Instrument", "Market", "generate", "stream"]
 
 MIX = {
     "A": 0.436,
@@ -41,6 +41,8 @@ ODD_LOTS = 0.25
 SWEEPS = 0.45
 EARLY_ORDERS = 200
 
+RATE = 20_000.0
+"""Messages a second after the open, on average."""
 BURST = 12
 """Messages in a burst, on average."""
 WITHIN_BURST = 400
@@ -484,14 +486,16 @@ class _Exchange:
         return True
 
 
-def _times(rng: np.random.Generator, messages: int, rate: float) -> tuple[np.ndarray, np.ndarray]:
-    """Timestamps from the open on, and the number of the burst that each message belongs to."""
+def _times(
+    rng: np.random.Generator, messages: int, rate: float, start: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Timestamps from `start` on, and the number of the burst that each message belongs to."""
     starts = rng.random(messages) < 1 / BURST
     starts[0] = True
     within = np.where(rng.random(messages) < 0.05, 0, rng.exponential(WITHIN_BURST, messages))
     pause = max(BURST * SECOND / rate - (BURST - 1) * WITHIN_BURST, WITHIN_BURST)
     steps = np.where(starts, rng.exponential(pause, messages), within).astype(np.int64)
-    return OPEN + np.cumsum(steps), np.cumsum(starts) - 1
+    return start + np.cumsum(steps), np.cumsum(starts) - 1
 
 
 def generate(
@@ -499,7 +503,7 @@ def generate(
     seed: int = 1,
     messages: int = 200_000,
     instruments: Sequence[Instrument] = INSTRUMENTS,
-    rate: float = 20_000.0,
+    rate: float = RATE,
 ) -> Market:
     """Generates a start of day and then trading, `messages` messages in all.
 
@@ -530,12 +534,42 @@ def generate(
     flow = messages - exchange.tape.messages
     if flow < 1:
         raise ValueError(f"messages must be more than {exchange.tape.messages}, not {messages}")
+    _trade(exchange, rng, flow, rate=rate)
+    return Market(b"".join(exchange.tape.parts), exchange.tape.messages, tuple(instruments))
 
-    activity = np.array([instrument.activity for instrument in instruments])
+
+def stream(
+    *, seed: int = 1, instruments: Sequence[Instrument] = INSTRUMENTS, block: int = 4096
+) -> Iterator[bytes]:
+    """Generates a start of day and then trading without end, message by message.
+
+    As `generate`, but timestamps are those of a `rate` of its default, and the octets after the
+    start of day are others: what is drawn is drawn a block of messages at a time.
+    """
+    rng = np.random.default_rng(seed)
+    exchange = _Exchange(rng, instruments)
+    exchange.start_of_day()
+    last = OPEN
+    while True:
+        yield from exchange.tape.parts[1::2]
+        exchange.tape.parts.clear()
+        last = _trade(exchange, rng, block, start=last)
+
+
+def _trade(
+    exchange: _Exchange,
+    rng: np.random.Generator,
+    flow: int,
+    *,
+    rate: float = RATE,
+    start: int = OPEN,
+) -> int:
+    """Draws so many messages of trading from `start` on; returns the time of the last one."""
+    activity = np.array([stock.instrument.activity for stock in exchange.stocks])
     activity /= activity.sum()
-    times, bursts = _times(rng, flow, rate)
-    leaders = rng.choice(len(locates), size=bursts[-1] + 1, p=activity)
-    strays = rng.choice(len(locates), size=flow, p=activity)
+    times, bursts = _times(rng, flow, rate, start)
+    leaders = rng.choice(len(activity), size=bursts[-1] + 1, p=activity)
+    strays = rng.choice(len(activity), size=flow, p=activity)
     stocks = np.where(rng.random(flow) < LOYALTY, leaders[bursts], strays)
     shares = np.array(list(MIX.values()))
     types = rng.choice(list(MIX), size=flow, p=shares / shares.sum())
@@ -546,4 +580,4 @@ def generate(
         stock = exchange.stocks[index]
         stock.walk(step)
         exchange.trade(type_, stock, time)
-    return Market(b"".join(exchange.tape.parts), exchange.tape.messages, tuple(instruments))
+    return int(times[-1])

@@ -3,6 +3,7 @@
 import re
 
 from tickgate.host.config import Config
+from tickgate.sim.exchange.accounts import read_accounts
 
 
 def test_the_configuration_file_of_the_manual_is_a_configuration(repository):
@@ -27,3 +28,10 @@ def test_every_section_that_the_code_refers_to_is_there(repository):
     }
     assert "The book" in referred
     assert referred <= headings
+
+
+def test_the_accounts_of_the_exchange_s_manual_are_accounts(repository, tmp_path):
+    manual = (repository / "docs" / "exchange.md").read_text()
+    path = tmp_path / "accounts.toml"
+    path.write_text(manual.split("```toml\n")[1].split("```")[0])
+    assert list(read_accounts(path)) == ["TRADER"]

@@ -34,6 +34,11 @@ class Symbol:
         if self.tick < 1:
             raise ValueError(f"{self.name}: tick must be at least 1 (1e-4 USD), not {self.tick}")
 
+    @property
+    def padded(self) -> bytes:
+        """The name as it stands in a message."""
+        return self.name.ljust(8).encode("ascii")
+
     def allows(self, price: int) -> bool:
         """True if `price` is on the grid."""
         return price > 0 and (price < DOLLAR or price % self.tick == 0)

@@ -141,7 +141,7 @@ class Engine:
         self.open = False
         self._broken: set[int] = set()
         self._market = market
-        self._clock = clock
+        self.clock = clock
         self._references = 0
 
     @property
@@ -149,9 +149,13 @@ class Engine:
         """How many trades there were."""
         return len(self.trades)
 
+    def trades_in(self, symbol: Symbol) -> bool:
+        """True while orders in a symbol may trade. `enter` and `replace` ask for it before."""
+        return self.open and self.states[symbol.name] is TradingState.TRADING
+
     def start(self) -> None:
         """Begins the day: system events, then the state of each symbol."""
-        time = self._clock()
+        time = self.clock()
         self.open = True
         self._market.event(EventCode.START_OF_MESSAGES, time)
         self._market.event(EventCode.START_OF_SYSTEM_HOURS, time)
@@ -161,7 +165,7 @@ class Engine:
 
     def close(self) -> None:
         """Ends the day: every order that rests has timed out."""
-        time = self._clock()
+        time = self.clock()
         self.open = False
         self._market.event(EventCode.END_OF_MARKET_HOURS, time)
         for order in list(self.orders.values()):
@@ -173,7 +177,7 @@ class Engine:
     def set_state(self, symbol: Symbol, state: TradingState) -> None:
         """Halts a symbol or lets it trade again. Orders that rest stay."""
         self.states[symbol.name] = state
-        self._market.trading(symbol, state, self._clock())
+        self._market.trading(symbol, state, self.clock())
 
     def enter(
         self,
@@ -194,7 +198,7 @@ class Engine:
 
         A post-only order that would trade is cancelled instead.
         """
-        time = self._clock()
+        time = self.clock()
         order = self._new(
             symbol=symbol,
             side=side,
@@ -223,7 +227,7 @@ class Engine:
         entry: Any = None,
     ) -> Order:
         """Puts a new order with `shares` left in the place of one that rests, behind all others."""
-        time = self._clock()
+        time = self.clock()
         new = self._new(
             symbol=order.symbol,
             side=order.side,
@@ -253,7 +257,7 @@ class Engine:
 
     def reduce(self, order: Order, leaves: int, reason: CancelReason) -> None:
         """Takes shares off an order that rests until `leaves` are left; it keeps its place."""
-        time = self._clock()
+        time = self.clock()
         shares = order.leaves - leaves
         if shares > 0:
             self._take(order, shares, time)
@@ -262,14 +266,14 @@ class Engine:
 
     def shrink(self, order: Order, leaves: int) -> None:
         """As `reduce` to more than 0 shares, but the owner knows already."""
-        self._take(order, order.leaves - leaves, self._clock())
+        self._take(order, order.leaves - leaves, self.clock())
         order.leaves = leaves
 
     def break_trade(self, match: int) -> None:
         """Voids a trade and tells both sides. Raises KeyError if there is no such, or no more."""
         if match in self._broken:
             raise KeyError(f"trade {match} is broken already")
-        time = self._clock()
+        time = self.clock()
         fills = self.trades[match]
         self._broken.add(match)
         self._market.broken(match, fills[0].order.symbol, time)

@@ -114,7 +114,9 @@ class OuchPort:
     clock : callable
         Nanoseconds since midnight.
     journal : callable or None
-        Called with the direction ("in", "out") and the octets of each message.
+        Called with the account, the direction ("in", "out") and the octets of each message.
+    notice : callable
+        Called with a line of text when a session begins or ends.
 
     Members
     -------
@@ -139,6 +141,7 @@ class OuchPort:
         self_match: str = "trade",
         cancel_on_disconnect: bool = True,
         journal: Callable[[str, str, bytes], None] | None = None,
+        notice: Callable[[str], None] = lambda text: None,
     ) -> None:
         if self_match not in STRATEGIES:
             raise ValueError(
@@ -152,11 +155,11 @@ class OuchPort:
         self.cancel_mode = CancelMode.ACT
         self.cancel_on_disconnect = cancel_on_disconnect
         self.counters: Counter[str] = Counter()
-        self.session_cause = ""
         self._engine = engine
         self._clock = clock
         self._self_match = STRATEGIES[self_match]
         self._journal = journal
+        self._notice = notice
         self._orders: dict[int, Order] = {}
         self._last = 0
         self._handlers = {
@@ -193,11 +196,11 @@ class OuchPort:
     def joined(self) -> None:
         """A session begins."""
         self.counters["sessions"] += 1
-        self.session_cause = ""
+        self._notice(f"{self.account}: logged in")
 
     def left(self, cause: str) -> None:
         """The session is over."""
-        self.session_cause = cause
+        self._notice(f"{self.account}: {cause}")
         if self.cancel_on_disconnect:
             self._release()
             for order in self.live():
@@ -310,10 +313,13 @@ class OuchPort:
         self._send("S", self._clock(), {"event_code": code})
 
     def restate(self, user_ref_num: int, *, display_quantity: int) -> None:
-        """Restated: the venue says again how much of an order it displays."""
-        order = self._orders[user_ref_num]
-        if not order.leaves:
-            raise KeyError(f"order {user_ref_num} of {self.account} is not live")
+        """Restated: the venue says again how much of an order it displays.
+
+        Raises KeyError if the order is not live.
+        """
+        order = self._orders.get(user_ref_num)
+        if order is None or not order.leaves:
+            raise KeyError(f"no order {user_ref_num} of {self.account} is live")
         values = {"user_ref_num": user_ref_num, "reason": "R"}
         self._send("R", self._clock(), values, {Tag.DISPLAY_QUANTITY: display_quantity})
 

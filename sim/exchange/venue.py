@@ -12,6 +12,7 @@ from tickgate.sim.exchange.itch import ItchFeed
 from tickgate.sim.exchange.mold import MAX_DATAGRAM, FeedServer, Line, Publisher, RerequestServer
 from tickgate.sim.exchange.ouch import OuchPort
 from tickgate.sim.exchange.server import SoupServer
+from tickgate.sim.exchange.snapshot import SnapshotGate, snapshot
 from tickgate.sim.exchange.soup import Session, Timers
 from tickgate.sim.model.feed import BUY, SELL
 
@@ -50,7 +51,7 @@ class Settings:
     """What a venue is to be. Addresses are host and port; port 0 is any free one.
 
     `lines` are multicast groups and ports by the option that named them; `interface` is the
-    address of the interface that they leave by.
+    address of the interface that they leave by. `notice` is told of sessions in a line of text.
     """
 
     symbols: Sequence[Symbol]
@@ -61,11 +62,13 @@ class Settings:
     interface: str = "127.0.0.1"
     ttl: int = 1
     rerequest: Address | None = None
+    snapshot: Address | None = None
     datagram: int = MAX_DATAGRAM
     feed_heartbeat: float = 1.0
     timers: Timers = field(default_factory=Timers)
     clock: Callable[[], int] = field(default_factory=day_clock)
     journal: Callable[[str, str, bytes], None] | None = None
+    notice: Callable[[str], None] = lambda text: None
 
 
 class Venue:
@@ -83,14 +86,11 @@ class Venue:
         The name of the SoupBinTCP and MoldUDP64 sessions.
     addresses : dict of str to Address
         Where it listens and sends, by option.
-    endings : list of str
-        Why sessions ended, with the user's name.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.session = settings.session
         self.addresses: dict[str, Address] = {}
-        self.endings: list[str] = []
         self.lines: dict[str, Line] = {}
         self.feed = ItchFeed(settings.symbols, told=self._told)
         self.engine = Engine(settings.symbols, market=self.feed, clock=settings.clock)
@@ -103,6 +103,7 @@ class Venue:
                 self_match=account.self_match,
                 cancel_on_disconnect=account.cancel_on_disconnect,
                 journal=settings.journal,
+                notice=settings.notice,
             )
             for name, account in settings.accounts.items()
         }
@@ -111,13 +112,29 @@ class Venue:
         )
         self.publisher: Publisher | None = None
         self._settings = settings
+        self.snapshots = SnapshotGate(
+            session=self.session,
+            admits=lambda username, password: self.admit(username, password) is not None,
+            messages=lambda: snapshot(self.engine, self.feed),
+        )
         self._ouch = SoupServer(self, timers=settings.timers, ended=self._ended)
+        self._snapshot = SoupServer(self.snapshots, timers=settings.timers)
         self._feed: FeedServer | None = None
 
-    @property
-    def sessions(self) -> int:
-        """How many connections there are."""
-        return len(self._ouch.sessions)
+    def status(self) -> dict[str, int]:
+        """How much there is of everything."""
+        return {
+            "messages": len(self.feed.messages),
+            "datagrams": 0 if self.publisher is None else self.publisher.datagrams,
+            "send_failures": sum(line.failures for line in self.lines.values()),
+            "orders": len(self.engine.orders),
+            "trades": self.engine.matches,
+            "connections": len(self._ouch.sessions),
+            "logged_in": sum(port.connected for port in self.ports.values()),
+            "received": sum(port.counters["received"] for port in self.ports.values()),
+            "snapshots": self.snapshots.taken,
+            "rerequests": self.rerequest.counters["answered"],
+        }
 
     def admit(self, username: str, password: str) -> OuchPort | None:
         """The port of a user; names and passwords are not case-sensitive."""
@@ -186,6 +203,7 @@ class Venue:
         self._feed = FeedServer(self.publisher, interval=settings.feed_heartbeat)
         for option, server, address in (
             ("--rerequest", self.rerequest, settings.rerequest),
+            ("--snapshot", self._snapshot, settings.snapshot),
             ("--ouch", self._ouch, settings.ouch),
         ):
             if address is None:
@@ -197,6 +215,7 @@ class Venue:
 
     async def _release(self) -> None:
         await self._ouch.stop()
+        await self._snapshot.stop()
         if self._feed is not None:
             await self._feed.stop()
         self.rerequest.stop()
@@ -208,5 +227,5 @@ class Venue:
             self._feed.told()
 
     def _ended(self, session: Session) -> None:
-        name = "?" if session.client is None else session.client.account
-        self.endings.append(f"{name}: {session.cause}")
+        if session.client is None:
+            self._settings.notice(f"a connection without a login: {session.cause}")

@@ -1,6 +1,7 @@
 """SoupBinTCP against the packets of real sessions."""
 
 import pytest
+from scapy.layers.inet import TCP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
@@ -9,7 +10,7 @@ from tickgate.spec.fields import WireError
 
 
 def tcp_data(frame):
-    return Ether(frame)[Raw].load
+    return Ether(frame)[TCP][Raw].load
 
 
 @pytest.mark.parametrize(

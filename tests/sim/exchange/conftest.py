@@ -142,6 +142,12 @@ class RawClient:
 
 
 @pytest.fixture
+def raw_client():
+    """The class of the clients, for a connection elsewhere than to the OUCH port."""
+    return RawClient
+
+
+@pytest.fixture
 def trade():
     """Runs a coroutine function with a venue that has begun; it may connect clients."""
 

@@ -373,7 +373,7 @@ def test_a_broken_trade_and_a_restatement_are_told(trade):
         restated = await card.message()
         assert (restated.message.type, restated.values["reason"]) == ("R", "R")
         assert restated.appendage == {Tag.DISPLAY_QUANTITY: 50}
-        with pytest.raises(KeyError, match="not live"):
+        with pytest.raises(KeyError, match="no order 1 of OTHER is live"):
             venue.ports["OTHER"].restate(1, display_quantity=50)
 
     trade(scenario)
