@@ -22,6 +22,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from tickgate.host import glimpse
 from tickgate.host.config import Config, LimitsConfig, StrategyConfig, change, page_name, usd
 from tickgate.host.driver import Driver, Event
 from tickgate.host.errors import HostError, UserError
@@ -294,6 +295,28 @@ def trust(
         for index in [card.symbol_index(name) for name in names]:
             card.set_whole(index, not withdraw)
     typer.echo(f"{'not trusted' if withdraw else 'trusted'}: {' '.join(names)}")
+
+
+@app.command()
+def snapshot(
+    symbol: Symbol,
+    source: Annotated[
+        str, typer.Option("--from", metavar="HOST:PORT", help="A GLIMPSE 5.0 server.")
+    ],
+    username: Annotated[str, typer.Option("--user", help="At most 6 characters.")],
+    password: Annotated[
+        str, typer.Option(envvar="TICKGATE_GLIMPSE_PASSWORD", help="At most 10 characters.")
+    ] = "",
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds, for all of it.")] = 15.0,
+) -> None:
+    """Prints the book of a symbol, as the venue has it now, as JSON."""
+    host, _, port = source.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        raise UserError(f"--from must be HOST:PORT, such as 127.0.0.1:15002, not {source!r}")
+    book = glimpse.take(
+        host, int(port), symbol, username=username, password=password, timeout=timeout
+    )
+    _print_json(dataclasses.asdict(book))
 
 
 @app.command()

@@ -11,7 +11,7 @@ from typing import Any
 
 from tickgate.sim.model.feed import BUY
 
-__all__ = ["Ledger", "OrderRecord"]
+__all__ = ["SIDES", "Ledger", "OrderRecord"]
 
 SIDES = ("buy", "sell")
 

@@ -9,7 +9,7 @@
     restate ACCOUNT USER_REF_NUM SHARES
                                  Restated, with the displayed quantity
     disconnect ACCOUNT           drops its connection
-    book SYMBOL                  the displayed orders as of a sequence number
+    book SYMBOL                  the displayed orders after the message with that sequence number
     ledger                       what the exchange writes at its end
 
 An answer is `{"ok": true, ...}` or `{"ok": false, "error": "..."}`.
@@ -18,18 +18,18 @@ An answer is `{"ok": true, ...}` or `{"ok": false, "error": "..."}`.
 import asyncio
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from tickgate.sim.exchange.book import Symbol
+from tickgate.sim.exchange.ledger import SIDES
 from tickgate.sim.exchange.ouch import OuchPort
 from tickgate.sim.exchange.venue import Venue
 from tickgate.sim.model.feed import BUY, SELL
-from tickgate.spec import itch50
 from tickgate.spec.itch50 import TradingState
 
 __all__ = ["Operator"]
 
-SIDES = (itch50.BUY, itch50.SELL)
 LONGEST_LINE = 4096
 
 
@@ -141,14 +141,13 @@ class Operator:
         book = self._venue.engine.books[symbol.name]
         return {
             "symbol": symbol.name,
-            "locate": symbol.locate,
-            "next_sequence": self._venue.feed.next_sequence,
+            "sequence": len(self._venue.feed.messages),
             "orders": [
                 {
                     "reference": order.reference,
                     "side": SIDES[order.side],
                     "shares": order.leaves,
-                    "price": order.price,
+                    "price_usd": str(Decimal(order.price).scaleb(-4)),
                 }
                 for side in (BUY, SELL)
                 for order in book.orders(side)

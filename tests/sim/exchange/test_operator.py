@@ -12,8 +12,6 @@ from tickgate.sim.exchange.journal import Journal
 from tickgate.sim.exchange.operator import Operator
 from tickgate.spec import soupbintcp
 
-PRICE = 10_0000
-
 
 def test_the_desk_halts_breaks_restates_and_holds_cancels(trade):
     async def scenario(venue, connect):
@@ -42,8 +40,9 @@ def test_the_desk_halts_breaks_restates_and_holds_cancels(trade):
         assert (await ask("restate CARD 2 100"))["ok"]
         await card.expect("R")
         book = await ask("book ALFA")
-        assert book["orders"] == [{"reference": 1, "side": "B", "shares": 100, "price": PRICE}]
-        assert book["next_sequence"] == venue.feed.next_sequence
+        order = {"reference": 1, "side": "buy", "shares": 100, "price_usd": "10.0000"}
+        assert book["orders"] == [order]
+        assert book["sequence"] == len(venue.feed.messages)
         assert (await ask("ledger"))["trades"] == 1
         assert (await ask("disconnect CARD"))["ok"]
         assert await card.packet() is None

@@ -1,7 +1,11 @@
 """Snapshots over GLIMPSE: joined with the feed at the number they tell, they give the book."""
 
+import asyncio
+
 import pytest
 
+from tickgate.host import glimpse
+from tickgate.sim.exchange.operator import Operator
 from tickgate.sim.model import feed
 from tickgate.sim.model.book import BookModel, Window
 from tickgate.sim.model.feed import BUY, SELL
@@ -92,5 +96,27 @@ def test_readers_do_not_touch_the_trading_session(trade, raw_client):
         assert await card.answered() == 2
         assert len(venue.engine.orders) == 1
         assert venue.status()["snapshots"] == 2
+
+    trade(scenario, **SNAPSHOT)
+
+
+def test_the_host_and_the_desk_tell_the_same_book(trade):
+    async def scenario(venue, connect):
+        card = await connect("CARD")
+        await card.enter(1, quantity=100)
+        await card.enter(2, quantity=50, price=PRICE + 1200)
+        await card.enter(3, quantity=70, display="N")
+        await card.enter(4, side="S", quantity=30, price=PRICE + 1300, symbol="BRVO")
+        await card.expect("S", "A", "A", "A", "A")
+        login = {"username": "card", "password": "secret"}
+        taken = await asyncio.to_thread(
+            glimpse.take, *venue.addresses["--snapshot"], "ALFA", **login
+        )
+        rows = [(o.reference, o.side, o.shares, str(o.price_usd)) for o in taken.orders]
+        assert rows == [(2, "buy", 50, "10.1200"), (1, "buy", 100, "10.0000")]
+        assert taken.sequence == len(venue.feed.messages)
+        desk = Operator(venue).answer("book ALFA")
+        assert desk["sequence"] == taken.sequence
+        assert [tuple(order.values()) for order in desk["orders"]] == rows
 
     trade(scenario, **SNAPSHOT)
