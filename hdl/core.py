@@ -11,10 +11,12 @@ from tickgate.hdl.book import OrderBook
 from tickgate.hdl.control import Control
 from tickgate.hdl.eth import Hold, Receive
 from tickgate.hdl.feed import Feed
+from tickgate.hdl.net import Arbiter, Services
 from tickgate.hdl.order.encoder import OrderEncoder
 from tickgate.hdl.risk.gate import Gate, RiskGate, Verdict
 from tickgate.hdl.strategy.taker import Taker
 from tickgate.hdl.stream import Octets, Top, pipe, require_width
+from tickgate.spec.ethernet import INTERFRAME_GAP, PREAMBLE_SIZE
 from tickgate.spec.events import EventKind
 
 __all__ = ["TickToTrade"]
@@ -36,7 +38,8 @@ class TickToTrade(wiring.Component):
     `rx`, for ever.
 
     Disarmed after reset. `tx` must take the words of a frame without long pauses: while one is
-    under way, further orders are refused, not queued.
+    under way, further orders are refused, not queued. What the card sends for its network's sake
+    shares `tx` with the orders, and delays none; see :class:`Arbiter`.
 
     Parameters
     ----------
@@ -87,6 +90,10 @@ class TickToTrade(wiring.Component):
         self._strategy = Taker(symbols=symbols)
         self._risk = RiskGate(symbols=symbols)
         self._order = OrderEncoder(width=width, symbols=symbols)
+        self._services = Services(width=width, verdict_latency=Receive.VERDICT_LATENCY)
+        on_its_way = OrderBook.SLOW_LATENCY + self.DECIDE
+        gap = -(-(PREAMBLE_SIZE + INTERFRAME_GAP) // width)
+        self._arbiter = Arbiter(width=width, quiet=on_its_way, gap=gap)
         self._control = Control(
             width=width,
             symbols=symbols,
@@ -118,6 +125,8 @@ class TickToTrade(wiring.Component):
         m.submodules.strategy = strategy = self._strategy
         m.submodules.risk = risk = self._risk
         m.submodules.order = order = self._order
+        m.submodules.services = self._services
+        m.submodules.arbiter = self._arbiter
         m.submodules.control = control = self._control
         m.submodules.book = ResetInserter(control.command.clear_books.valid)(book)
 
@@ -131,7 +140,7 @@ class TickToTrade(wiring.Component):
         pipe(m, strategy.preview, risk.preview)
         pipe(m, strategy.intents, risk.intents)
         pipe(m, risk.approved, order.approved)
-        pipe(m, order.octets, wiring.flipped(self.tx))
+        self._share_port(m, receive, feed, order)
         pipe(m, wiring.flipped(self.control_rx), control.control_rx)
         pipe(m, control.control_tx, wiring.flipped(self.control_tx))
 
@@ -149,6 +158,20 @@ class TickToTrade(wiring.Component):
         ]
         return m
 
+    def _share_port(self, m, receive, feed, order) -> None:
+        services, arbiter = self._services, self._arbiter
+        pipe(m, order.octets, arbiter.orders)
+        pipe(m, services.octets, arbiter.services)
+        pipe(m, arbiter.port, wiring.flipped(self.tx))
+        m.d.comb += [
+            services.received.valid.eq(self.rx.valid),
+            services.received.payload.eq(self.rx.payload),
+            services.ends.eq(receive.frames),
+            services.bad.eq(receive.fcs_errors),
+            arbiter.orders_busy.eq(order.busy),
+            arbiter.activity.eq(feed.tracked_messages),
+        ]
+
     @staticmethod
     def _tell_losses(m, receive, hold, feed, book) -> None:
         m.d.comb += [
@@ -164,23 +187,22 @@ class TickToTrade(wiring.Component):
             book.gap_sequence.eq(feed.gap_sequence),
         ]
 
-    @staticmethod
-    def _tell_risk(m, feed, book, risk, order, control) -> None:
+    def _tell_risk(self, m, feed, book, risk, order, control) -> None:
         m.d.comb += [
             risk.messages.payload.eq(feed.message.payload),
             risk.messages.valid.eq(feed.message.valid),
             risk.trades.payload.eq(book.trades.payload),
             risk.trades.valid.eq(book.trades.valid),
             risk.exact_now.eq(book.trusted),
-            risk.transmit_busy.eq(order.busy),
+            risk.transmit_busy.eq(order.busy | self._arbiter.busy),
             risk.armed.eq(control.armed),
             risk.killed.eq(control.killed),
             risk.time.eq(control.time),
         ]
 
-    @staticmethod
-    def _configure(m, receive, hold, feed, book, strategy, risk, order, control) -> None:
+    def _configure(self, m, receive, hold, feed, book, strategy, risk, order, control) -> None:
         config, command, session = control.config, control.command, order.session
+        services = self._services
         m.d.comb += [
             session.destination_mac.eq(
                 Cat(config.destination_mac_low, config.destination_mac_high)
@@ -194,6 +216,14 @@ class TickToTrade(wiring.Component):
             feed.gap_wait.eq(config.gap_wait_us),
             feed.line_timeout.eq(config.line_timeout_us),
             feed.tick.eq(control.microsecond),
+            services.tick.eq(control.microsecond),
+            services.mac.eq(session.source_mac),
+            services.ip.eq(config.source_ip),
+            services.arp.eq(config.services.arp),
+            services.icmp.eq(config.services.icmp_echo),
+            services.igmp.eq(config.services.igmp),
+            Cat(services.group).eq(Cat(receive.address)),
+            Cat(services.listens).eq(Cat(receive.enable)),
             feed.restart.eq(command.restart_feed.valid),
             feed.forget.eq(command.clear_locates.valid),
             feed.write.eq(command.symbol_write.valid),
@@ -256,16 +286,21 @@ class TickToTrade(wiring.Component):
                 feed.alive
             ),
             control.status.feed_state.waiting.eq(feed.waiting),
+            Cat(control.status.feed_state.joined_a, control.status.feed_state.joined_b).eq(
+                services.joined
+            ),
             control.status.expected_sequence_low.eq(feed.expected[:32]),
             control.status.expected_sequence_high.eq(feed.expected[32:]),
             control.status.next_user_ref_num.eq(risk.next_user_ref_num),
             control.status.tcp_sequence.eq(order.sequence),
         ]
 
-    @staticmethod
-    def _count(m, receive, hold, feed, book, risk, control) -> None:
+    def _count(self, m, receive, hold, feed, book, risk, control) -> None:
         count, verdict = control.count, risk.verdicts
-        parts = (("eth", receive), ("eth", hold), ("feed", feed), ("book", book))
+        parts = (
+            *(("eth", receive), ("eth", hold), ("feed", feed), ("book", book)),
+            *(("net", self._services), ("net", self._arbiter)),
+        )
         for prefix, part in parts:
             for name in part.COUNTERS:
                 m.d.comb += getattr(count, f"{prefix}_{name}").eq(getattr(part, name))

@@ -40,6 +40,7 @@ __all__ = [
     "Config",
     "FeedConfig",
     "LimitsConfig",
+    "NetworkConfig",
     "SessionConfig",
     "StrategyConfig",
     "SymbolConfig",
@@ -246,6 +247,25 @@ class SessionConfig(_Section):
         }
 
 
+class NetworkConfig(_Section):
+    """`[network]`: what the card does for its network, as `source_mac` and `source_ip`.
+
+    All of it is off unless asked for.
+    """
+
+    arp: Bool = False
+    icmp_echo: Bool = False
+    igmp: Bool = False
+
+    def registers(self) -> dict[str, int]:
+        """Register values by name."""
+        return {
+            "services": BY_NAME["services"].pack(
+                arp=int(self.arp), icmp_echo=int(self.icmp_echo), igmp=int(self.igmp)
+            ),
+        }
+
+
 class StrategyConfig(_Section):
     """`[symbols.strategy]`: the parameters of a symbol's strategy."""
 
@@ -370,6 +390,7 @@ class Config(_Section):
 
     feed: FeedConfig
     session: SessionConfig
+    network: NetworkConfig = NetworkConfig()
     symbols: Annotated[list[SymbolConfig], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -410,7 +431,8 @@ class Config(_Section):
 
     def registers(self) -> dict[str, int]:
         """Configuration registers by name: all but the time."""
-        return {**self.feed.registers(), **self.session.registers()}
+        sections = (self.feed, self.session, self.network)
+        return {name: value for each in sections for name, value in each.registers().items()}
 
     def pages(self, symbols: int) -> list[list[int]]:
         """The page of each of the card's `symbols`; those beyond this file's are all zero.

@@ -46,6 +46,8 @@ HEADER_JUDGED = 3
 EXAMINED = Taker.LATENCY_PREVIEW
 JUDGED = Taker.LATENCY
 TOLD = JUDGED + RiskGate.LATENCY
+CLAIM = 1
+"""Cycles for which the port is claimed before a service's frame begins."""
 
 STATES = ("H", "h", "S", "W")
 WORD = 0xFFFF_FFFF
@@ -360,18 +362,20 @@ class Checker:
         verdicts = log.verdicts
         self._updates.sort(key=lambda update: update[:2])
         told = 0
-        sent = zip(trace.sent.tolist(), log.tx_frames, strict=True)
+        sent = zip(trace.sent.tolist(), trace.orders, strict=True)
+        services = [(frame.first_cycle - CLAIM, frame.last_cycle) for frame in trace.services]
         for at, row in enumerate(map(_top, log.tops)):
             cycle = int(log.tops["cycle"][at])
             proposal = self._taker.decide(row, self._time_ns(cycle))
             if proposal is None:
                 continue
             self._catch_up(cycle + JUDGED)
-            first, last = self._sending
+            judged = cycle + JUDGED
+            busy = any(first <= judged <= last for first, last in [self._sending, *services])
             verdict = self._risk.judge(
                 proposal,
                 self._time_ns(cycle + EXAMINED),
-                transmit_busy=first <= cycle + JUDGED <= last,
+                transmit_busy=busy,
             )
             model = {
                 "cycle": cycle + TOLD,

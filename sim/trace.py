@@ -9,7 +9,8 @@ import numpy as np
 
 from tickgate.hdl.eth.hold import CAPACITY, MARGIN, Hold
 from tickgate.sim.frames import PAYLOAD_AT, Frames
-from tickgate.sim.virtual.card import Log
+from tickgate.sim.virtual.card import Frame, Log
+from tickgate.spec import ethernet
 
 __all__ = ["Trace"]
 
@@ -43,8 +44,10 @@ class Trace:
         As `starts` and `t0`, but later by what a datagram is kept: what the feed sees.
     top_message, verdict_message : int64 array
         Which message each top of book, each verdict belongs to; -1 for none of these.
+    orders, services : list of Frame
+        What was sent on tx: the frames of orders, and those of the card's services.
     sent : int64 array
-        Cycle in which the first octet of each order frame was on tx (see `_sent`).
+        Cycle in which the first octet of each order frame was on tx.
     sent_verdict : int64 array
         Which verdict each order frame belongs to.
     """
@@ -59,7 +62,9 @@ class Trace:
         self._await_fcs = await_fcs
         self.starts = log.starts.astype(np.int64)
         self.t0 = self.starts[frames.frame] + frames.last_octets // width
-        self.sent_verdict = np.flatnonzero(log.verdicts["approved"])[: len(log.tx_frames)]
+        self.orders = [frame for frame in log.tx_frames if _is_order(frame)]
+        self.services = [frame for frame in log.tx_frames if not _is_order(frame)]
+        self.sent_verdict = np.flatnonzero(log.verdicts["approved"])[: len(self.orders)]
 
     @cached_property
     def left_out(self) -> list[str | None]:
@@ -115,9 +120,10 @@ class Trace:
         cycles = []
         free = -1
         approved = self.log.verdicts["cycle"][self.sent_verdict].tolist()
-        for at, frame in enumerate(self.log.tx_frames):
-            waited = frame.first_cycle == free and at < len(approved)
-            cycles.append(approved[at] if waited else frame.first_cycle)
+        for frame in self.log.tx_frames:
+            if _is_order(frame):
+                waited = frame.first_cycle == free and len(cycles) < len(approved)
+                cycles.append(approved[len(cycles)] if waited else frame.first_cycle)
             # What the last word leaves unused is part of the gap.
             gap = max(self._tx_gap - -len(frame.octets) % self.width, 0)
             free = frame.last_cycle + 1 + -(-gap // self.width)
@@ -142,3 +148,10 @@ class Trace:
             before = np.searchsorted(self.t0[candidates], int(records["cycle"][record]))
             found[record] = candidates[max(before - 1, 0)]
         return found
+
+
+def _is_order(frame: Frame) -> bool:
+    """Whether a frame of the card is an order's: that of a TCP segment."""
+    ethertype = ethernet.ETHERNET.unpack_from(frame.octets)["ethertype"]
+    protocol = frame.octets[ethernet.ETHERNET.size + ethernet.IPV4.offset("protocol")]
+    return (ethertype, protocol) == (ethernet.ETHERTYPE_IPV4, ethernet.PROTOCOL_TCP)

@@ -477,6 +477,16 @@ REGISTERS: tuple[Register, ...] = (
     _config(0x0224, "clordid_1", "characters 5 to 8"),
     _config(0x0225, "clordid_2", "characters 9 to 12"),
     _config(0x0226, "clordid_3", "characters 13 and 14", width=16),
+    _config(
+        0x0230,
+        "services",
+        "what the card does for its network, as source_mac and source_ip",
+        fields=(
+            BitField("arp", 0, 1, "answers ARP requests"),
+            BitField("icmp_echo", 1, 1, "answers ICMP echo requests"),
+            BitField("igmp", 2, 1, "joins the groups of the feed, and answers queries"),
+        ),
+    ),
     _status(
         0x0300,
         "state",
@@ -537,6 +547,8 @@ REGISTERS: tuple[Register, ...] = (
             BitField("alive_a", 2, 1, "line A has brought it within line_timeout_us"),
             BitField("alive_b", 3, 1, "line B has"),
             BitField("waiting", 4, 1, "what one line has missed may come on the other"),
+            BitField("joined_a", 5, 1, "the card is a member of line A's group"),
+            BitField("joined_b", 6, 1, "it is of line B's"),
         ),
     ),
     _status(
@@ -629,6 +641,23 @@ REGISTERS: tuple[Register, ...] = (
         "request frames that were too long or came while one was waiting",
         inside=True,
     ),
+    _counter(0x0490, "net_arp_requests", "ARP requests for the card"),
+    _counter(0x0491, "net_arp_ignored", "ARP packets for others, and replies"),
+    _counter(0x0492, "net_arp_malformed", "ARP packets that are short or of other networks"),
+    _counter(0x0493, "net_arp_replies", "ARP replies made"),
+    _counter(0x0494, "net_echo_requests", "ICMP echo requests for the card"),
+    _counter(0x0495, "net_icmp_ignored", "ICMP messages for others, and of other types"),
+    _counter(0x0496, "net_icmp_malformed", "ICMP messages with wrong lengths or checksums"),
+    _counter(0x0497, "net_echo_replies", "ICMP echo replies made"),
+    _counter(0x0498, "net_igmp_queries", "IGMP queries"),
+    _counter(0x0499, "net_igmp_ignored", "IGMP messages that are no queries"),
+    _counter(0x049A, "net_igmp_malformed", "IGMP messages with wrong lengths or checksums"),
+    _counter(0x049B, "net_reports", "IGMP reports made"),
+    _counter(0x049C, "net_leaves", "IGMP leaves made"),
+    _counter(0x049D, "net_too_long", "frames of ARP, ICMP or IGMP that are longer than 256 octets"),
+    _counter(0x049E, "net_overruns", "such frames that came while another was being answered"),
+    _counter(0x049F, "net_frames", "frames that a service has sent"),
+    _counter(0x04A0, "net_busy_cycles", "clock cycles for which these kept the port from orders"),
 )
 
 PAGE_WORDS = 16
