@@ -23,6 +23,7 @@ def test_every_configuration_register_but_the_time_has_its_value(config):
         "await_fcs": 0,
         "start_sequence_low": 5,
         "start_sequence_high": 1,
+        "services": 0,
         "destination_mac_low": 0x5E10_00FE,
         "destination_mac_high": 0x0200,
         "source_mac_low": 1,
@@ -51,6 +52,11 @@ def test_a_second_line_is_enabled_by_its_address_and_port(text):
     registers = Config.from_text(text.replace("port = 26477", lines, 1), source="x").registers()
     assert registers["feed_address_b"] == 0xE931_C46F and registers["feed_port_b"] == 26478
     assert registers["feed_enable_b"] == 1 and registers["gap_wait_us"] == 7
+
+
+def test_what_the_card_does_for_its_network_is_asked_for_one_by_one(text):
+    text = text + "\n[network]\narp = true\nigmp = true\n"
+    assert Config.from_text(text, source="x").registers()["services"] == 0b101
 
 
 def test_a_symbol_becomes_the_words_of_its_page(config):
