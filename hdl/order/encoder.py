@@ -10,9 +10,8 @@ from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.fcs import FCS_INITIAL, Crc32
 from tickgate.hdl.order.checksum import OnesComplementSum
-from tickgate.hdl.order.layout import place, words_to_add
 from tickgate.hdl.stream import Octets, Order, Side, require_width
-from tickgate.hdl.wire import place
+from tickgate.hdl.wire import place, words_to_add
 from tickgate.spec import ethernet, ouch50, soupbintcp
 
 __all__ = ["FRAME_SIZE", "SEGMENT_SIZE", "OrderEncoder", "SessionRegisters"]
@@ -54,20 +53,6 @@ class SessionRegisters(data.Struct):
     clordid: 112
 
 
-<<<<<<< HEAD
-=======
-def _words_to_add(octets: list[Value], constant: int = 0) -> list[Value]:
-    """Returns the words of a checksum over `octets`, all that is constant added up in one."""
-    words = []
-    for high, low in zip(octets[::2], octets[1::2], strict=True):
-        if isinstance(high, Const) and isinstance(low, Const):
-            constant = ethernet.ones_complement_sum(bytes([high.value, low.value]), constant)
-        else:
-            words.append(Cat(low, high))
-    return [*words, Const(constant, 16)] if constant else words
-
-
->>>>>>> 157c85d (net: answer ARP, ICMP echo and IGMP queries, on the port that orders share)
 class OrderEncoder(wiring.Component):
     """Sends each approved order as one Ethernet frame, FCS included.
 
@@ -174,12 +159,6 @@ class OrderEncoder(wiring.Component):
         checksums = place(
             HEADERS, {"ipv4": {"checksum": ipv4_checksum}, "tcp": {"checksum": tcp_checksum}}
         )
-<<<<<<< HEAD
-=======
-        checksums = place(
-            HEADERS, {"ipv4": {"checksum": ipv4_checksum}, "tcp": {"checksum": tcp_checksum}}
-        )
->>>>>>> 157c85d (net: answer ARP, ICMP echo and IGMP queries, on the port that orders share)
         return [
             next((octet for octet in layers if not isinstance(octet, Const)), layers[-1])
             for layers in zip(checksums, live, fixed, strict=True)

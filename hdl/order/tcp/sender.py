@@ -8,13 +8,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.order.checksum import OnesComplementSum
-from tickgate.hdl.order.layout import place, words_to_add
 from tickgate.hdl.order.tcp.receive import IP_AT, OPTIONS_AT, TCP_AT
 from tickgate.hdl.order.tcp.ring import Ring
 from tickgate.hdl.order.tcp.summation import StretchSum
 from tickgate.hdl.order.tcp.trailer import Trailer
 from tickgate.hdl.order.tcp.types import Endpoints, Job
 from tickgate.hdl.stream import Octets, pipe, require_width
+from tickgate.hdl.wire import place, words_to_add
 from tickgate.spec import ethernet
 
 __all__ = ["Sender"]
