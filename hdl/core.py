@@ -18,6 +18,7 @@ from tickgate.hdl.strategy.taker import Taker
 from tickgate.hdl.stream import Octets, Top, pipe, require_width
 from tickgate.spec.ethernet import INTERFRAME_GAP, PREAMBLE_SIZE
 from tickgate.spec.events import EventKind
+from tickgate.spec.registers import LEVELS
 
 __all__ = ["TickToTrade"]
 
@@ -147,6 +148,7 @@ class TickToTrade(wiring.Component):
         self._tell_losses(m, receive, hold, feed, book)
         self._tell_risk(m, feed, book, risk, order, control)
         self._configure(m, receive, hold, feed, book, strategy, risk, order, control)
+        self._show_book(m, book.view, book.recovered, control.status)
         self._count(m, receive, hold, feed, book, risk, control)
         self._report(m, feed, risk, control)
         m.d.comb += [
@@ -230,6 +232,20 @@ class TickToTrade(wiring.Component):
             feed.write_locate.eq(command.symbol_write.payload.locate),
             feed.write_symbol.eq(command.symbol_write.payload.symbol),
             feed.write_tracked.eq(command.symbol_write.payload.tracked),
+            book.begin.eq(command.recover.valid),
+            book.begin_symbol.eq(command.recover.payload.symbol),
+            book.abort.eq(command.recover_abort.valid),
+            book.order.eq(command.recover_order.valid),
+            book.order_number.eq(command.recover_order.payload.number),
+            book.order_is.side.eq(command.recover_order.payload.side),
+            book.join.eq(command.recover_join.valid),
+            book.join_sequence.eq(command.recover_join.payload),
+            book.restarted.eq(command.restart_feed.valid),
+            control.recovery.symbol.eq(book.recovery_symbol),
+            book.recovery_base.eq(control.recovery.data.base),
+            book.recovery_cent.eq(control.recovery.data.cent),
+            book.show.eq(command.show_book.valid),
+            book.show_symbol.eq(command.show_book.payload.symbol),
             book.whole.eq(command.whole.valid),
             book.whole_symbol.eq(command.whole.payload.symbol),
             book.whole_value.eq(command.whole.payload.value),
@@ -257,6 +273,16 @@ class TickToTrade(wiring.Component):
                 Cat(config.clordid_3, config.clordid_2, config.clordid_1, config.clordid_0)
             ),
         ]
+        for name, kept in (
+            ("recover_reference_low", book.order_is.reference[:32]),
+            ("recover_reference_high", book.order_is.reference[32:]),
+            ("recover_shares", book.order_is.shares),
+            ("recover_price", book.order_is.price),
+        ):
+            word = Signal(32, name=name)
+            m.d.comb += kept.eq(word)
+            with m.If(getattr(command, name).valid):
+                m.d.sync += word.eq(getattr(command, name).payload)
         shown = Signal.like(risk.shown)
         m.d.comb += risk.shown.eq(shown)
         with m.If(command.show_symbol.valid):
@@ -294,6 +320,28 @@ class TickToTrade(wiring.Component):
             control.status.next_user_ref_num.eq(risk.next_user_ref_num),
             control.status.tcp_sequence.eq(order.sequence),
         ]
+
+    @staticmethod
+    def _show_book(m, view, recovery, status) -> None:
+        shown, recovered = status.book_view, status.recover_state
+        m.d.comb += [
+            status.book_view_sequence.eq(view.sequence),
+            status.recover_orders.eq(recovery.orders),
+            status.recover_first.eq(recovery.first),
+            status.recover_held.eq(recovery.held),
+        ]
+        for name in ("phase", "cause", "symbol", "first_known"):
+            m.d.comb += recovered[name].eq(recovery[name])
+        for name in ("ready", "symbol", "trusted", "exact"):
+            m.d.comb += shown[name].eq(view[name])
+        for side, levels in (("bid", view.bids), ("ask", view.asks)):
+            for name in ("levels", "more", "complete"):
+                m.d.comb += shown[f"{side}_{name}"].eq(levels[name])
+            for n in range(LEVELS):
+                m.d.comb += [
+                    getattr(status, f"book_{side}_price_{n}").eq(levels.prices[n]),
+                    getattr(status, f"book_{side}_shares_{n}").eq(levels.shares[n]),
+                ]
 
     def _count(self, m, receive, hold, feed, book, risk, control) -> None:
         count, verdict = control.count, risk.verdicts

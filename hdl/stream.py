@@ -7,15 +7,21 @@ from amaranth.hdl import Module, unsigned
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.utils import exact_log2
 
+from tickgate.spec.registers import RecoveryCause, RecoveryPhase
+
 __all__ = [
     "LINES",
+    "BookSide",
+    "BookView",
     "Lookup",
     "Message",
     "MessageKind",
     "Octets",
     "Order",
     "Proposal",
+    "Recovered",
     "Side",
+    "SnapshotOrder",
     "Span",
     "Top",
     "Trade",
@@ -143,6 +149,75 @@ class Top(data.StructLayout):
                 "exact": 1,
                 "sequence": 32,
                 "stamp": 16,
+            }
+        )
+
+
+class BookSide(data.StructLayout):
+    """The first levels of a side, best first; zero where there is none.
+
+    `levels`: how many. `more`: others lie, or may lie, beyond. `complete`: all that there is room
+    for are here.
+    """
+
+    def __init__(self, levels: int) -> None:
+        super().__init__(
+            {
+                "levels": range(levels + 1),
+                "more": 1,
+                "complete": 1,
+                "prices": data.ArrayLayout(32, levels),
+                "shares": data.ArrayLayout(32, levels),
+            }
+        )
+
+
+class BookView(data.StructLayout):
+    """Both sides of the book of a symbol at one moment: after the message `sequence`.
+
+    `ready`: it is what was asked for last.
+    """
+
+    def __init__(self, symbols: int, levels: int) -> None:
+        super().__init__(
+            {
+                "ready": 1,
+                "symbol": range(symbols),
+                "exact": 1,
+                "trusted": 1,
+                "sequence": 32,
+                "bids": BookSide(levels),
+                "asks": BookSide(levels),
+            }
+        )
+
+
+class SnapshotOrder(data.Struct):
+    """A live order as a snapshot has it; its price in 1e-4 USD."""
+
+    reference: 64
+    side: Side
+    shares: 32
+    price: 32
+
+
+class Recovered(data.StructLayout):
+    """How far the recovery of a symbol is.
+
+    `orders`: of the snapshot, taken. `first`: from this sequence number on, all messages of the
+    symbol are held, once it is known. `held`: how many are now.
+    """
+
+    def __init__(self, symbols: int) -> None:
+        super().__init__(
+            {
+                "phase": RecoveryPhase,
+                "cause": RecoveryCause,
+                "symbol": range(symbols),
+                "orders": 31,
+                "first": 32,
+                "first_known": 1,
+                "held": 16,
             }
         )
 

@@ -8,25 +8,29 @@ Ref: docs/architecture.md, "Control".
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points, version
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich import box
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from tickgate.host import glimpse
 from tickgate.host.config import Config, LimitsConfig, StrategyConfig, change, page_name, usd
-from tickgate.host.driver import Driver, Event
+from tickgate.host.driver import Driver, Event, RecoveryStatus
 from tickgate.host.errors import HostError, UserError
 from tickgate.host.registers import find
+from tickgate.host.snapshot import Snapshot
 from tickgate.host.transport import DEFAULT_BAUD, DEFAULT_TIMEOUT
 from tickgate.spec.events import EventKind
 from tickgate.spec.registers import MAP_HASH, REGISTERS, Kind, page_values, page_words
@@ -313,10 +317,83 @@ def snapshot(
     host, _, port = source.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
         raise UserError(f"--from must be HOST:PORT, such as 127.0.0.1:15002, not {source!r}")
-    book = glimpse.take(
+    taken = glimpse.take(
         host, int(port), symbol, username=username, password=password, timeout=timeout
     )
-    _print_json(dataclasses.asdict(book))
+    _print_json(dataclasses.asdict(taken))
+
+
+@app.command()
+def book(context: typer.Context, symbol: Symbol, port: Port, as_json: AsJson = False) -> None:
+    """Shows the best levels of a symbol's book, all of one moment."""
+    with _card(context, port) as card:
+        view = card.book(symbol)
+    if as_json:
+        record: dict[str, Any] = dataclasses.asdict(view) | {"symbol": symbol}
+        for side, levels in (("bids", view.bids), ("asks", view.asks)):
+            record[side]["levels"] = [
+                {"price_usd": str(usd(level.price)), "shares": level.shares}
+                for level in levels.levels
+            ]
+        _print_json(record)
+        return
+    words = [("exact" if view.exact else "not exact"), *([] if view.trusted else ["not trusted"])]
+    table = _table(
+        *("bid shares", "bid USD", "ask USD", "ask shares"),
+        title=f"{symbol}, after message {view.sequence}: {', '.join(words)}",
+    )
+    for bid, ask in itertools.zip_longest(view.bids.levels, view.asks.levels):
+        table.add_row(
+            *((f"{bid.shares:,}", f"{usd(bid.price)}") if bid else ("", "")),
+            *((f"{usd(ask.price)}", f"{ask.shares:,}") if ask else ("", "")),
+        )
+    ends = [
+        ("..." if side.complete else "missing") if side.more else ""
+        for side in (view.bids, view.asks)
+    ]
+    if any(ends):
+        table.add_row("", ends[0], ends[1], "")
+    _show(table)
+
+
+@app.command()
+def recover(
+    context: typer.Context,
+    symbol: Symbol,
+    port: Port,
+    snapshot: Annotated[
+        str,
+        typer.Option(metavar="FILE|-", help="The snapshot; it is read when the card holds."),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Makes the book of a symbol whole again from a snapshot, while the feed goes on."""
+
+    def read(state: RecoveryStatus) -> Snapshot:
+        first = "not known yet" if state.first is None else f"{state.first}"
+        typer.echo(f"held from message {first} on; reading {snapshot}", err=True)
+        return _read_snapshot(snapshot)
+
+    bar = Progress(console=Console(stderr=True), transient=True)
+    with _card(context, port) as card, bar:
+        task = bar.add_task("orders", total=None)
+        state = card.recover(
+            symbol, read, lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    if as_json:
+        _print_json({"symbol": symbol, "orders": state.orders, "first": state.first})
+    else:
+        typer.echo(f"whole: {symbol}, from a snapshot of {state.orders} orders")
+
+
+def _read_snapshot(name: str) -> Snapshot:
+    if name == "-":
+        return Snapshot.from_text(sys.stdin.read(), source="the standard input")
+    try:
+        text = Path(name).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{name}: {error}") from None
+    return Snapshot.from_text(text, source=name)
 
 
 @app.command()

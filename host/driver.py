@@ -3,15 +3,17 @@
 Ref: docs/architecture.md, "Control"; docs/risk.md, gate 1.
 """
 
+import contextlib
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import NamedTuple, Self
 
 from tickgate.host.config import Config, page_name
-from tickgate.host.errors import CardMismatch, CardRefused, NotInForce, UserError
+from tickgate.host.errors import CardMismatch, CardRefused, HostError, NotInForce, UserError
 from tickgate.host.protocol import Status
 from tickgate.host.registers import Registers
+from tickgate.host.snapshot import Snapshot, SnapshotOrder
 from tickgate.host.transport import (
     DEFAULT_BAUD,
     DEFAULT_TIMEOUT,
@@ -23,6 +25,7 @@ from tickgate.spec import events as event_records
 from tickgate.spec.registers import (
     BY_NAME,
     IN_FORCE_BASE,
+    LEVELS,
     MAGIC,
     MAP_HASH,
     PAGE_WORDS,
@@ -31,10 +34,24 @@ from tickgate.spec.registers import (
     SHADOW_BASE,
     VERSION,
     Kind,
+    RecoveryCause,
+    RecoveryPhase,
     parameter_checksum,
 )
 
-__all__ = ["CardStatus", "Driver", "Event", "Identity"]
+__all__ = [
+    "BookSide",
+    "BookView",
+    "CardStatus",
+    "Driver",
+    "Event",
+    "Identity",
+    "Level",
+    "RecoveryStatus",
+]
+
+_ORDERS_AT_ONCE = 16
+"""Orders of a snapshot between two looks at how many the card has taken."""
 
 _POLLS = 2000
 """How often a state is read while waiting for the card to finish something of its own."""
@@ -76,6 +93,58 @@ class CardStatus:
     next_user_ref_num: int
     tcp_sequence: int
     events_pending: int
+
+
+class Level(NamedTuple):
+    """A price in 1e-4 USD and the shares there."""
+
+    price: int
+    shares: int
+
+
+@dataclass(frozen=True)
+class BookSide:
+    """The best levels of a side, best first.
+
+    `more`: others lie, or may lie, in the window beyond them. `complete`: as many as the card lists
+    are here, or all there are; else the card had not found the next ones in time.
+    """
+
+    levels: list[Level]
+    more: bool
+    complete: bool
+
+
+@dataclass(frozen=True)
+class BookView:
+    """Both sides of a symbol's book at one moment, after the message with `sequence` (32 bits).
+
+    `trusted`: the book is whole. `exact`: moreover, no order that would be the best lies outside
+    the window.
+    """
+
+    symbol: int
+    sequence: int
+    trusted: bool
+    exact: bool
+    bids: BookSide
+    asks: BookSide
+
+
+@dataclass(frozen=True)
+class RecoveryStatus:
+    """How far the recovery of a book is.
+
+    `first`: from this sequence number on (its low 32 bits) the messages of the symbol are held;
+    None until the card knows. `orders`: of the snapshot, in the book. `held`: messages, now.
+    """
+
+    phase: RecoveryPhase
+    cause: RecoveryCause
+    symbol: int
+    first: int | None
+    orders: int
+    held: int
 
 
 @dataclass(frozen=True)
@@ -405,6 +474,146 @@ class Driver:
         """Declares that a symbol's book is whole (empty or complete) now, or that it is not."""
         index = self.symbol_index(symbol) if isinstance(symbol, str) else symbol
         self.registers.write("whole", BY_NAME["whole"].pack(symbol=index, value=int(whole)))
+
+    def book(self, symbol: int | str) -> BookView:
+        """The best levels of a symbol's book as they were at one moment.
+
+        Raises `CardRefused` if the card does not come to take them, for want of a cycle without
+        messages.
+        """
+        index = self.symbol_index(symbol) if isinstance(symbol, str) else symbol
+        self.registers.write("show_book", BY_NAME["show_book"].pack(symbol=index))
+        for _ in range(_POLLS):
+            shown = self.registers.read_fields("book_view")
+            if shown["ready"]:
+                break
+        else:
+            raise CardRefused("the card found no time to take the book; try again")
+        names = [
+            f"book_{side}_{what}_{n}"
+            for side in ("bid", "ask")
+            for n in range(LEVELS)
+            for what in ("price", "shares")
+        ]
+        words = self.registers.read_many([*names, "book_view_sequence"])
+        sides = [
+            BookSide(
+                levels=[
+                    Level(words[f"book_{side}_price_{n}"], words[f"book_{side}_shares_{n}"])
+                    for n in range(shown[f"{side}_levels"])
+                ],
+                more=bool(shown[f"{side}_more"]),
+                complete=bool(shown[f"{side}_complete"]),
+            )
+            for side in ("bid", "ask")
+        ]
+        return BookView(
+            symbol=shown["symbol"],
+            sequence=words["book_view_sequence"],
+            trusted=bool(shown["trusted"]),
+            exact=bool(shown["exact"]),
+            bids=sides[0],
+            asks=sides[1],
+        )
+
+    # Recovery
+
+    def recovery(self) -> RecoveryStatus:
+        """How far the last recovery is."""
+        words = self.registers.read_many(
+            ["recover_state", "recover_orders", "recover_first", "recover_held"]
+        )
+        state = BY_NAME["recover_state"].unpack(words["recover_state"])
+        return RecoveryStatus(
+            phase=RecoveryPhase(state["phase"]),
+            cause=RecoveryCause(state["cause"]),
+            symbol=state["symbol"],
+            first=words["recover_first"] if state["first_known"] else None,
+            orders=words["recover_orders"],
+            held=words["recover_held"],
+        )
+
+    def recover(
+        self,
+        symbol: int | str,
+        snapshot: Callable[[RecoveryStatus], Snapshot],
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> RecoveryStatus:
+        """Makes the book of a symbol whole again while messages go on; may be done while armed.
+
+        `snapshot` is called once the messages of the symbol are held and its book is empty: what
+        it returns must not be older than the message before the first one held. `progress` is told
+        how many of the snapshot's orders are in the book, of how many.
+
+        Whatever goes wrong, the symbol stays untrusted, and its messages go their ordinary way.
+
+        Raises
+        ------
+        UserError
+            The snapshot is of another symbol.
+        CardRefused
+            The card gave up, for the cause that it tells; try again with a new snapshot.
+        """
+        name = symbol if isinstance(symbol, str) else self.symbols()[symbol]
+        index = self.symbol_index(symbol) if isinstance(symbol, str) else symbol
+        self.registers.write("recover", BY_NAME["recover"].pack(symbol=index))
+        try:
+            state = self._await_phase(index, RecoveryPhase.LOADING, "does not empty the book")
+            taken = snapshot(state)
+            if taken.symbol != name:
+                raise UserError(f"the snapshot is of {taken.symbol!r}, not of {name!r}")
+            self._load(index, taken, progress)
+            self.registers.write("recover_join", taken.sequence & 0xFFFF_FFFF)
+            return self._await_phase(
+                index,
+                RecoveryPhase.DONE,
+                f"does not come to message {taken.sequence} or to the end of what it holds",
+            )
+        except BaseException:
+            with contextlib.suppress(HostError):
+                self.registers.command("recover_abort")
+            raise
+
+    def _load(self, symbol: int, snapshot: Snapshot, progress: Callable[[int, int], None]) -> None:
+        orders, added, stalled = snapshot.orders, 0, 0
+        progress(0, len(orders))
+        while added < len(orders):
+            for number in range(added, min(added + _ORDERS_AT_ONCE, len(orders))):
+                self._add(number, orders[number])
+            state = self._recovering(symbol)
+            # An order that came while the card was busy with the one before is not taken.
+            stalled = stalled + 1 if state.orders == added else 0
+            if stalled == _POLLS:
+                raise CardRefused("the card takes no more orders of the snapshot; try again")
+            added = state.orders
+            progress(added, len(orders))
+
+    def _add(self, number: int, order: SnapshotOrder) -> None:
+        values = {
+            "recover_reference_low": order.reference & 0xFFFF_FFFF,
+            "recover_reference_high": order.reference >> 32,
+            "recover_shares": order.shares,
+            "recover_price": order.price,
+            "recover_order": BY_NAME["recover_order"].pack(
+                number=number, side=int(order.side == "sell")
+            ),
+        }
+        self.registers.write_many(values)
+
+    def _recovering(self, symbol: int) -> RecoveryStatus:
+        state = self.recovery()
+        if state.phase == RecoveryPhase.FAILED:
+            raise CardRefused(f"the recovery failed: {state.cause.doc}; try again")
+        if state.symbol != symbol or state.phase == RecoveryPhase.NONE:
+            raise CardRefused("the recovery was ended by another one, or by clear_books")
+        return state
+
+    def _await_phase(self, symbol: int, phase: RecoveryPhase, complaint: str) -> RecoveryStatus:
+        for _ in range(_POLLS):
+            state = self._recovering(symbol)
+            if state.phase == phase:
+                return state
+        raise CardRefused(f"the card {complaint}; is there a feed?")
 
     # Arming
 

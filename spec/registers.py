@@ -24,6 +24,7 @@ __all__ = [
     "DELIMITER",
     "DISARMED_CODE",
     "IN_FORCE_BASE",
+    "LEVELS",
     "MAGIC",
     "MAP_HASH",
     "MAX_REQUEST_SIZE",
@@ -45,6 +46,8 @@ __all__ = [
     "Need",
     "Opcode",
     "Parameter",
+    "RecoveryCause",
+    "RecoveryPhase",
     "Register",
     "Status",
     "build_hash",
@@ -309,6 +312,87 @@ def _counter(address: int, name: str, doc: str, **keywords) -> Register:
     return Register(name, address, Kind.COUNTER, doc, **keywords)
 
 
+class RecoveryPhase(enum.IntEnum):
+    """How far the recovery of a book is; see `recover_state`."""
+
+    NONE = 0
+    SWEEPING = 1
+    LOADING = 2
+    JOINING = 3
+    DONE = 4
+    FAILED = 5
+
+    @property
+    def doc(self) -> str:
+        """What it means, for people."""
+        return _PHASE_DOC[self]
+
+
+_PHASE_DOC = {
+    RecoveryPhase.NONE: "none since reset or clear_books",
+    RecoveryPhase.SWEEPING: "the orders that the book still has are deleted",
+    RecoveryPhase.LOADING: "the book is empty, and takes the orders of a snapshot",
+    RecoveryPhase.JOINING: "what was held is applied",
+    RecoveryPhase.DONE: "the book is whole, and its messages go straight",
+    RecoveryPhase.FAILED: "given up; the book is not trusted",
+}
+
+
+class RecoveryCause(enum.IntEnum):
+    """Why a recovery failed; see `recover_state`."""
+
+    NONE = 0
+    GAP = 1
+    OVERFLOW = 2
+    MISSING = 3
+    DUPLICATE = 4
+    NO_ROOM = 5
+    UNKNOWN = 6
+    TOO_MUCH = 7
+    LEVEL_OVERFLOW = 8
+    NOT_EMPTY = 9
+    ABORTED = 10
+
+    @property
+    def doc(self) -> str:
+        """What it means, for people."""
+        return _CAUSE_DOC[self]
+
+
+_CAUSE_DOC = {
+    RecoveryCause.NONE: "it did not",
+    RecoveryCause.GAP: "messages were lost meanwhile, or the feed was restarted",
+    RecoveryCause.OVERFLOW: "more messages came than can be held",
+    RecoveryCause.MISSING: "the snapshot is older than the first message held",
+    RecoveryCause.DUPLICATE: "an order was added that the card has already",
+    RecoveryCause.NO_ROOM: "the store has no room for an order",
+    RecoveryCause.UNKNOWN: "a message after the snapshot names an order that is not in the book",
+    RecoveryCause.TOO_MUCH: "a message after the snapshot takes more shares than an order has",
+    RecoveryCause.LEVEL_OVERFLOW: "a price level passed 2^32 - 1 shares",
+    RecoveryCause.NOT_EMPTY: "the book is not empty without its orders; it needs clear_books",
+    RecoveryCause.ABORTED: "recover_abort was written",
+}
+
+LEVELS = 6
+"""Levels of a side in `book_view`."""
+
+
+def _numbered(meanings: type[RecoveryPhase] | type[RecoveryCause]) -> str:
+    """The values of a field and what they mean."""
+    return "; ".join(f"{each.value}: {each.doc}" for each in meanings)
+
+
+def _levels(address: int) -> list[Register]:
+    """A price and a total for each level of both sides, in the order of the book."""
+    names = [
+        (f"book_{side}_{what}_{n}", f"{side} {n + 1} of book_view, {meaning}; 0 if there is none")
+        for side in ("bid", "ask")
+        for n in range(LEVELS)
+        for what, meaning in (("price", "in 1e-4 USD"), ("shares", "in shares"))
+    ]
+    return [_status(address + n, name, doc) for n, (name, doc) in enumerate(names)]
+
+
 RETIRED: frozenset[int] = frozenset()
 """Addresses that once were registers and must never be again."""
 
@@ -407,6 +491,37 @@ REGISTERS: tuple[Register, ...] = (
         "show_symbol",
         "chooses the symbol of symbol_state",
         fields=(BitField("symbol", 0, 16, "symbol index", below="symbols"),),
+    ),
+    _command(
+        0x0120,
+        "show_book",
+        "takes the best levels of a symbol, all in one cycle: see book_view",
+        fields=(BitField("symbol", 0, 16, "symbol index", below="symbols"),),
+    ),
+    _command(
+        0x0121,
+        "recover",
+        "empties the book of a symbol for a snapshot, and holds its messages; gives up another one",
+        fields=(BitField("symbol", 0, 16, "symbol index", below="symbols"),),
+    ),
+    _command(0x0122, "recover_abort", "gives up the recovery under way", code=0x5143_4142),
+    _command(0x0123, "recover_reference_low", "reference of the next snapshot order, low half"),
+    _command(0x0124, "recover_reference_high", "its high half"),
+    _command(0x0125, "recover_shares", "shares of the next snapshot order"),
+    _command(0x0126, "recover_price", "its price, in 1e-4 USD"),
+    _command(
+        0x0127,
+        "recover_order",
+        "adds the snapshot order, if its number is that in recover_orders",
+        fields=(
+            BitField("number", 0, 31, "orders of the snapshot before it"),
+            BitField("side", 31, 1, "0: to buy; 1: to sell"),
+        ),
+    ),
+    _command(
+        0x0128,
+        "recover_join",
+        "the snapshot is complete; low half of the sequence number of the last message in it",
     ),
     _config(0x0200, "feed_address", "multicast IPv4 address of the feed, line A"),
     _config(0x0201, "feed_port", "UDP port of the feed, line A", width=16),
@@ -562,6 +677,47 @@ REGISTERS: tuple[Register, ...] = (
             BitField("short_sale_restricted", 18, 1, "Reg SHO short sale price test in force"),
         ),
     ),
+    _status(
+        0x0380,
+        "book_view",
+        "the book of the symbol that show_book chose, as it was at one moment",
+        fields=(
+            BitField("symbol", 0, 16, "symbol index"),
+            BitField("bid_levels", 16, 3, "bids listed"),
+            BitField("bid_more", 19, 1, "more bids lie, or may lie, in the window"),
+            BitField("bid_complete", 20, 1, "0: listed bids are missing, for want of time"),
+            BitField("ask_levels", 21, 3, "asks listed"),
+            BitField("ask_more", 24, 1, "more asks lie, or may lie, in the window"),
+            BitField("ask_complete", 25, 1, "0: listed asks are missing, for want of time"),
+            BitField("trusted", 29, 1, "the book is whole"),
+            BitField("exact", 30, 1, "its top is exact"),
+            BitField("ready", 31, 1, "0: it has yet to be taken"),
+        ),
+    ),
+    _status(
+        0x0381,
+        "book_view_sequence",
+        "low half of the sequence number of the last message before that moment",
+    ),
+    *_levels(0x0382),
+    _status(
+        0x03A0,
+        "recover_state",
+        "the last recovery of a book",
+        fields=(
+            BitField("phase", 0, 3, _numbered(RecoveryPhase)),
+            BitField("cause", 4, 4, "why it failed: " + _numbered(RecoveryCause)),
+            BitField("first_known", 15, 1, "recover_first is known"),
+            BitField("symbol", 16, 16, "symbol index"),
+        ),
+    ),
+    _status(0x03A1, "recover_orders", "orders of the snapshot that were added", width=31),
+    _status(
+        0x03A2,
+        "recover_first",
+        "low half of the sequence number from which on all messages of the symbol are held",
+    ),
+    _status(0x03A3, "recover_held", "messages held now", width=16),
     _counter(0x0400, "eth_frames", "frames received"),
     _counter(0x0401, "eth_fcs_errors", "frames with a wrong FCS"),
     _counter(0x0402, "eth_not_ip", "frames that are not IPv4"),

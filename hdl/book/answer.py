@@ -42,6 +42,8 @@ class Answer(wiring.Component):
     tell : In(1)
         The top is asked for.
     top_valid : Out(1), top : Out(Top)
+    escaped : Out(1)
+        Orders lie outside the window, on any side; with the top.
     trusted : Out(symbols)
         One bit a symbol.
     """
@@ -60,6 +62,7 @@ class Answer(wiring.Component):
                 "tell": In(1),
                 "top_valid": Out(1),
                 "top": Out(Top(geometry.symbols)),
+                "escaped": Out(1),
                 "trusted": Out(geometry.symbols),
             }
         )
@@ -73,7 +76,7 @@ class Answer(wiring.Component):
         with m.If(self.update_valid):
             m.d.sync += trusted[update.symbol].eq(trust)
 
-        readies, unhidden = [], []
+        readies, unhidden, outside = [], [], []
         for side, best in ((Side.BUY, self.bid), (Side.SELL, self.ask)):
             m.submodules[f"escapes_{side.name.lower()}"] = memory = TableMemory(
                 depth=g.symbols, shape=Escapes(g)
@@ -93,10 +96,12 @@ class Answer(wiring.Component):
             with m.If(moves & (update.escape == Escape.WORSE)):
                 m.d.comb += count.worse.eq(memory.data().worse + step)
             readies.append(memory.ready)
+            outside.append(count.as_value().any())
             unhidden.append(~count.better.any() & (best.present | ~count.worse.any()))
         m.d.comb += self.ready.eq(Cat(readies).all())
 
         m.d.sync += [
+            self.escaped.eq(Cat(outside).any()),
             self.top_valid.eq(self.update_valid & self.tell),
             self.top.symbol.eq(update.symbol),
             self.top.bid_present.eq(self.bid.present),

@@ -42,6 +42,8 @@ class BestLevels(wiring.Component):
         The total of the level that it changed passed 32 bits.
     mine_lost, other_lost : Out(1)
         The best of its side, or of the other one, is not known.
+    mine_listed, other_listed : Out(Levels)
+        The lists that the update found.
     event : Out(ListEvent)
         What has become of a list in this cycle.
     """
@@ -66,6 +68,8 @@ class BestLevels(wiring.Component):
                 "overflow": Out(1),
                 "mine_lost": Out(1),
                 "other_lost": Out(1),
+                "mine_listed": Out(Levels(geometry)),
+                "other_listed": Out(Levels(geometry)),
                 "event": Out(ListEvent(geometry)),
             }
         )
@@ -132,6 +136,8 @@ class BestLevels(wiring.Component):
             levels.before.eq(mine),
             levels.enable.eq(enable),
             levels.change.eq(change),
+            self.mine_listed.eq(mine),
+            self.other_listed.eq(other),
             self.mine.eq(best),
             self.bid.eq(Mux(self.now.side == Side.SELL, others, best)),
             self.ask.eq(Mux(self.now.side == Side.SELL, best, others)),

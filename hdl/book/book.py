@@ -3,15 +3,29 @@
 Ref: NASDAQ TotalView-ITCH 5.0, sections 4.3 to 4.5; docs/architecture.md, "The book".
 """
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.hdl.book.best import BestLevels
 from tickgate.hdl.book.flow import MessageFlow
+from tickgate.hdl.book.injector import Injector
+from tickgate.hdl.book.recovery import Recovery
 from tickgate.hdl.book.top import TopOfBook
 from tickgate.hdl.book.trust import Trust
 from tickgate.hdl.book.types import Geometry
-from tickgate.hdl.stream import Lookup, Message, Top, Trade, pipe
+from tickgate.hdl.book.view import Viewer
+from tickgate.hdl.stream import (
+    BookView,
+    Lookup,
+    Message,
+    Recovered,
+    SnapshotOrder,
+    Top,
+    Trade,
+    pipe,
+)
+from tickgate.spec.registers import LEVELS
 
 __all__ = ["OrderBook"]
 
@@ -31,6 +45,8 @@ class OrderBook(wiring.Component):
     ----------
     symbols, ticks, orders : int
         Capacity: symbols, levels of the price window of a side, live orders.
+    held : int
+        Messages that can be held while a book is made whole again.
 
     Members
     -------
@@ -42,6 +58,15 @@ class OrderBook(wiring.Component):
         Messages were lost before the one with this sequence number.
     whole, whole_symbol, whole_value : In
         The host declares a symbol's book whole (empty or complete), or not.
+    show : In(1), show_symbol : In, view : Out(BookView)
+        The host asks for the best levels of a symbol; see :class:`Viewer`.
+    begin, begin_symbol, abort, order, order_number, order_is, join, join_sequence, recovered
+        The host makes the book of a symbol whole again; see :class:`Recovery`. Meanwhile, it
+        cannot declare it whole.
+    restarted : In(1)
+        The feed begins anew.
+    recovery_symbol : Out, recovery_base : In(32), recovery_cent : In(1)
+        Price window of the symbol that is recovered.
     window_symbol : Out, window_base : In(32), window_cent : In(1)
         Price window of a symbol, read in the cycle of its message.
     tops : Out(stream of Top)
@@ -66,7 +91,8 @@ class OrderBook(wiring.Component):
         "disagreement",
     )
 
-    def __init__(self, *, symbols: int, ticks: int, orders: int) -> None:
+    def __init__(self, *, symbols: int, ticks: int, orders: int, held: int = 512) -> None:
+        self._held = held
         self._geometry = Geometry(symbols=symbols, ticks=ticks, orders=orders)
         super().__init__(
             {
@@ -79,6 +105,22 @@ class OrderBook(wiring.Component):
                 "whole": In(1),
                 "whole_symbol": In(range(symbols)),
                 "whole_value": In(1),
+                "show": In(1),
+                "show_symbol": In(range(symbols)),
+                "view": Out(BookView(symbols, LEVELS)),
+                "begin": In(1),
+                "begin_symbol": In(range(symbols)),
+                "abort": In(1),
+                "order": In(1),
+                "order_number": In(31),
+                "order_is": In(SnapshotOrder),
+                "join": In(1),
+                "join_sequence": In(32),
+                "recovered": Out(Recovered(symbols)),
+                "restarted": In(1),
+                "recovery_symbol": Out(range(symbols)),
+                "recovery_base": In(32),
+                "recovery_cent": In(1),
                 "window_symbol": Out(range(symbols)),
                 "window_base": In(32),
                 "window_cent": In(1),
@@ -94,6 +136,9 @@ class OrderBook(wiring.Component):
         m.submodules.flow = flow = MessageFlow(geometry=self._geometry)
         m.submodules.trust = trust = Trust(geometry=self._geometry)
         m.submodules.top = top = TopOfBook(geometry=self._geometry)
+        m.submodules.injector = injector = Injector()
+        m.submodules.recovery = recovery = Recovery(geometry=self._geometry, depth=self._held)
+        m.submodules.viewer = viewer = Viewer(geometry=self._geometry)
         pipe(m, wiring.flipped(self.lookup), flow.lookup)
         pipe(m, wiring.flipped(self.lookup_new), flow.lookup_new)
         pipe(m, wiring.flipped(self.messages), flow.messages)
@@ -112,12 +157,17 @@ class OrderBook(wiring.Component):
             flow.window_cent.eq(self.window_cent),
             trust.update_valid.eq(flow.update_valid),
             trust.update.eq(flow.update),
-            trust.calm.eq(top.quiet & ~flow.busy),
+            trust.calm.eq(top.quiet & ~flow.busy & ~injector.busy),
             trust.gap.eq(self.gap),
             trust.gap_sequence.eq(self.gap_sequence),
             trust.doubt.eq(top.level_overflow),
             trust.doubt_symbol.eq(top.overflow_symbol),
-            trust.whole.eq(self.whole),
+            trust.hold.eq(self.begin),
+            trust.hold_symbol.eq(self.begin_symbol),
+            trust.whole.eq(
+                self.whole
+                & ~(self.whole_value & recovery.holding & (self.whole_symbol == recovery.symbol))
+            ),
             trust.whole_symbol.eq(self.whole_symbol),
             trust.whole_value.eq(self.whole_value),
             top.update_valid.eq(trust.out_valid),
@@ -132,4 +182,72 @@ class OrderBook(wiring.Component):
             self.level_overflow.eq(top.level_overflow),
             self.disagreement.eq(top.disagreement),
         ]
+        self._inject(m, flow, top, injector, viewer, recovery)
+        self._recover(m, flow, top, recovery)
         return m
+
+    def _inject(self, m, flow, top, injector, viewer, recovery) -> None:
+        """What the book does besides messages, when there are none."""
+        sequence = Signal(32)
+        with m.If(self.messages.valid):
+            m.d.sync += sequence.eq(self.messages.payload.sequence)
+        after = Signal(TopOfBook.LATENCY)
+        m.d.sync += after.eq(Cat(injector.injected, after))
+        m.d.comb += [
+            injector.looks_up.eq(self.lookup.valid | self.lookup_new.valid),
+            injector.message.eq(self.messages.valid),
+            injector.first.eq(viewer.want),
+            injector.second.eq(recovery.want),
+            flow.peek.eq(recovery.peek & ~injector.is_first),
+            flow.inject.eq(injector.inject & ~flow.peek),
+            flow.spare.eq(injector.spare),
+            flow.spare_set.eq(recovery.spare_set),
+            flow.spare_tag.eq(recovery.spare_tag),
+            recovery.inject.eq(injector.inject & ~injector.is_first),
+            recovery.injected.eq(injector.injected & ~injector.is_first),
+            recovery.listed_now.eq(viewer.listed_now),
+            recovery.told_now.eq(viewer.told_now),
+            viewer.show.eq(self.show),
+            viewer.symbol.eq(self.show_symbol),
+            viewer.injected.eq(injector.injected & injector.is_first),
+            viewer.listed_now.eq(after[BestLevels.LATENCY - 1]),
+            viewer.told_now.eq(after[TopOfBook.LATENCY - 1]),
+            viewer.bids.eq(top.bids),
+            viewer.asks.eq(top.asks),
+            viewer.exact.eq(top.exact),
+            viewer.trusted.eq(self.trusted),
+            viewer.sequence.eq(sequence),
+            self.view.eq(viewer.view),
+        ]
+        with m.If(injector.is_first):
+            m.d.comb += flow.injected.symbol.eq(viewer.wanted_symbol)
+        with m.Else():
+            m.d.comb += flow.injected.eq(recovery.injection)
+
+    def _recover(self, m, flow, top, recovery) -> None:
+        for name in (
+            *("begin", "begin_symbol", "abort", "order", "order_number", "order_is"),
+            *("join", "join_sequence"),
+        ):
+            m.d.comb += getattr(recovery, name).eq(getattr(self, name))
+        m.d.comb += [
+            self.recovered.eq(recovery.recovered),
+            self.recovery_symbol.eq(recovery.symbol),
+            recovery.base.eq(self.recovery_base),
+            recovery.cent.eq(self.recovery_cent),
+            recovery.message.eq(self.messages.valid),
+            recovery.sequence.eq(self.messages.payload.sequence),
+            recovery.lost.eq(self.gap | self.restarted),
+            recovery.overflow.eq(top.level_overflow),
+            recovery.overflow_symbol.eq(top.overflow_symbol),
+            flow.hold.eq(recovery.holding),
+            flow.hold_symbol.eq(recovery.symbol),
+            flow.peek_symbol.eq(recovery.symbol),
+            recovery.held_valid.eq(flow.held_valid),
+            recovery.held.eq(flow.held),
+            recovery.found.eq(flow.found),
+            recovery.peeked.eq(flow.peeked),
+            recovery.bids.eq(top.bids),
+            recovery.asks.eq(top.asks),
+            recovery.escaped.eq(top.escaped),
+        ]

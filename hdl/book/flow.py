@@ -12,6 +12,8 @@ from tickgate.hdl.book.types import (
     Escape,
     Finding,
     Geometry,
+    Injected,
+    Peeked,
     Placement,
     StoredOrder,
     StoreWrite,
@@ -53,6 +55,16 @@ class MessageFlow(wiring.Component):
     messages : In(stream of Message)
     window_symbol : Out, window_base : In(32), window_cent : In(1)
         Price window of a symbol, read in the cycle of the message.
+    inject : In(1), injected : In(Injected)
+        What is an update in the next cycle, when its finding stands. There must be no message now,
+        nor in the two cycles before and the next one.
+    hold : In(1), hold_symbol : In, held_valid : Out(1), held : Out(Message)
+        Messages that would change the book of this symbol do not; they are told, a cycle later.
+    peek : In(1), peek_symbol : In, peeked : Out(Peeked), found : Out(Finding)
+        As in :class:`OrderStore`.
+    spare : In(1), spare_set, spare_tag : In
+        Looks up this reference for it, `Injector.LATENCY` cycles before the update; without effect
+        in the cycle of a `lookup`.
     update_valid, update : Out
     trade_valid, trade : Out
         Prints that may serve as reference price, `TRADE_LATENCY` cycles after the message.
@@ -76,6 +88,19 @@ class MessageFlow(wiring.Component):
                 "window_symbol": Out(range(symbols)),
                 "window_base": In(32),
                 "window_cent": In(1),
+                "hold": In(1),
+                "hold_symbol": In(range(symbols)),
+                "held_valid": Out(1),
+                "held": Out(Message(symbols)),
+                "peek": In(1),
+                "peek_symbol": In(range(symbols)),
+                "peeked": Out(Peeked(geometry)),
+                "found": Out(Finding(geometry)),
+                "inject": In(1),
+                "injected": In(Injected(geometry)),
+                "spare": In(1),
+                "spare_set": In(data.ArrayLayout(geometry.set_bits, geometry.TABLES)),
+                "spare_tag": In(geometry.tag_bits),
                 "update_valid": Out(1),
                 "update": Out(Update(geometry)),
                 "trade_valid": Out(1),
@@ -103,6 +128,17 @@ class MessageFlow(wiring.Component):
             window.price.eq(self.messages.payload.price),
             window.base.eq(self.window_base),
             window.cent.eq(self.window_cent),
+            store.peek.eq(self.peek),
+            store.peek_symbol.eq(self.peek_symbol),
+            self.peeked.eq(store.peeked),
+            self.found.eq(store.found),
+            store.spare.eq(self.spare),
+            store.spare_set.eq(self.spare_set),
+            store.spare_tag.eq(self.spare_tag),
+            window.given.eq(self.inject),
+            window.given_level.eq(self.injected.level),
+            window.given_low.eq(self.injected.low),
+            window.given_high.eq(self.injected.high),
         ]
 
         arriving = Signal()
@@ -121,22 +157,41 @@ class MessageFlow(wiring.Component):
             )
         )
         shape = data.StructLayout(
-            {"message": Message(symbols), "base": 32, "cent": 1, "keeps_reference": 1}
+            {"message": Message(symbols), "base": 32, "cent": 1, "keeps_reference": 1, "trust": 1}
         )
         soon_valid, now_valid = Signal(), Signal()
-        soon_replaces, now_updates = Signal(), Signal()
+        soon_replaces, now_updates, now_trades = Signal(), Signal(), Signal()
         soon, now = Signal(shape), Signal(shape)
+        is_held, arrives = Signal(), Signal()
+        m.d.comb += [
+            is_held.eq(
+                self.hold
+                & (self.messages.payload.symbol == self.hold_symbol)
+                & (self.messages.payload.kind != MessageKind.TRADE)
+            ),
+            arrives.eq(arriving & ~is_held),
+            self.held.eq(soon.message),
+        ]
         m.d.sync += [
-            soon_valid.eq(arriving),
-            soon_replaces.eq(arriving & (self.messages.payload.kind == MessageKind.REPLACE)),
-            now_updates.eq(soon_valid & (soon.message.kind != MessageKind.TRADE)),
+            self.held_valid.eq(arriving & is_held),
+            soon_valid.eq(arrives),
+            soon_replaces.eq(arrives & (self.messages.payload.kind == MessageKind.REPLACE)),
+            now_updates.eq(self.inject | (soon_valid & (soon.message.kind != MessageKind.TRADE))),
             soon.message.eq(self.messages.payload),
             soon.base.eq(self.window_base),
             soon.cent.eq(self.window_cent),
-            now_valid.eq(soon_valid),
+            now_valid.eq(soon_valid | self.inject),
             now.eq(soon),
             now.keeps_reference.eq(soon.message.new_reference == soon.message.reference),
+            now.trust.eq(0),
+            now_trades.eq(soon_valid),
         ]
+        with m.If(self.inject):
+            for name in ("kind", "symbol", "side", "shares", "price", "sequence"):
+                m.d.sync += now.message[name].eq(self.injected[name])
+            for name in ("base", "cent", "trust"):
+                m.d.sync += now[name].eq(self.injected[name])
+            m.d.sync += now.message.stamp.eq(0)
 
         m.d.comb += [
             self.busy.eq(arriving | soon_valid | now_valid),
@@ -146,7 +201,7 @@ class MessageFlow(wiring.Component):
         self._half(m, store, window, soon, soon_valid, first_half=True)
         with m.If(now_valid):
             self._half(m, store, window, now, now_valid, first_half=False)
-        self._trades(m, store, now, now_valid)
+        self._trades(m, store, now, now_trades)
         return m
 
     def _half(self, m, store, window, held, valid, *, first_half: bool) -> None:
@@ -170,7 +225,7 @@ class MessageFlow(wiring.Component):
                     self._address(m, write, found)
             return
 
-        m.d.comb += update.last.eq(1)
+        m.d.comb += [update.last.eq(1), update.trust.eq(held.trust)]
         with m.Switch(message.kind):
             with m.Case(MessageKind.ADD):
                 self._insert(m, window, store, found, message, message.side)
@@ -221,8 +276,11 @@ class MessageFlow(wiring.Component):
         with m.Else():
             m.d.comb += [
                 update.side.eq(side),
-                update.changes.eq((place.escape == Escape.NONE) & message.shares.any()),
-                update.escapes.eq(place.escape != Escape.NONE),
+                # What the store has no room for could never be taken away again.
+                update.changes.eq(
+                    (place.escape == Escape.NONE) & message.shares.any() & ~finding.full
+                ),
+                update.escapes.eq((place.escape != Escape.NONE) & ~finding.full),
                 update.escape.eq(place.escape),
                 update.add.eq(1),
                 update.key.eq(place.key),

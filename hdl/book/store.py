@@ -15,7 +15,7 @@ from tickgate.hdl.book.hashing import REFERENCE_BITS, hashes
 from tickgate.hdl.book.mover import Mover
 from tickgate.hdl.book.priority import lowest_set
 from tickgate.hdl.book.stash import Stash
-from tickgate.hdl.book.types import Finding, Geometry, StoredOrder, StoreWrite
+from tickgate.hdl.book.types import Finding, Geometry, Peeked, StoredOrder, StoreWrite
 from tickgate.hdl.memory import BlockMemory
 
 __all__ = ["OrderStore"]
@@ -83,6 +83,11 @@ class OrderStore(wiring.Component):
     find, find_new : In(1)
         Look up `reference` or `new_reference`; never both in one cycle.
     reference, new_reference : In(64)
+    spare : In(1), spare_set, spare_tag : In
+        Look up this reference, as a first one, if there is no other look-up in this cycle.
+    peek : In(1), peek_symbol : In, peeked : Out(Peeked)
+        With `peek`, `spare` finds nothing but reads the sets: what they have of a symbol is told
+        `LATENCY` cycles later, that of the stash in every cycle.
     found, found_new : Out(Finding)
     write : In(1)
     update : In(StoreWrite)
@@ -99,6 +104,12 @@ class OrderStore(wiring.Component):
                 "reference": In(REFERENCE_BITS),
                 "find_new": In(1),
                 "new_reference": In(REFERENCE_BITS),
+                "spare": In(1),
+                "spare_set": In(data.ArrayLayout(geometry.set_bits, geometry.TABLES)),
+                "spare_tag": In(geometry.tag_bits),
+                "peek": In(1),
+                "peek_symbol": In(range(geometry.symbols)),
+                "peeked": Out(Peeked(geometry)),
                 "found": Out(Finding(geometry)),
                 "found_new": Out(Finding(geometry)),
                 "write": In(1),
@@ -133,14 +144,16 @@ class OrderStore(wiring.Component):
         reference = Signal(REFERENCE_BITS)
         m.d.comb += [
             reference.eq(Mux(self.find_new, self.new_reference, self.reference)),
-            asked.find.eq(self.find),
+            asked.find.eq(self.find | (self.spare & ~self.peek & ~self.find_new)),
             asked.find_new.eq(self.find_new),
             asked.tag.eq(reference[geometry.set_bits :]),
         ]
         for table, each in enumerate(hashes(geometry.set_bits)):
             m.d.comb += asked.set[table].eq(each.circuit(reference))
         with m.If(~(self.find | self.find_new)):
-            m.d.comb += asked.set.eq(stash.stashed.set)
+            m.d.comb += asked.set.eq(Mux(self.spare, self.spare_set, stash.stashed.set))
+            with m.If(self.spare):
+                m.d.comb += asked.tag.eq(self.spare_tag)
         asked_1, asked_2 = Signal.like(asked), Signal.like(asked)
         m.d.sync += [asked_1.eq(asked), asked_2.eq(asked_1)]
         slots = self._tables(m, asked, commit)
@@ -236,7 +249,7 @@ class OrderStore(wiring.Component):
             stash.victim.eq(mover.victim),
             mover.waiting.eq(stash.waiting),
             mover.stashed.eq(stash.stashed),
-            mover.asking.eq(self.find | self.find_new),
+            mover.asking.eq(self.find | self.find_new | self.spare),
             mover.room.eq(Mux(same_set, room_then, room)),
             mover.room_way.eq(finding.free_way),
             mover.touched.eq(
@@ -255,7 +268,35 @@ class OrderStore(wiring.Component):
                 mover.slots[n].tag.eq(slot.tag),
                 mover.slots[n].order.eq(slot.order),
             ]
+        self._peek(m, slots, stash, mover, before)
         return m
+
+    def _peek(self, m, slots, stash, mover, before) -> None:
+        peeked = self.peeked
+
+        def is_wanted(entry):
+            return entry.live & (entry.order.symbol == self.peek_symbol)
+
+        ways = self._geometry.WAYS
+        wanted = Signal(self._geometry.SLOTS)
+        m.d.comb += wanted.eq(Cat(is_wanted(slot) for slot in slots))
+        m.d.sync += [
+            peeked.hit.eq(wanted.any()),
+            peeked.table.eq(~wanted[:ways].any()),
+            peeked.collided.eq(before.valid),
+        ]
+        for n in reversed(range(self._geometry.SLOTS)):
+            with m.If(wanted[n]):
+                m.d.sync += peeked.tag.eq(slots[n].tag)
+        m.d.comb += [
+            peeked.moved.eq(
+                mover.move & (is_wanted(mover.moved) | (mover.swapped & is_wanted(mover.victim)))
+            ),
+            peeked.in_stash.eq(Cat(is_wanted(entry) for entry in stash.entries).any()),
+            peeked.stashed.eq(is_wanted(stash.stashed)),
+            peeked.stashed_tag.eq(stash.stashed.tag),
+            peeked.stashed_set.eq(stash.stashed.set[0]),
+        ]
 
     def _tables(self, m, asked, commit) -> list:
         """What is in each slot of the sets that `asked` names, two cycles later."""

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from tickgate.hdl.book.answer import Answer
 from tickgate.hdl.book.best import BestLevels
 from tickgate.hdl.book.ladder import Ladder
+from tickgate.hdl.book.levels import Levels
 from tickgate.hdl.book.refill import Refill
 from tickgate.hdl.book.types import Best, Geometry, Update
 from tickgate.hdl.memory import TableMemory
@@ -42,6 +43,11 @@ class TopOfBook(wiring.Component):
         Nothing is on its way.
     trusted : Out(symbols)
         One bit a symbol: its book is whole.
+    bids, asks : Out(Levels)
+        The lists that the update of `BestLevels.LATENCY` cycles ago found, if it was of a bid.
+    exact, escaped : Out(1)
+        Whether the book was exact after the update of `LATENCY` cycles ago, and whether it had
+        orders outside the window.
     level_overflow, overflow_symbol, disagreement : Out
         As in :class:`Ladder`.
     """
@@ -59,6 +65,10 @@ class TopOfBook(wiring.Component):
                 "tops": Out(stream.Signature(Top(geometry.symbols), always_ready=True)),
                 "quiet": Out(1),
                 "trusted": Out(geometry.symbols),
+                "bids": Out(Levels(geometry)),
+                "asks": Out(Levels(geometry)),
+                "exact": Out(1),
+                "escaped": Out(1),
                 "level_overflow": Out(1),
                 "overflow_symbol": Out(range(geometry.symbols)),
                 "disagreement": Out(1),
@@ -98,6 +108,10 @@ class TopOfBook(wiring.Component):
             fast.bid.eq(best.bid),
             fast.ask.eq(best.ask),
             fast.tell.eq(best.now.last & ~slow_path),
+            self.bids.eq(best.mine_listed),
+            self.asks.eq(best.other_listed),
+            self.exact.eq(fast.top.exact),
+            self.escaped.eq(fast.escaped),
             self.trusted.eq(fast.trusted),
             self.level_overflow.eq(ladder.level_overflow),
             self.overflow_symbol.eq(ladder.overflow_symbol),

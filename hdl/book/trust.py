@@ -36,6 +36,8 @@ class Trust(wiring.Component):
     gap : In(1), gap_sequence : In(32)
     doubt : In(1), doubt_symbol : In
         A single symbol is to lose its trust.
+    hold : In(1), hold_symbol : In
+        A single symbol is to lose its trust; the host's word on it, if not yet passed on, is void.
     whole : In(1), whole_symbol : In, whole_value : In(1)
         The host's word on one symbol's book.
     pending : Out(symbols)
@@ -57,6 +59,8 @@ class Trust(wiring.Component):
                 "gap_sequence": In(32),
                 "doubt": In(1),
                 "doubt_symbol": In(symbol),
+                "hold": In(1),
+                "hold_symbol": In(symbol),
                 "whole": In(1),
                 "whole_symbol": In(symbol),
                 "whole_value": In(1),
@@ -106,6 +110,10 @@ class Trust(wiring.Component):
                 word_symbol.eq(self.whole_symbol),
                 word_value.eq(self.whole_value),
             ]
+        with m.If(self.hold):
+            m.d.sync += pending[self.hold_symbol].eq(1)
+            with m.If(word_symbol == self.hold_symbol):
+                m.d.sync += word.eq(0)
         with m.If(self.doubt):
             m.d.sync += [pending[self.doubt_symbol].eq(1), sequence.eq(self.update.sequence)]
         with m.If(self.gap):

@@ -6,7 +6,8 @@ Ref: docs/architecture.md, "The book".
 from amaranth.lib import data, enum
 from amaranth.utils import exact_log2
 
-from tickgate.hdl.stream import Side
+from tickgate.hdl.stream import MessageKind, Side
+from tickgate.spec.registers import LEVELS
 
 __all__ = [
     "Best",
@@ -14,6 +15,8 @@ __all__ = [
     "Finding",
     "Found",
     "Geometry",
+    "Injected",
+    "Peeked",
     "Placement",
     "Request",
     "StoreWrite",
@@ -44,7 +47,7 @@ class Geometry:
     CENT = 100
     TABLES = 2
     WAYS = 4
-    LEVELS = 6
+    LEVELS = LEVELS
     STASH = 8
     SLOTS = TABLES * WAYS
     PLACES = SLOTS + STASH
@@ -154,6 +157,56 @@ class Update(data.StructLayout):
                 "last": 1,
                 "sequence": 32,
                 "stamp": 16,
+            }
+        )
+
+
+class Injected(data.StructLayout):
+    """What takes the way of a message without being one.
+
+    As a message, with its place in the window: `level`, the tick, if it is neither `low` nor
+    `high`. One of kind `NONE` changes nothing; `trust` declares the symbol's book whole.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(
+            {
+                "kind": MessageKind,
+                "symbol": range(geometry.symbols),
+                "side": Side,
+                "shares": 32,
+                "price": 32,
+                "sequence": 32,
+                "base": 32,
+                "cent": 1,
+                "level": geometry.key_bits,
+                "low": 1,
+                "high": 1,
+                "trust": 1,
+            }
+        )
+
+
+class Peeked(data.StructLayout):
+    """What the store has of one symbol in set n of either table, or in the stash.
+
+    `hit`: an order, of `table`; with the set, its tag is its reference. `collided`: not known, for
+    something was written. `moved`: an order of the symbol changes place in this cycle.
+    `in_stash`: there is one in the stash. `stashed`: this one, known by its first set.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(
+            {
+                "hit": 1,
+                "table": range(geometry.TABLES),
+                "tag": geometry.tag_bits,
+                "collided": 1,
+                "moved": 1,
+                "in_stash": 1,
+                "stashed": 1,
+                "stashed_tag": geometry.tag_bits,
+                "stashed_set": geometry.set_bits,
             }
         )
 

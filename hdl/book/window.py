@@ -46,6 +46,8 @@ class Window(wiring.Component):
         The tick is 0.01 USD; else it is 0.0001 USD.
     bid, ask : Out(Placement)
         The place of the price `LATENCY` cycles ago, for either side.
+    given : In(1), given_level, given_low, given_high : In
+        In the next cycle, the place is this tick, or below or above the window.
     """
 
     LATENCY = 2
@@ -59,6 +61,10 @@ class Window(wiring.Component):
                 "cent": In(1),
                 "bid": Out(Placement(geometry)),
                 "ask": Out(Placement(geometry)),
+                "given": In(1),
+                "given_level": In(geometry.key_bits),
+                "given_low": In(1),
+                "given_high": In(1),
             }
         )
 
@@ -89,20 +95,25 @@ class Window(wiring.Component):
         on_grid = Signal()
         was_low = Signal()
         was_high = Signal()
+        # What is given joins late, where it costs the prices of messages nothing.
+        was_given, held_level = Signal(), Signal(geometry.key_bits)
         m.d.sync += [
+            was_given.eq(self.given),
+            held_level.eq(self.given_level),
             level.eq(Mux(cent, product >> shift, offset)),
             on_grid.eq(~cent | ~product[shift - zeros : shift].any()),
-            was_low.eq(low),
-            was_high.eq(high),
+            was_low.eq(Mux(self.given, self.given_low, low)),
+            was_high.eq(Mux(self.given, self.given_high, high)),
         ]
 
         inside = Signal()
-        m.d.comb += inside.eq(on_grid & ~was_low & ~was_high)
+        m.d.comb += inside.eq((on_grid | was_given) & ~was_low & ~was_high)
         for side, place, worse in (
             (Side.BUY, self.bid, was_low),
             (Side.SELL, self.ask, was_high),
         ):
-            m.d.comb += place.key.eq(~level if side is Side.BUY else level)
+            tick = Mux(was_given, held_level, level)
+            m.d.comb += place.key.eq(~tick if side is Side.BUY else tick)
             with m.If(inside):
                 m.d.comb += place.escape.eq(Escape.NONE)
             with m.Elif(worse):

@@ -73,7 +73,7 @@ class Control(wiring.Component):
         `status.<register>` for each status register that the core's stages make.
     count : In(wiring.Signature)
         `count.<register>` for each counter of the core's stages: the amount of this cycle.
-    window, strategy, limits, name : Out(wiring.Signature)
+    window, recovery, strategy, limits, name : Out(wiring.Signature)
         The parameters in force: `symbol` in, `data` out in the same cycle.
     events : In(stream.Signature(Event(symbols), always_ready=True)).array(event_sources)
         Lower sources go first.

@@ -32,6 +32,7 @@ __all__ = [
 
 READERS = {
     "window": {"base": ("window_base",), "cent": ("tick_is_cent",)},
+    "recovery": {"base": ("window_base",), "cent": ("tick_is_cent",)},
     "strategy": {
         "enable": ("strategy_enable",),
         "threshold": ("threshold",),
@@ -99,7 +100,7 @@ class ParametersInForce(wiring.Component):
         Strobe.
     address_0, address_1 : In, data_0, data_1 : Out(32)
         Two ports that read words in force.
-    window, strategy, limits, name : Out(wiring.Signature)
+    window, recovery, strategy, limits, name : Out(wiring.Signature)
         A port for each of `READERS`: `symbol` in, `data` out.
     """
 
@@ -148,14 +149,15 @@ class ParametersInForce(wiring.Component):
         for reader, members in READERS.items():
             port = getattr(self, reader)
             for member, names in members.items():
-                values = [self._value(m, name, port.symbol, bank, sweep) for name in names]
+                values = [self._value(m, reader, name, bank, sweep) for name in names]
                 m.d.comb += port.data[member].eq(Cat(values))
         return m
 
-    def _value(self, m: Module, name: str, symbol: Value, bank: Value, sweep: Sweep) -> Value:
-        """What is in force of one parameter of `symbol`."""
+    def _value(self, m: Module, reader: str, name: str, bank: Value, sweep: Sweep) -> Value:
+        """What is in force of one parameter of the symbol that `reader` asks for."""
+        symbol = getattr(self, reader).symbol
         parameter = PARAMETERS_BY_NAME[name]
-        m.submodules[name] = ram = memory.Memory(
+        m.submodules[f"{reader}_{name}"] = ram = memory.Memory(
             shape=parameter.width, depth=2 << self._symbol_bits, init=[]
         )
         write, read = ram.write_port(), ram.read_port(domain="comb")
@@ -327,7 +329,7 @@ class ParameterStore(wiring.Component):
         A commit is under way; the last one failed; it failed for what is fixed while armed.
     committed : Out(1)
         Strobe: new pages are in force from the next cycle on.
-    window, strategy, limits, name : Out(wiring.Signature)
+    window, recovery, strategy, limits, name : Out(wiring.Signature)
         As in :class:`ParametersInForce`.
     """
 

@@ -189,6 +189,14 @@ class BookModel:
         levels = self._symbols[symbol].ladders[side].levels
         return [(abs(key), levels[key]) for key in sorted(levels)]
 
+    def live(self, symbol: int) -> list[tuple[int, int, int, int]]:
+        """The live orders of `symbol` as (reference, side, shares, price), by reference."""
+        return sorted(
+            (reference, order.side, order.shares, order.price)
+            for reference, order in self._orders.items()
+            if order.symbol == symbol
+        )
+
     def set_whole(self, symbol: int, whole: bool = True, *, sequence: int = 0) -> Top | None:
         """The host says whether the book of `symbol` is complete as it stands."""
         self._symbols[symbol].trusted = whole

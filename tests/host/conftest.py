@@ -86,6 +86,8 @@ class FakeCard:
 
     `requests` holds the requests carried out as (opcode, tag, address, words). `faults` holds what
     happens to the next replies, one each: a function from the reply's octets to those that arrive.
+    `snapshot` holds the orders of a recovery as (reference low, high, shares, price, side);
+    `outcome` gives the fields of `recover_state` after the sequence number that joins.
     `commit_reads` is how many reads of `state` a commit takes.
     """
 
@@ -99,6 +101,8 @@ class FakeCard:
         self.stuck = {}
         self.locates = {}
         self.whole = {}
+        self.snapshot = []
+        self.outcome = lambda sequence: {"phase": 4}
         self.queue = deque()
         self.commit_reads = 0
         self._committing = 0
@@ -237,6 +241,25 @@ class FakeCard:
                 self._commit(word)
             case "whole":
                 self.whole[word & 0xFFFF] = word >> 16
+            case "recover":
+                self._recovery(phase=2, cause=0, first_known=1, symbol=word)
+                self.set("recover_first", 1000)
+                self.set("recover_orders", 0)
+                self.snapshot = []
+            case "recover_abort":
+                self._recovery(phase=5, cause=10)
+            case "recover_order":
+                names = ("reference_low", "reference_high", "shares", "price")
+                if word & 0x7FFF_FFFF == len(self.snapshot):
+                    order = [self.words[spec.BY_NAME[f"recover_{name}"].address] for name in names]
+                    self.snapshot.append((*order, word >> 31))
+                    self.set("recover_orders", len(self.snapshot))
+            case "recover_join":
+                self._recovery(**self.outcome(word))
+            case "recover_reference_low" | "recover_reference_high":
+                self.words[register.address] = word
+            case "recover_shares" | "recover_price":
+                self.words[register.address] = word
             case "symbol_write":
                 fields = register.unpack(word)
                 self.locates.pop(fields["locate"], None)
@@ -253,6 +276,11 @@ class FakeCard:
             case "restart_feed":
                 self.set("expected_sequence_low", self.get("start_sequence_low"))
                 self.set("expected_sequence_high", self.get("start_sequence_high"))
+
+    def _recovery(self, **fields):
+        register = spec.BY_NAME["recover_state"]
+        held = register.unpack(self.get("recover_state"))
+        self.set("recover_state", register.pack(**(held | fields)))
 
     def _commit(self, checksum):
         octets = struct.pack(f"<{len(self.shadow)}I", *self.shadow)

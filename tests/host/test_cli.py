@@ -153,6 +153,43 @@ def test_registers_are_listed_without_a_card(run):
     assert "feed_port" in run("registers", "list")[1]
 
 
+def test_a_book_is_shown_as_a_table_and_as_json(card, configured):
+    view = spec.BY_NAME["book_view"].pack(
+        symbol=0, bid_levels=2, bid_more=1, bid_complete=1, ask_levels=1, ask_more=0,
+        ask_complete=1, trusted=1, exact=1, ready=1,
+    )  # fmt: skip
+    card.set("book_view", view)
+    card.set("book_view_sequence", 77)
+    for name, price, shares in (("bid", 3_000_000, 1_200), ("ask", 3_000_100, 50)):
+        card.set(f"book_{name}_price_0", price)
+        card.set(f"book_{name}_shares_0", shares)
+    card.set("book_bid_price_1", 2_999_900)
+    code, output, _ = configured("book", "AAPL")
+    assert code == 0 and "AAPL, after message 77: exact" in output
+    assert ["1,200", "300.0000", "300.0100", "50"] in [line.split() for line in output.splitlines()]
+    assert "..." in output
+    code, output, _ = configured("book", "AAPL", "--json")
+    shown = json.loads(output)
+    assert shown["asks"] == {
+        "levels": [{"price_usd": "300.0100", "shares": 50}], "more": False, "complete": True
+    }  # fmt: skip
+    assert len(shown["bids"]["levels"]) == 2 and shown["sequence"] == 77 and shown["exact"]
+
+
+def test_a_book_is_recovered_from_a_file(card, configured, tmp_path):
+    path = tmp_path / "book.json"
+    order = {"reference": 5, "side": "sell", "shares": 3, "price_usd": "300.01"}
+    path.write_text(json.dumps({"symbol": "AAPL", "sequence": 1005, "orders": [order]}))
+    code, output, errors = configured("recover", "AAPL", "--snapshot", str(path))
+    assert (code, output) == (0, "whole: AAPL, from a snapshot of 1 orders\n")
+    assert "held from message 1000 on" in errors
+    assert card.snapshot == [(5, 0, 3, 3_000_100, 1)]
+    code, output, _ = configured("recover", "AAPL", "--snapshot", str(path), "--json")
+    assert json.loads(output) == {"symbol": "AAPL", "orders": 1, "first": 1000}
+    code, _, errors = configured("recover", "AAPL", "--snapshot", str(tmp_path / "none"))
+    assert code == 2 and "none" in errors
+
+
 def test_counters_show_what_is_not_zero(card, tickgate):
     card.set("feed_gaps", 3)
     out = tickgate("counters")[1]

@@ -1,0 +1,447 @@
+"""Makes the book of one symbol whole again from a snapshot, while messages go on.
+
+Ref: docs/architecture.md, "Recovery".
+"""
+
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal
+from amaranth.lib import data, enum, fifo, wiring
+from amaranth.lib.wiring import In, Out
+
+from tickgate.hdl.book.hashing import REFERENCE_BITS, hashes
+from tickgate.hdl.book.levels import Levels
+from tickgate.hdl.book.placer import Placer
+from tickgate.hdl.book.types import Finding, Geometry, Injected, Peeked
+from tickgate.hdl.stream import Message, MessageKind, Recovered, SnapshotOrder
+from tickgate.spec.registers import RecoveryCause, RecoveryPhase
+
+__all__ = ["Recovery"]
+
+
+class Held(data.Struct):
+    """What is kept of a message."""
+
+    kind: MessageKind
+    reference: REFERENCE_BITS
+    new_reference: REFERENCE_BITS
+    side: 1
+    shares: 32
+    price: 32
+    sequence: 32
+
+
+class Change(data.Struct):
+    """What is to be done to an order; with `replaces`, then a new one takes its place."""
+
+    kind: MessageKind
+    reference: REFERENCE_BITS
+    new_reference: REFERENCE_BITS
+    side: 1
+    shares: 32
+    price: 32
+    sequence: 32
+    replaces: 1
+
+
+class Step(enum.Enum, shape=4):
+    """What is under way."""
+
+    IDLE = 0
+    SETTLE = 1
+    SWEEP = 2
+    STASH = 3
+    LOWER = 4
+    SETS = 5
+    INJECT = 6
+    VERIFY = 7
+    VERIFYING = 8
+    LOAD = 9
+    PLACE = 10
+    JOIN = 11
+    DRAIN = 12
+    DECLARE = 13
+
+
+class Recovery(wiring.Component):
+    """Empties the book of a symbol, fills it from a snapshot, and joins it to the feed again.
+
+    From `begin` on, messages that would change the book of the symbol are held in a queue instead,
+    and the symbol is not trusted. Its orders are found in the store, set by set, and deleted one
+    by one, until a whole walk during which none of them changed place has found none; then its
+    book must be empty. The orders of the snapshot follow, one at a time. `join` names the last
+    message that the snapshot knows of: held messages up to it are dropped, the others applied in
+    order. When the queue is empty and the feed has passed that message, messages go straight again
+    and the book is declared whole, both in one cycle.
+
+    It fails, and leaves the symbol untrusted and its messages where they always go, if a message
+    may be missing or is not plausible, in the snapshot or behind it; `cause` tells why. `begin`
+    starts from the beginning at any time.
+
+    All changes take the way of messages, when :class:`Injector` lets them.
+
+    Parameters
+    ----------
+    geometry : Geometry
+    depth : int
+        Messages that can be held.
+
+    Members
+    -------
+    begin : In(1), begin_symbol : In, abort : In(1)
+    order : In(1), order_number : In(31), order_is : In(SnapshotOrder)
+        Taken if it has the number of those taken before, and they are done with.
+    join : In(1), join_sequence : In(32)
+        Ignored before the sweep, and twice.
+    recovered : Out(Recovered)
+    symbol : Out, base : In(32), cent : In(1)
+        The symbol's window.
+    message : In(1), sequence : In(32)
+        Any message of the feed.
+    lost : In(1)
+        Messages are lost.
+    overflow : In(1), overflow_symbol : In
+        A level passed 32 bits.
+    holding : Out(1)
+        Messages of `symbol` are to be held.
+    held_valid : In(1), held : In(Message)
+        One that was.
+    want, peek : Out(1), inject, injected : In(1)
+        To and from :class:`Injector`; with `peek`, only the store is read.
+    injection : Out(Injected), spare_set, spare_tag : Out
+    found : In(Finding)
+        With `injected`.
+    peeked : In(Peeked)
+        With `injected`, what was read; and what the stash has.
+    listed_now, told_now : In(1), bids, asks : In(Levels), escaped : In(1)
+        As in :class:`Viewer`.
+    """
+
+    SETTLING = 16
+    """Cycles after which every message from before is in the book."""
+    ATTEMPTS = 256
+
+    def __init__(self, *, geometry: Geometry, depth: int = 512) -> None:
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, not {depth}")
+        self._geometry, self._depth = geometry, depth
+        symbol = range(geometry.symbols)
+        super().__init__(
+            {
+                "begin": In(1),
+                "begin_symbol": In(symbol),
+                "abort": In(1),
+                "order": In(1),
+                "order_number": In(31),
+                "order_is": In(SnapshotOrder),
+                "join": In(1),
+                "join_sequence": In(32),
+                "recovered": Out(Recovered(geometry.symbols)),
+                "symbol": Out(symbol),
+                "base": In(32),
+                "cent": In(1),
+                "message": In(1),
+                "sequence": In(32),
+                "lost": In(1),
+                "overflow": In(1),
+                "overflow_symbol": In(symbol),
+                "holding": Out(1),
+                "held_valid": In(1),
+                "held": In(Message(geometry.symbols)),
+                "want": Out(1),
+                "peek": Out(1),
+                "inject": In(1),
+                "injected": In(1),
+                "injection": Out(Injected(geometry)),
+                "spare_set": Out(data.ArrayLayout(geometry.set_bits, geometry.TABLES)),
+                "spare_tag": Out(geometry.tag_bits),
+                "found": In(Finding(geometry)),
+                "peeked": In(Peeked(geometry)),
+                "listed_now": In(1),
+                "told_now": In(1),
+                "bids": In(Levels(geometry)),
+                "asks": In(Levels(geometry)),
+                "escaped": In(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        g = self._geometry
+        queue = fifo.SyncFIFOBuffered(width=Held.as_shape().size, depth=self._depth)
+        # What a recovery before this one held may still be on its way in its first cycle.
+        flush = Signal()
+        m.submodules.queue = ResetInserter(flush)(queue)
+        m.submodules.placer = self._placer = Placer(geometry=g)
+        self._step, self._places = Signal(Step), Signal()
+        begun = Signal()
+        m.d.sync += begun.eq(self.begin)
+        m.d.comb += flush.eq(~self.holding | begun)
+        self._phase, self._cause = Signal(RecoveryPhase), Signal(RecoveryCause)
+        self._orders, self._first, self._first_known = Signal(31), Signal(32), Signal()
+        # The last message of the feed; none is known after a loss.
+        self._seen, self._seen_known = Signal(32), Signal()
+        # The change that is worked upon, and its reference as the store has it.
+        self._change = Signal(Change)
+        self._tag, self._low = Signal(g.tag_bits), Signal(g.set_bits)
+        self._differences = [
+            each.circuit(Cat(Const(0, g.set_bits), self._tag)) for each in hashes(g.set_bits)
+        ]
+        self._count, self._base, self._cent = Signal(range(self.ATTEMPTS)), Signal(32), Signal()
+        m.d.comb += [
+            queue.w_data.eq(Cat(self.held[name] for name in Held.as_shape().members)),
+            queue.w_en.eq(self.held_valid & self.holding),
+            self.recovered.phase.eq(self._phase),
+            self.recovered.cause.eq(self._cause),
+            self.recovered.symbol.eq(self.symbol),
+            self.recovered.orders.eq(self._orders),
+            self.recovered.first.eq(self._first),
+            self.recovered.first_known.eq(self._first_known),
+            self.recovered.held.eq(queue.level),
+        ]
+        m.d.sync += self._places.eq(0)
+        with m.Switch(self._step):
+            with m.Case(Step.SETTLE):
+                m.d.sync += [
+                    self._base.eq(self.base),
+                    self._cent.eq(self.cent),
+                    self._count.eq(self._count + 1),
+                ]
+                with m.If(self._count == self.SETTLING - 1):
+                    self._go(m, Step.SWEEP)
+            with m.Case(Step.VERIFY):
+                m.d.comb += self.want.eq(1)
+                with m.If(self.injected):
+                    self._go(m, Step.VERIFYING)
+            with m.Case(Step.VERIFYING):
+                self._verify(m)
+            with m.Case(Step.LOAD):
+                self._load(m)
+        self._sweep(m)
+        self._apply(m)
+        self._join(m, queue)
+        self._watch(m, queue)
+        return m
+
+    @staticmethod
+    def _is_before(one, other):
+        """True if one sequence number comes before another one; both have 32 bits."""
+        return (one - other)[31]
+
+    def _go(self, m, step: Step) -> None:
+        m.d.sync += self._step.eq(step)
+
+    def _place(self, m) -> None:
+        m.d.sync += self._places.eq(1)
+        self._go(m, Step.PLACE)
+
+    def _fail(self, m, cause: RecoveryCause) -> None:
+        m.d.sync += [
+            self._phase.eq(RecoveryPhase.FAILED),
+            self._cause.eq(cause),
+            self.holding.eq(0),
+        ]
+        self._go(m, Step.IDLE)
+
+    def _sweep(self, m) -> None:
+        """Finds the orders of the symbol, and changes that delete them."""
+        g, peeked = self._geometry, self.peeked
+        at, clean = Signal(g.set_bits), Signal()
+        set_, table = Signal(g.set_bits), Signal()
+        with m.Switch(self._step):
+            with m.Case(Step.SETTLE):
+                m.d.sync += [at.eq(0), clean.eq(1)]
+            with m.Case(Step.SWEEP):
+                m.d.comb += [self.want.eq(1), self.peek.eq(1)]
+                with m.If(self.injected & ~peeked.collided):
+                    with m.If(peeked.hit):
+                        m.d.sync += [self._tag.eq(peeked.tag), table.eq(peeked.table), set_.eq(at)]
+                        m.d.sync += clean.eq(0)
+                        self._go(m, Step.LOWER)
+                    with m.Else():
+                        m.d.sync += at.eq(at + 1)
+                        with m.If(at.all()):
+                            self._go(m, Step.STASH)
+            with m.Case(Step.STASH):
+                with m.If(~peeked.in_stash):
+                    m.d.sync += [clean.eq(1), self._count.eq(0)]
+                    m.d.sync += self._step.eq(Mux(clean, Step.VERIFY, Step.SWEEP))
+                # The stash shows its orders one after the other.
+                with m.Elif(peeked.stashed):
+                    m.d.sync += [
+                        self._tag.eq(peeked.stashed_tag),
+                        set_.eq(peeked.stashed_set),
+                        table.eq(0),
+                        clean.eq(0),
+                    ]
+                    self._go(m, Step.LOWER)
+            with m.Case(Step.LOWER):
+                m.d.sync += [
+                    self._low.eq(set_ ^ Mux(table, self._differences[1], self._differences[0])),
+                    self._change.eq(0),
+                    self._change.kind.eq(MessageKind.DELETE),
+                ]
+                self._go(m, Step.SETS)
+        # An order that changes place may have been missed.
+        with m.If(peeked.moved):
+            m.d.sync += clean.eq(0)
+        sets = [Signal(g.set_bits, name=f"set_{n}") for n in range(g.TABLES)]
+        for n in range(g.TABLES):
+            m.d.sync += sets[n].eq(self._low ^ self._differences[n])
+            m.d.comb += self.spare_set[n].eq(Mux(self.peek, at, sets[n]))
+        m.d.comb += self.spare_tag.eq(self._tag)
+
+    def _verify(self, m) -> None:
+        empty = Signal()
+        with m.If(self.listed_now):
+            m.d.sync += empty.eq(
+                ~Cat(Cat(each.live, each.more) for each in (self.bids, self.asks)).any()
+            )
+        with m.If(self.told_now):
+            m.d.sync += self._count.eq(self._count + 1)
+            self._go(m, Step.VERIFY)
+            with m.If(empty & ~self.escaped):
+                m.d.sync += self._phase.eq(RecoveryPhase.LOADING)
+                self._go(m, Step.LOAD)
+            with m.Elif(self._count == self.ATTEMPTS - 1):
+                self._fail(m, RecoveryCause.NOT_EMPTY)
+
+    def _load(self, m) -> None:
+        order, change = self.order_is, self._change
+        with m.If(self.order & (self.order_number == self._orders)):
+            m.d.sync += [
+                change.eq(0),
+                change.kind.eq(MessageKind.ADD),
+                change.side.eq(order.side),
+                change.shares.eq(order.shares),
+                change.price.eq(order.price),
+                Cat(self._low, self._tag).eq(order.reference),
+            ]
+            self._place(m)
+        with m.If(self.join):
+            m.d.sync += self._phase.eq(RecoveryPhase.JOINING)
+            self._go(m, Step.JOIN)
+
+    def _apply(self, m) -> None:
+        """Injects a change, and judges what the store knows of it."""
+        change, found, placer = self._change, self.found, self._placer
+        injection = self.injection
+        m.d.comb += [
+            placer.start.eq(self._places),
+            placer.price.eq(change.price),
+            placer.base.eq(self._base),
+            placer.cent.eq(self._cent),
+            placer.side.eq(change.side),
+            injection.symbol.eq(self.symbol),
+            injection.base.eq(self._base),
+            injection.cent.eq(self._cent),
+            injection.level.eq(placer.level),
+            injection.low.eq(placer.low),
+            injection.high.eq(placer.high),
+        ]
+        for name in ("side", "shares", "price"):
+            m.d.comb += injection[name].eq(change[name])
+        adds = change.kind == MessageKind.ADD
+        is_here = found.hit & (found.order.symbol == self.symbol)
+        too_much = (change.kind != MessageKind.DELETE) & (change.shares > found.order.shares)
+        with m.Switch(self._step):
+            with m.Case(Step.PLACE):
+                with m.If(placer.done & ~self._places):
+                    self._go(m, Step.SETS)
+            with m.Case(Step.SETS):
+                self._go(m, Step.INJECT)
+            with m.Case(Step.INJECT):
+                m.d.comb += [
+                    self.want.eq(1),
+                    injection.kind.eq(change.kind),
+                    injection.sequence.eq(change.sequence),
+                ]
+                with m.If(self.injected):
+                    with m.If(self._phase == RecoveryPhase.SWEEPING):
+                        self._go(m, Step.SWEEP)
+                    with m.Elif(adds & found.hit):
+                        self._fail(m, RecoveryCause.DUPLICATE)
+                    with m.Elif(adds & found.full):
+                        self._fail(m, RecoveryCause.NO_ROOM)
+                    with m.Elif(~adds & ~is_here):
+                        self._fail(m, RecoveryCause.UNKNOWN)
+                    with m.Elif(~adds & too_much):
+                        self._fail(m, RecoveryCause.TOO_MUCH)
+                    with m.Elif(change.replaces):
+                        m.d.sync += [
+                            change.replaces.eq(0),
+                            change.kind.eq(MessageKind.ADD),
+                            change.side.eq(found.order.side),
+                            Cat(self._low, self._tag).eq(change.new_reference),
+                        ]
+                        self._place(m)
+                    with m.Elif(self._phase == RecoveryPhase.LOADING):
+                        m.d.sync += self._orders.eq(self._orders + 1)
+                        self._go(m, Step.LOAD)
+                    with m.Else():
+                        self._go(m, Step.DRAIN)
+
+    def _join(self, m, queue) -> None:
+        """Applies what was held, and lets messages go straight again."""
+        join, held, change = Signal(32), Signal(Held), self._change
+        waits = queue.level.any()
+        m.d.comb += held.eq(queue.r_data)
+        with m.Switch(self._step):
+            with m.Case(Step.LOAD):
+                m.d.sync += join.eq(self.join_sequence)
+            with m.Case(Step.JOIN):
+                with m.If(self._first_known):
+                    self._go(m, Step.DRAIN)
+                    with m.If(self._is_before((join + 1)[:32], self._first)):
+                        self._fail(m, RecoveryCause.MISSING)
+            with m.Case(Step.DRAIN):
+                m.d.comb += queue.r_en.eq(queue.r_rdy)
+                with m.If(queue.r_rdy & self._is_before(join, held.sequence)):
+                    m.d.sync += [change[name].eq(held[name]) for name in Held.as_shape().members]
+                    m.d.sync += [Cat(self._low, self._tag).eq(held.reference)]
+                    self._go(m, Step.SETS)
+                    with m.If(held.kind == MessageKind.ADD):
+                        self._place(m)
+                    m.d.sync += change.replaces.eq(0)
+                    with m.If(held.kind == MessageKind.REPLACE):
+                        m.d.sync += [change.replaces.eq(1), change.kind.eq(MessageKind.DELETE)]
+                with m.If(~waits & self._seen_known & ~self._is_before(self._seen, join)):
+                    self._go(m, Step.DECLARE)
+            with m.Case(Step.DECLARE):
+                # When this is injected, no message of the symbol is on its way: see Injector.
+                m.d.comb += [self.want.eq(~waits), self.injection.trust.eq(1)]
+                with m.If(waits):
+                    self._go(m, Step.DRAIN)
+                with m.If(self.inject & ~waits):
+                    m.d.sync += [self.holding.eq(0), self._phase.eq(RecoveryPhase.DONE)]
+                    self._go(m, Step.IDLE)
+
+    def _watch(self, m, queue) -> None:
+        """Follows the feed, and what ends a recovery or begins one."""
+        first = (self._seen + 1)[:32]
+        with m.If((self._step == Step.SETTLE) & ~self._count.any() & self._seen_known):
+            m.d.sync += [self._first.eq(first), self._first_known.eq(1)]
+        with m.Elif(self.holding & ~self._first_known & self.message):
+            m.d.sync += [self._first.eq(self.sequence), self._first_known.eq(1)]
+        with m.If(self.message):
+            m.d.sync += [self._seen.eq(self.sequence), self._seen_known.eq(1)]
+        with m.If(self.lost):
+            m.d.sync += self._seen_known.eq(0)
+        with m.If(self.holding):
+            with m.If(self.held_valid & ~queue.w_rdy):
+                self._fail(m, RecoveryCause.OVERFLOW)
+            with m.If(self.overflow & (self.overflow_symbol == self.symbol)):
+                self._fail(m, RecoveryCause.LEVEL_OVERFLOW)
+            with m.If(self.lost):
+                self._fail(m, RecoveryCause.GAP)
+            with m.If(self.abort):
+                self._fail(m, RecoveryCause.ABORTED)
+        with m.If(self.begin):
+            m.d.sync += [
+                self._phase.eq(RecoveryPhase.SWEEPING),
+                self._cause.eq(RecoveryCause.NONE),
+                self.symbol.eq(self.begin_symbol),
+                self.holding.eq(1),
+                self._orders.eq(0),
+                self._first_known.eq(0),
+                self._count.eq(0),
+            ]
+            self._go(m, Step.SETTLE)
