@@ -570,8 +570,10 @@ class Driver:
                 f"does not come to message {taken.sequence} or to the end of what it holds",
             )
         except BaseException:
+            # Another symbol's recovery may have taken the place of this one.
             with contextlib.suppress(HostError):
-                self.registers.command("recover_abort")
+                if self.recovery().symbol == index:
+                    self.registers.command("recover_abort")
             raise
 
     def _load(self, symbol: int, snapshot: Snapshot, progress: Callable[[int, int], None]) -> None:

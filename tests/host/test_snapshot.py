@@ -100,6 +100,16 @@ def test_a_recovery_that_fails_says_why_and_is_aborted(card, configured):
     assert configured.recovery().cause == RecoveryCause.ABORTED
 
 
+def test_the_recovery_of_another_symbol_is_not_aborted(card, configured):
+    def disturbed(state):
+        card._recovery(phase=2, symbol=0)
+        return Snapshot.from_text(text_of(), source="")
+
+    with pytest.raises(CardRefused, match="ended by another one"):
+        configured.recover("MSFT", disturbed)
+    assert configured.recovery().phase == RecoveryPhase.LOADING
+
+
 def test_an_order_that_the_card_did_not_take_is_sent_again(card, configured):
     take, refuses = card._command, [True]
 
