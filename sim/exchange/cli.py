@@ -231,7 +231,7 @@ class _Run:
         from tickgate.sim.exchange.show import progress_line
 
         began = last = time.monotonic()
-        messages = 0
+        messages = venue.status()["messages"]
         live = Live(console=self.console, transient=True, auto_refresh=False)
         with live:
             while True:

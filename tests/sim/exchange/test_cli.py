@@ -109,6 +109,13 @@ def test_it_ends_by_itself_after_a_duration_and_prints_the_ledger(run):
     assert "OUCH 5.0 over SoupBinTCP" in errors
 
 
+def test_a_terminal_shows_how_it_goes(run, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    code, output, _ = run(*QUIET, "--rerequest=none", "--snapshot=none", "--duration=0.1")
+    assert code == 0
+    assert "0 s  27 messages (0/s)  0 orders  0 trades  0 logged in" in output
+
+
 def test_the_orders_of_a_file_are_played(run, tmp_path, shared_data):
     path = shared_data / "aapl_20200130_locate13_10k.itch"
     code, output, _ = run(

@@ -271,6 +271,21 @@ def test_a_displayed_order_trades_before_an_older_hidden_one_at_its_price():
     assert venue.published(at) == [("E", 2, 100), ("P", 0, 50)]
 
 
+def test_nothing_of_a_hidden_order_is_shown_but_its_trades():
+    venue, a = Venue(), Owner()
+    at = len(venue.feed.messages)
+    order = venue.enter(a, 1, SELL, PRICE, 100, hidden=True)
+    venue.engine.reduce(order, 60, CancelReason.USER_REQUESTED)
+    order = venue.engine.replace(order, 2, price=PRICE + CENT, shares=60, hidden=True)
+    venue.engine.reduce(order, 0, CancelReason.USER_REQUESTED)
+    assert not venue.published(at)
+    shown = venue.engine.replace(
+        venue.enter(a, 3, SELL, PRICE, 100, hidden=True), 4, price=PRICE, shares=100
+    )
+    venue.engine.replace(shown, 5, price=PRICE, shares=100, hidden=True)
+    assert [row[0] for row in venue.published(at)] == ["A", "D"]
+
+
 def test_immediate_or_cancel_never_rests_and_is_never_shown():
     venue, a, b = Venue(), Owner(), Owner()
     venue.enter(a, 1, SELL, PRICE, 30)

@@ -326,6 +326,10 @@ def test_self_match_prevention_is_asked_for_by_the_order(trade):
         assert [resting["reason"], resting["liquidity"], incoming["liquidity"]] == ["Q", "A", "R"]
         await card.replace(1, 3, quantity=100)
         assert (await card.expect("U"))["quantity"] == 40
+        await card.replace(3, 4, quantity=90)
+        assert (await card.expect("U"))["quantity"] == 30
+        await card.ouch("X", user_ref_num=4, quantity=70)
+        assert (await card.expect("C"))["quantity"] == 20
 
     trade(scenario)
 
