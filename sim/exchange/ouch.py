@@ -202,7 +202,6 @@ class OuchPort:
         """The session is over."""
         self._notice(f"{self.account}: {cause}")
         if self.cancel_on_disconnect:
-            self._release()
             for order in self.live():
                 self._engine.reduce(order, 0, CancelReason.SYSTEM_CANCEL)
 

@@ -15,7 +15,7 @@ ACCOUNTS = {
     "CARD": Account(password="SECRET", firm="TGTE"),
     "OTHER": Account(password="SECRET", firm="OTHR", cancel_on_disconnect=False),
 }
-PATIENCE = 10
+PATIENCE = 60
 
 
 class Clock:

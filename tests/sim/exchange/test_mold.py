@@ -14,7 +14,7 @@ from tickgate.spec import moldudp64
 
 PRICE = 10_0000
 GROUPS = {"--feed-a": "239.255.12.111", "--feed-b": "239.255.12.112"}
-PATIENCE = 10
+PATIENCE = 60
 
 
 def parts(datagram):

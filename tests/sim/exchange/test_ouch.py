@@ -245,6 +245,7 @@ def test_a_halt_rejects_orders_and_replaces_but_lets_cancels_pass(trade):
         await card.replace(1, 3, quantity=50)
         first, second = await card.expect("J", "J")
         assert first["reason"] == second["reason"] == RejectReason.HALTED
+        assert await card.answered() == 4
         await card.ouch("X", user_ref_num=1, quantity=0)
         await card.expect("C")
 
@@ -265,6 +266,15 @@ def test_a_modify_lowers_the_size_and_changes_the_kind_of_sale_in_place(trade):
         await card.ouch("M", user_ref_num=1, side="B", quantity=40)
         await card.ouch("M", user_ref_num=1, side="T", quantity=41)
         await card.expect("I", "I")
+        record = venue.ports["CARD"].ledger.orders[1]
+        assert (record.canceled, record.leaves) == (60, 40)
+        other = await connect("OTHER")
+        await other.enter(1, quantity=15)
+        await card.expect("E")
+        await card.ouch("M", user_ref_num=1, side="S", quantity=35)
+        assert (await card.expect("M"))["quantity"] == 20
+        await card.ouch("M", user_ref_num=1, side="S", quantity=15)
+        await card.expect("I")
 
     trade(scenario)
 

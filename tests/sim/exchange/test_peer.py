@@ -21,7 +21,7 @@ from nasdaq_protocols.common.message import (  # noqa: E402
 )
 
 PRICE = 10_0000
-PATIENCE = 10
+PATIENCE = 60
 
 
 def text(size):
