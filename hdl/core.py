@@ -195,7 +195,8 @@ class TickToTrade(wiring.Component):
             risk.messages.valid.eq(feed.message.valid),
             risk.trades.payload.eq(book.trades.payload),
             risk.trades.valid.eq(book.trades.valid),
-            risk.exact_now.eq(book.trusted),
+            # What comes late may be out of date: no order until all of it is there.
+            risk.exact_now.eq(book.trusted & ~feed.recovering.replicate(self._symbols)),
             risk.transmit_busy.eq(order.busy | self._arbiter.busy),
             risk.armed.eq(control.armed),
             risk.killed.eq(control.killed),
@@ -204,16 +205,22 @@ class TickToTrade(wiring.Component):
 
     def _configure(self, m, receive, hold, feed, book, strategy, risk, order, control) -> None:
         config, command, session = control.config, control.command, order.session
-        services = self._services
+        services, request = self._services, self._services.request
         m.d.comb += [
             session.destination_mac.eq(
                 Cat(config.destination_mac_low, config.destination_mac_high)
             ),
             session.source_mac.eq(Cat(config.source_mac_low, config.source_mac_high)),
             feed.start_sequence.eq(Cat(config.start_sequence_low, config.start_sequence_high)),
-            Cat(receive.address).eq(Cat(config.feed_address, config.feed_address_b)),
-            Cat(receive.port).eq(Cat(config.feed_port, config.feed_port_b)),
-            Cat(receive.enable).eq(Cat(config.feed_enable, config.feed_enable_b)),
+            Cat(receive.address).eq(
+                Cat(config.feed_address, config.feed_address_b, config.source_ip)
+            ),
+            Cat(receive.port).eq(
+                Cat(config.feed_port, config.feed_port_b, config.rerequest_ports.source)
+            ),
+            Cat(receive.enable).eq(
+                Cat(config.feed_enable, config.feed_enable_b, config.rerequest_wait_us.any())
+            ),
             hold.wait.eq(config.await_fcs),
             feed.gap_wait.eq(config.gap_wait_us),
             feed.line_timeout.eq(config.line_timeout_us),
@@ -224,8 +231,20 @@ class TickToTrade(wiring.Component):
             services.arp.eq(config.services.arp),
             services.icmp.eq(config.services.icmp_echo),
             services.igmp.eq(config.services.igmp),
-            Cat(services.group).eq(Cat(receive.address)),
-            Cat(services.listens).eq(Cat(receive.enable)),
+            Cat(services.group).eq(Cat(config.feed_address, config.feed_address_b)),
+            Cat(services.listens).eq(Cat(config.feed_enable, config.feed_enable_b)),
+            request.mac.eq(Cat(config.rerequest_mac_low, config.rerequest_mac_high)),
+            request.ip.eq(config.rerequest_address),
+            request.source_port.eq(config.rerequest_ports.source),
+            request.destination_port.eq(config.rerequest_ports.destination),
+            request.session.eq(feed.due_session),
+            request.sequence.eq(feed.expected),
+            request.count.eq(config.rerequest_limits.count),
+            services.tries.eq(config.rerequest_limits.tries),
+            services.interval.eq(config.rerequest_interval_us),
+            services.recovering.eq(feed.recovering),
+            feed.give_up.eq(services.give_up),
+            feed.recovery_wait.eq(config.rerequest_wait_us),
             feed.restart.eq(command.restart_feed.valid),
             feed.forget.eq(command.clear_locates.valid),
             feed.write.eq(command.symbol_write.valid),
@@ -312,6 +331,7 @@ class TickToTrade(wiring.Component):
                 feed.alive
             ),
             control.status.feed_state.waiting.eq(feed.waiting),
+            control.status.feed_state.recovering.eq(feed.recovering),
             Cat(control.status.feed_state.joined_a, control.status.feed_state.joined_b).eq(
                 services.joined
             ),

@@ -11,6 +11,8 @@ from tickgate.spec.registers import RecoveryCause, RecoveryPhase
 
 __all__ = [
     "LINES",
+    "REPLIES",
+    "SOURCES",
     "BookSide",
     "BookView",
     "Lookup",
@@ -32,6 +34,12 @@ __all__ = [
 
 LINES = ("a", "b")
 """The lines of a feed, by number: both carry the same messages."""
+
+REPLIES = len(LINES)
+"""The number of a third source of the feed: the replies to requests for what was missed."""
+
+SOURCES = (*LINES, "replies")
+"""All sources of the feed, by number."""
 
 
 class Side(enum.Enum, shape=1):

@@ -41,6 +41,7 @@ __all__ = [
     "FeedConfig",
     "LimitsConfig",
     "NetworkConfig",
+    "RerequestConfig",
     "SessionConfig",
     "StrategyConfig",
     "SymbolConfig",
@@ -266,6 +267,39 @@ class NetworkConfig(_Section):
         }
 
 
+class RerequestConfig(_Section):
+    """`[rerequest]`: the server that retransmits what no line of the feed has brought.
+
+    `mac` is that of the server, or of the gateway to it. `wait_us` bounds the time that a loss may
+    take to be made good before it is a gap, `interval_us` and `tries` how often the card asks for
+    the same without an answer, `messages` what one reply can hold.
+    """
+
+    address: Station
+    mac: Mac
+    port: Port
+    source_port: Port
+    wait_us: Annotated[int, Field(strict=True, ge=1, lt=1 << 24)] = 20_000
+    interval_us: Annotated[int, Field(strict=True, ge=1, lt=1 << 16)] = 1_000
+    tries: Annotated[int, Field(strict=True, ge=1, lt=1 << 8)] = 5
+    messages: Annotated[int, Field(strict=True, ge=1, lt=0xFFFF)] = 25
+
+    def registers(self) -> dict[str, int]:
+        """Register values by name."""
+        return {
+            "rerequest_address": int(self.address),
+            "rerequest_ports": BY_NAME["rerequest_ports"].pack(
+                source=self.source_port, destination=self.port
+            ),
+            **_mac_halves("rerequest_mac", self.mac),
+            "rerequest_wait_us": self.wait_us,
+            "rerequest_interval_us": self.interval_us,
+            "rerequest_limits": BY_NAME["rerequest_limits"].pack(
+                tries=self.tries, count=self.messages
+            ),
+        }
+
+
 class StrategyConfig(_Section):
     """`[symbols.strategy]`: the parameters of a symbol's strategy."""
 
@@ -391,6 +425,7 @@ class Config(_Section):
     feed: FeedConfig
     session: SessionConfig
     network: NetworkConfig = NetworkConfig()
+    rerequest: RerequestConfig | None = None
     symbols: Annotated[list[SymbolConfig], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -431,8 +466,11 @@ class Config(_Section):
 
     def registers(self) -> dict[str, int]:
         """Configuration registers by name: all but the time."""
-        sections = (self.feed, self.session, self.network)
-        return {name: value for each in sections for name, value in each.registers().items()}
+        sections = [self.feed, self.session, self.network, self.rerequest]
+        values = {name: 0 for name in BY_NAME if name.startswith("rerequest_")}
+        for section in sections:
+            values |= section.registers() if section else {}
+        return values
 
     def pages(self, symbols: int) -> list[list[int]]:
         """The page of each of the card's `symbols`; those beyond this file's are all zero.

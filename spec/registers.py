@@ -602,6 +602,33 @@ REGISTERS: tuple[Register, ...] = (
             BitField("igmp", 2, 1, "joins the groups of the feed, and answers queries"),
         ),
     ),
+    _config(0x0231, "rerequest_address", "IPv4 address of the server that retransmits"),
+    _config(
+        0x0232,
+        "rerequest_ports",
+        "UDP ports of requests; replies come to source_ip and the source port",
+        fields=(BitField("source", 0, 16), BitField("destination", 16, 16)),
+    ),
+    _config(
+        0x0233, "rerequest_mac_low", "MAC address of that server or the gateway, last 4 octets"
+    ),
+    _config(0x0234, "rerequest_mac_high", "its first 2 octets", width=16),
+    _config(
+        0x0235,
+        "rerequest_wait_us",
+        "how long what no line brings may take to come by request; 0: nothing is requested",
+        width=24,
+    ),
+    _config(0x0236, "rerequest_interval_us", "time after which to ask again", width=16),
+    _config(
+        0x0237,
+        "rerequest_limits",
+        "how requests are made",
+        fields=(
+            BitField("tries", 0, 8, "requests in a row without an answer before giving up"),
+            BitField("count", 16, 16, "messages of each request, at most what a reply can hold"),
+        ),
+    ),
     _status(
         0x0300,
         "state",
@@ -664,6 +691,7 @@ REGISTERS: tuple[Register, ...] = (
             BitField("waiting", 4, 1, "what one line has missed may come on the other"),
             BitField("joined_a", 5, 1, "the card is a member of line A's group"),
             BitField("joined_b", 6, 1, "it is of line B's"),
+            BitField("recovering", 7, 1, "what no line has brought is being requested"),
         ),
     ),
     _status(
@@ -760,6 +788,10 @@ REGISTERS: tuple[Register, ...] = (
     _counter(0x0434, "feed_lost_a", "times that line A fell silent or left the session"),
     _counter(0x0435, "feed_lost_b", "times that line B fell silent or left the session"),
     _counter(0x0436, "feed_waits_expired", "waits that ended without what was due: gaps"),
+    _counter(0x0437, "feed_replies_used", "replies to requests that had something new"),
+    _counter(0x0438, "feed_recoveries", "times that what no line had brought was requested"),
+    _counter(0x0439, "feed_recovered", "times that all of it came"),
+    _counter(0x043A, "feed_recoveries_given_up", "times that it did not: gaps"),
     _counter(0x0440, "book_unknown_reference", "messages that name an order not in the book"),
     _counter(0x0441, "book_over_execution", "reductions by more shares than there are"),
     _counter(0x0442, "book_store_overflow", "orders that found no room"),
@@ -814,6 +846,7 @@ REGISTERS: tuple[Register, ...] = (
     _counter(0x049E, "net_overruns", "such frames that came while another was being answered"),
     _counter(0x049F, "net_frames", "frames that a service has sent"),
     _counter(0x04A0, "net_busy_cycles", "clock cycles for which these kept the port from orders"),
+    _counter(0x04A1, "net_requests", "requests for missed messages made"),
 )
 
 PAGE_WORDS = 16

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.eth.receive import PAYLOAD_AT, Receive
 from tickgate.hdl.memory import BlockMemory
-from tickgate.hdl.stream import LINES, Span, require_width
+from tickgate.hdl.stream import SOURCES, Span, require_width
 
 __all__ = ["Hold"]
 
@@ -23,7 +23,7 @@ MARGIN = 4
 
 class _Kept(data.StructLayout):
     def __init__(self, width: int) -> None:
-        super().__init__({"span": Span(width), "line": range(len(LINES))})
+        super().__init__({"span": Span(width), "line": range(len(SOURCES))})
 
 
 class Hold(wiring.Component):
@@ -49,11 +49,11 @@ class Hold(wiring.Component):
     Members
     -------
     wait : In(1)
-    payload : In(stream of Span), line : In(range(len(LINES)))
+    payload : In(stream of Span), line : In(range(len(SOURCES)))
         As Receive gives them.
     ends, frame_bad, truncated, cut : In(1)
         Of Receive: a frame has ended (`frames`), and what was wrong with it.
-    passed : Out(stream of Span), passed_line : Out(range(len(LINES)))
+    passed : Out(stream of Span), passed_line : Out(range(len(SOURCES)))
         The same, for the feed.
     passed_bad, passed_cut : Out(1)
         What was wrong with the last datagram; never with `wait`.
@@ -75,13 +75,13 @@ class Hold(wiring.Component):
             {
                 "wait": In(1),
                 "payload": In(span),
-                "line": In(range(len(LINES))),
+                "line": In(range(len(SOURCES))),
                 "ends": In(1),
                 "frame_bad": In(1),
                 "truncated": In(1),
                 "cut": In(1),
                 "passed": Out(span),
-                "passed_line": Out(range(len(LINES))),
+                "passed_line": Out(range(len(SOURCES))),
                 "passed_bad": Out(1),
                 "passed_cut": Out(1),
                 "ready": Out(1),

@@ -8,7 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.fcs import FCS_INITIAL, FCS_RESIDUE, Crc32
-from tickgate.hdl.stream import LINES, Octets, Span, pipe, require_width
+from tickgate.hdl.stream import REPLIES, SOURCES, Octets, Span, pipe, require_width
 from tickgate.spec.ethernet import (
     ETHERNET,
     ETHERTYPE_IPV4,
@@ -140,7 +140,7 @@ class _HeaderCheck(wiring.Component):
     Members
     -------
     octets : In(stream of Octets)
-    address, port, enable : In, arrays by line
+    address, port, enable : In, arrays by source
     decides : Out(1)
         The first octet after the headers is in this word, at `begin`; the other outputs hold.
     begin : Out(range(width))
@@ -148,8 +148,8 @@ class _HeaderCheck(wiring.Component):
         Octets of UDP payload. Both are there 2 words earlier at least.
     rejected : Out(1), rejection : Out(_Rejection)
         Why the frame is not taken: the first of these bits, in their order.
-    line : Out(range(len(LINES)))
-        The line whose address and port these are, if any; the first of them.
+    line : Out(range(len(SOURCES)))
+        The source whose address and port these are, if any; the first of them.
     runt : Out(1)
         The frame ends in this word and never had an octet after its headers.
     """
@@ -162,15 +162,15 @@ class _HeaderCheck(wiring.Component):
         super().__init__(
             {
                 "octets": In(stream.Signature(Octets(width), always_ready=True)),
-                "address": In(32).array(len(LINES)),
-                "port": In(16).array(len(LINES)),
-                "enable": In(1).array(len(LINES)),
+                "address": In(32).array(len(SOURCES)),
+                "port": In(16).array(len(SOURCES)),
+                "enable": In(1).array(len(SOURCES)),
                 "decides": Out(1),
                 "begin": Out(range(width)),
                 "length": Out(16),
                 "rejected": Out(1),
                 "rejection": Out(_Rejection()),
-                "line": Out(range(len(LINES))),
+                "line": Out(range(len(SOURCES))),
                 "runt": Out(1),
             }
         )
@@ -226,14 +226,16 @@ class _HeaderCheck(wiring.Component):
             ("not_udp", ip["ttl"], lambda value: value[:8] != PROTOCOL_UDP),
             ("udp_length", udp["length"], lambda value: value != length + UDP.size),
         )
-        others = [self._is_other(m, passing, line) for line in range(len(LINES))]
+        others = [self._is_other(m, passing, source) for source in range(len(SOURCES))]
         early, late = [], [passing.checksum_fact(m), Cat(others).all()]
         facts = {"ip_checksum": [late[0]], "not_for_us": [late[1]]}
         for name, offset, decide in rules:
             fact = passing.fact(m, offset, decide)
             facts.setdefault(name, []).append(fact)
             (early if passing.is_early(offset) else late).append(fact)
-        m.d.comb += self.line.eq(others[0])
+        # The last one is not looked at: if it is none of the others, it is that, or not for us.
+        first, second, _ = others
+        m.d.comb += self.line.eq(Mux(first, Mux(second, REPLIES, 1), 0))
         rejected_early = Signal()
         with m.If(self.octets.valid):
             m.d.sync += rejected_early.eq(Cat(early).any())
@@ -242,7 +244,7 @@ class _HeaderCheck(wiring.Component):
             m.d.comb += self.rejection[name].eq(Cat(facts[name]).any())
 
     def _is_other(self, m: Module, passing: _Passing, line: int) -> Signal:
-        """Whether the datagram is not for the address and port of a line, or that is disabled."""
+        """Whether the datagram is not for the address and port of a source, or that is off."""
         destination = IP_AT + IPV4.offset("destination")
         early, late = [~self.enable[line]], []
         for offset, value in (
@@ -342,12 +344,12 @@ class Receive(wiring.Component):
     Members
     -------
     octets : In(stream of Octets)
-    address : In(32), port : In(16), enable : In(1), each an array of len(LINES)
-        Destination of the datagrams to take, by line. A line that is not enabled takes none; what
-        is for both is taken as of the first.
+    address : In(32), port : In(16), enable : In(1), each an array of len(SOURCES)
+        Destination of the datagrams to take, by source: the lines, and the replies to requests. A
+        source that is not enabled takes none; what is for several is taken as of the first.
     payload : Out(stream of Span)
-    line : Out(range(len(LINES)))
-        The line of a datagram, from the cycle after its first word until another frame's headers
+    line : Out(range(len(SOURCES)))
+        The source of a datagram, from the cycle after its first word until another frame's headers
         have passed.
     frame_bad : Out(1)
         The FCS was wrong of a frame from which payload was taken.
@@ -371,11 +373,11 @@ class Receive(wiring.Component):
         super().__init__(
             {
                 "octets": In(stream.Signature(Octets(width), always_ready=True)),
-                "address": In(32).array(len(LINES)),
-                "port": In(16).array(len(LINES)),
-                "enable": In(1).array(len(LINES)),
+                "address": In(32).array(len(SOURCES)),
+                "port": In(16).array(len(SOURCES)),
+                "enable": In(1).array(len(SOURCES)),
                 "payload": Out(stream.Signature(Span(width), always_ready=True)),
-                "line": Out(range(len(LINES))),
+                "line": Out(range(len(SOURCES))),
                 "frame_bad": Out(1),
                 "cut": Out(1),
                 **{name: Out(1) for name in self.COUNTERS},

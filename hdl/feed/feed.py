@@ -11,8 +11,9 @@ from amaranth.lib.wiring import In, Out
 from tickgate.hdl.feed.decoder import Decoder
 from tickgate.hdl.feed.lines import GAP_WAIT_BITS, LINE_TIMEOUT_BITS
 from tickgate.hdl.feed.mold import AMOUNTS, Mold
+from tickgate.hdl.feed.recovery import RECOVERY_WAIT_BITS
 from tickgate.hdl.feed.symbols import SymbolTable
-from tickgate.hdl.stream import LINES, Lookup, Message, Span, pipe, require_width
+from tickgate.hdl.stream import SOURCES, Lookup, Message, Span, pipe, require_width
 
 __all__ = ["Feed"]
 
@@ -40,12 +41,14 @@ class Feed(wiring.Component):
     -------
     payload : In(stream of Span)
         UDP payload; see :class:`Mold`.
-    line : In(range(len(LINES)))
-        The line of a datagram, in the word that completes its header.
+    line : In(range(len(SOURCES)))
+        The source of a datagram, in the word that completes its header.
     cut, frame_bad : In(1)
         The frame of the last datagram was short, or damaged.
-    tick : In(1), gap_wait : In(16), line_timeout : In(24)
+    tick : In(1), gap_wait : In(16), line_timeout, recovery_wait : In(24)
         A microsecond has passed; see :class:`Mold` for what is counted in them.
+    give_up : In(1)
+        What is due is not asked for any more.
     cycle : In(16)
         Counter of cycles, for the stamps.
     restart : In(1), start_sequence : In(64)
@@ -69,6 +72,8 @@ class Feed(wiring.Component):
         The sequence number due next.
     known, ended, waiting : Out(1), alive : Out(len(LINES))
         A session is known; its end was told; what one line missed is waited for; lines alive.
+    recovering : Out(1), due_session : Out
+        What is due is to be asked for; it is of this session.
     (others) : Out
         Counter strobes and amounts, see `COUNTERS`.
     """
@@ -82,12 +87,14 @@ class Feed(wiring.Component):
         super().__init__(
             {
                 "payload": In(stream.Signature(Span(width), always_ready=True)),
-                "line": In(range(len(LINES))),
+                "line": In(range(len(SOURCES))),
                 "cut": In(1),
                 "frame_bad": In(1),
                 "tick": In(1),
                 "gap_wait": In(GAP_WAIT_BITS),
                 "line_timeout": In(LINE_TIMEOUT_BITS),
+                "recovery_wait": In(RECOVERY_WAIT_BITS),
+                "give_up": In(1),
                 "cycle": In(16),
                 "restart": In(1),
                 "start_sequence": In(64),
@@ -121,7 +128,7 @@ class Feed(wiring.Component):
         pipe(m, decoder.message, wiring.flipped(self.message))
         for name in (
             *("line", "cut", "frame_bad", "tick", "gap_wait", "line_timeout"),
-            *("restart", "start_sequence"),
+            *("recovery_wait", "give_up", "restart", "start_sequence"),
         ):
             m.d.comb += getattr(mold, name).eq(getattr(self, name))
         for name in Mold.STATE:

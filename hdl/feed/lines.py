@@ -7,7 +7,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from tickgate.hdl.stream import LINES
+from tickgate.hdl.stream import LINES, SOURCES
 
 __all__ = ["GAP_WAIT_BITS", "LINE_TIMEOUT_BITS", "Lines", "line_counters"]
 
@@ -43,14 +43,14 @@ class Lines(wiring.Component):
         A microsecond has passed.
     gap_wait : In(16), line_timeout : In(24)
         In ticks.
-    line : In(1)
-        The line of the datagram that is being judged.
+    line : In(range(len(SOURCES)))
+        The source of the datagram that is being judged.
     told : In(1)
         It is of the session.
     stray : In(1)
         It is of another session, which is not taken.
     held : In(1)
-        It is beyond what is due, and is not taken.
+        It is of a line, beyond what is due, and is not taken.
     advanced : In(1), missed : In(1), changed : In(1)
         It moves on what is due; by leaving out messages; by beginning another session.
     begins, revert : In(1)
@@ -75,7 +75,7 @@ class Lines(wiring.Component):
                 "tick": In(1),
                 "gap_wait": In(GAP_WAIT_BITS),
                 "line_timeout": In(LINE_TIMEOUT_BITS),
-                "line": In(range(lines)),
+                "line": In(range(len(SOURCES))),
                 **{
                     name: In(1)
                     for name in ("told", "stray", "held", "advanced", "missed", "changed")
@@ -100,7 +100,10 @@ class Lines(wiring.Component):
         with m.If(self.tick & left.any()):
             m.d.sync += left.eq(left - 1)
         with m.If(self.held):
-            m.d.sync += [wait.ahead.bit_select(self.line, 1).eq(1), wait.waiting.eq(1)]
+            m.d.sync += wait.waiting.eq(1)
+            for line in range(len(LINES)):
+                with m.If(self.line == line):
+                    m.d.sync += wait.ahead[line].eq(1)
             with m.If(~wait.waiting):
                 m.d.sync += left.eq(self.gap_wait)
         with m.If(self.advanced):

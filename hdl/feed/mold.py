@@ -16,7 +16,8 @@ from tickgate.hdl.feed.lines import (
     Lines,
     line_counters,
 )
-from tickgate.hdl.stream import LINES, Span, pipe, require_width
+from tickgate.hdl.feed.recovery import RECOVERY_WAIT_BITS, Recovery
+from tickgate.hdl.stream import LINES, REPLIES, SOURCES, Span, pipe, require_width
 from tickgate.spec.ethernet import ETHERNET, IPV4, UDP, VLAN_TAG
 from tickgate.spec.moldudp64 import BLOCK_LENGTH_SIZE, END_OF_SESSION, HEADER, HEARTBEAT
 
@@ -336,6 +337,8 @@ class _SequenceCheck(wiring.Component):
         Forgets the session and loads what is due.
     line, tick, gap_wait, line_timeout : In
         As those of :class:`Lines`; `line` is that of the datagram whose header ends.
+    recovery_wait : In(24), give_up : In(1)
+        As `wait` and `give_up` of :class:`Recovery`.
     due : Out(1), sequence : Out(32)
         Of the current message.
     ignored : Out(1)
@@ -349,6 +352,8 @@ class _SequenceCheck(wiring.Component):
         What was waited for does not come.
     known, ended, waiting : Out(1), alive : Out(len(LINES))
         The session is known; it has ended; what one line missed is waited for; lines alive.
+    recovering : Out(1), due_session : Out
+        What is due can only come as a reply; it is of this session.
     (others) : Out
         Counter strobes and amounts, see `COUNTERS`.
     """
@@ -369,9 +374,20 @@ class _SequenceCheck(wiring.Component):
         *line_counters("won"),
         *line_counters("filled"),
         *line_counters("lost"),
+        "replies_used",
+        "recoveries",
+        "recovered",
+        "recoveries_given_up",
     )
     STATE = types.MappingProxyType(
-        {"known": Out(1), "ended": Out(1), "waiting": Out(1), "alive": Out(len(LINES))}
+        {
+            "known": Out(1),
+            "ended": Out(1),
+            "waiting": Out(1),
+            "alive": Out(len(LINES)),
+            "recovering": Out(1),
+            "due_session": Out(8 * HEADER.field("session").size),
+        }
     )
 
     def __init__(self) -> None:
@@ -388,10 +404,12 @@ class _SequenceCheck(wiring.Component):
                 "revert": In(1),
                 "restart": In(1),
                 "start_sequence": In(64),
-                "line": In(range(len(LINES))),
+                "line": In(range(len(SOURCES))),
                 "tick": In(1),
                 "gap_wait": In(GAP_WAIT_BITS),
                 "line_timeout": In(LINE_TIMEOUT_BITS),
+                "recovery_wait": In(RECOVERY_WAIT_BITS),
+                "give_up": In(1),
                 "due": Out(1),
                 "sequence": Out(32),
                 "ignored": Out(1),
@@ -416,14 +434,22 @@ class _SequenceCheck(wiring.Component):
         ]
 
         m.submodules.lines = lines = Lines()
+        m.submodules.recovery = recovery = Recovery()
         changed, repeats, missed = Signal(), Signal(), Signal()
-        held, stray, doubtful = Signal(), Signal(), Signal()
+        held, stray, doubtful, replied = Signal(), Signal(), Signal(), Signal()
         line, carries, following = Signal.like(self.line), Signal(), Signal(64)
         changed_now = position.known & (position.session != self.session)
         behind_now = self.sequence_now < position.expected
         beyond_now = self.sequence_now > position.expected
-        patient = lines.patient.bit_select(self.line, 1)
-        protected = lines.protected.bit_select(self.line, 1) & ~position.ended
+        # Replies never show a gap nor another session: they only bring what was asked for.
+        reply, alone = self.line == REPLIES, Signal()
+        line_patient, patient, protected = Signal(), Signal(), Signal()
+        m.d.comb += [
+            line_patient.eq(lines.patient.bit_select(self.line[0], 1)),
+            patient.eq(reply | line_patient | recovery.patient),
+            protected.eq(reply | (lines.protected.bit_select(self.line[0], 1) & ~position.ended)),
+        ]
+        changed_now |= reply & ~position.known
         with m.If(self.header_ends):
             m.d.sync += [
                 line.eq(self.line),
@@ -432,6 +458,8 @@ class _SequenceCheck(wiring.Component):
                 repeats.eq(~changed_now & behind_now),
                 missed.eq(~changed_now & beyond_now & ~patient),
                 held.eq(~changed_now & beyond_now & patient),
+                alone.eq(~changed_now & beyond_now & ~line_patient & ~reply),
+                replied.eq(reply),
                 doubtful.eq(Mux(changed_now, protected, behind_now | (beyond_now & patient))),
                 carries.eq(self.carries),
             ]
@@ -456,6 +484,7 @@ class _SequenceCheck(wiring.Component):
             "held_datagrams": held,
             "other_sessions": stray,
             **{name: new & (line == n) for n, name in enumerate(line_counters("won"))},
+            "replies_used": new & replied,
         }
         for name, fact in facts.items():
             m.d.sync += getattr(self, name).eq(Mux(judge, fact, 0))
@@ -466,12 +495,21 @@ class _SequenceCheck(wiring.Component):
             line=line,
             told=judge & ~stray,
             stray=judge & stray,
-            held=judge & held,
+            held=judge & held & ~replied & ~alone,
             advanced=judge & advanced,
             missed=judge & missed,
             changed=judge & changed,
         )
 
+        m.d.comb += [
+            recovery.judge.eq(judge),
+            recovery.held.eq(held & ~replied),
+            recovery.advanced.eq(advanced),
+            recovery.changed.eq(changed),
+            recovery.following.eq(following),
+            recovery.missed.eq(judge & alone),
+        ]
+        self._follow_recovery(m, lines, recovery)
         ends = self.count == END_OF_SESSION
         with m.If(judge & ~aside):
             m.d.sync += [position.known.eq(1), position.session.eq(self.session)]
@@ -491,8 +529,32 @@ class _SequenceCheck(wiring.Component):
                     place.ended.eq(0),
                     place.expected.eq(self.start_sequence),
                 ]
-        m.d.comb += [self.known.eq(position.known), self.ended.eq(position.ended)]
+        m.d.comb += [
+            self.known.eq(position.known),
+            self.ended.eq(position.ended),
+            self.due_session.eq(position.session),
+        ]
         return m
+
+    def _follow_recovery(self, m: Module, lines: Lines, recovery: Recovery) -> None:
+        """A wait for a line that is over is a gap only if what is due cannot be asked for."""
+        expired = Signal()
+        m.d.comb += [
+            expired.eq((lines.expired & ~recovery.patient) | recovery.expired),
+            recovery.tick.eq(self.tick),
+            recovery.wait.eq(self.recovery_wait),
+            recovery.give_up.eq(self.give_up),
+            recovery.line_expired.eq(lines.expired),
+            recovery.begins.eq(self.begins),
+            recovery.revert.eq(self.revert),
+            recovery.restart.eq(self.restart),
+            self.expired.eq(expired),
+            self.waits_expired.eq(expired),
+            self.recovering.eq(recovery.active),
+            self.recoveries.eq(recovery.begun),
+            self.recovered.eq(recovery.caught_up),
+            self.recoveries_given_up.eq(recovery.expired),
+        ]
 
     def _follow_lines(self, m: Module, lines: Lines, **judgement) -> None:
         """Tells the lines of a judgement, and the outside of them."""
@@ -501,8 +563,6 @@ class _SequenceCheck(wiring.Component):
         for name, fact in judgement.items():
             m.d.comb += getattr(lines, name).eq(fact)
         m.d.comb += [
-            self.expired.eq(lines.expired),
-            self.waits_expired.eq(lines.expired),
             self.alive.eq(lines.alive),
             self.waiting.eq(lines.waiting),
         ]
@@ -579,6 +639,11 @@ class Mold(wiring.Component):
     session is not taken (`other_sessions`) while the other line is alive in the present one, unless
     that has ended. What is not looked into may be damaged: that is no gap.
 
+    With `recovery_wait`, what would be a gap by these rules is waited for, so long, as the reply to
+    a request (`recoveries`; see :class:`Recovery`). Replies come as from a third source, and follow
+    the same rules but for these: they say nothing of a line, and never show a gap nor another
+    session; without a session of the lines nothing of them is taken.
+
     A datagram shorter than its header, or that ends elsewhere than its last message, is one of
     `bad_datagrams`; a block of less than 6 octets, which ends the walk, one of `bad_blocks`. Both
     are gaps, as are a frame that is cut and one whose FCS is wrong. After the latter, what was due
@@ -596,13 +661,15 @@ class Mold(wiring.Component):
         Datagrams begin in the lane in which the payload of UDP does. Each has a word `first` and
         a word `last`, and only these may hold fewer than `width` octets. There are the headers of
         a frame between two of them.
-    line : In(range(len(LINES)))
-        The line of a datagram, in the word that completes its header.
+    line : In(range(len(SOURCES)))
+        The source of a datagram, in the word that completes its header.
     cut, frame_bad : In(1)
         The frame of the last datagram was short, or damaged; 1 and 2 cycles after its end.
     tick : In(1), gap_wait : In(16), line_timeout : In(24)
         A microsecond has passed; for how many of them what one line missed is waited for, and
         after how many a silent line is dead.
+    recovery_wait : In(24), give_up : In(1)
+        For how many of them what both missed is waited for; it is not asked for any more.
     restart : In(1), start_sequence : In(64)
         Forgets the session and expects this sequence number. A datagram on its way is dropped.
     blocks : Out(stream of Blocks)
@@ -615,6 +682,8 @@ class Mold(wiring.Component):
         Sequence number of the last datagram.
     known, ended, waiting : Out(1), alive : Out(len(LINES))
         A session is known; its end was told; what one line missed is waited for; lines alive.
+    recovering : Out(1), due_session : Out
+        What is due is to be asked for; it is of this session.
     (others) : Out
         Counter strobes and amounts, see `COUNTERS` and `AMOUNTS`: of each line, datagrams with
         something new that it was the first to bring (`won_`), waits that it ended with what was due
@@ -633,12 +702,14 @@ class Mold(wiring.Component):
         super().__init__(
             {
                 "payload": In(stream.Signature(Span(width), always_ready=True)),
-                "line": In(range(len(LINES))),
+                "line": In(range(len(SOURCES))),
                 "cut": In(1),
                 "frame_bad": In(1),
                 "tick": In(1),
                 "gap_wait": In(GAP_WAIT_BITS),
                 "line_timeout": In(LINE_TIMEOUT_BITS),
+                "recovery_wait": In(RECOVERY_WAIT_BITS),
+                "give_up": In(1),
                 "restart": In(1),
                 "start_sequence": In(64),
                 "blocks": Out(stream.Signature(Blocks(width), always_ready=True)),
@@ -681,7 +752,10 @@ class Mold(wiring.Component):
             self.expected.eq(check.expected),
             self.first_sequence.eq(header.sequence),
         ]
-        for name in ("line", "tick", "gap_wait", "line_timeout", "restart", "start_sequence"):
+        for name in (
+            *("line", "tick", "gap_wait", "line_timeout", "recovery_wait", "give_up"),
+            *("restart", "start_sequence"),
+        ):
             m.d.comb += getattr(check, name).eq(getattr(self, name))
         for name in (*check.COUNTERS, *check.STATE):
             m.d.comb += getattr(self, name).eq(getattr(check, name))

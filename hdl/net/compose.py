@@ -11,9 +11,10 @@ from amaranth.lib.wiring import In, Out
 from tickgate.hdl.fcs import FCS_INITIAL, Crc32
 from tickgate.hdl.net.capture import SLOT, Capture
 from tickgate.hdl.net.examine import Finding
+from tickgate.hdl.net.request import Request
 from tickgate.hdl.net.sum import SerialSum
 from tickgate.hdl.wire import place
-from tickgate.spec import ethernet, fields, icmp, igmp
+from tickgate.spec import ethernet, fields, icmp, igmp, moldudp64
 from tickgate.spec.fields import Field, Message
 
 __all__ = ["Compose", "Kind", "Membership"]
@@ -23,6 +24,7 @@ IP_AT = ethernet.ETHERNET.size
 SOURCE_AT = IP_AT + ethernet.IPV4.offset("source")
 BODY_AT = IP_AT + ethernet.IPV4.size
 ROUTER_ALERT_SIZE = 4
+DATAGRAM = ethernet.UDP.size + moldudp64.REQUEST.size
 SHORTEST = ethernet.MIN_FRAME - ethernet.FCS_SIZE
 
 OPTIONS = Message("options", (Field("router_alert", ROUTER_ALERT_SIZE, fields.Kind.UINT),))
@@ -39,9 +41,10 @@ def _multicast_mac(group) -> Value:
 class Kind(enum.IntEnum):
     """What is to be sent; the lower ones go first."""
 
-    MEMBERSHIP = 0
-    ARP_REPLY = 1
-    ECHO_REPLY = 2
+    REQUEST = 0
+    MEMBERSHIP = 1
+    ARP_REPLY = 2
+    ECHO_REPLY = 3
 
 
 class Membership(data.Struct):
@@ -71,7 +74,7 @@ class Compose(wiring.Component):
         What the ARP or echo request said.
     address : Out(range(SLOT)), octet : In(8)
         Reads the echo request, as :class:`Capture` has it.
-    membership : In(Membership)
+    membership : In(Membership), request : In(Request)
     room : In(1)
         There is room for another frame.
     put : Out(1), out : Out(8), last : Out(1)
@@ -89,6 +92,7 @@ class Compose(wiring.Component):
                 "address": Out(range(SLOT)),
                 "octet": In(8),
                 "membership": In(Membership),
+                "request": In(Request),
                 "room": In(1),
                 "put": Out(1),
                 "out": Out(8),
@@ -128,8 +132,10 @@ class Compose(wiring.Component):
                 with m.If(~going):
                     m.d.sync += settling.eq(settling + 1)
                 with m.If(settling == SerialSum.LATENCY + Capture.READ_LATENCY):
-                    for name, total in totals.items():
-                        m.d.sync += sums[name].eq(~total)
+                    m.d.sync += [sums[name].eq(~total) for name, total in totals.items()]
+                    with m.If((kind == Kind.REQUEST) & totals["body"].all()):
+                        # The checksum of UDP is never 0, which would say that there is none.
+                        m.d.sync += sums["body"].eq(0xFFFF)
                     m.d.sync += [issued.eq(0), going.eq(1), summing.eq(0)]
                     m.next = "SEND"
             with m.State("SEND"):
@@ -144,7 +150,8 @@ class Compose(wiring.Component):
     def _end(self, kind):
         """The octets of a frame before its FCS."""
         packet = IP_AT + self.finding.size[:8]
-        return Mux((kind == Kind.ECHO_REPLY) & (packet > SHORTEST), packet, SHORTEST)
+        with_echo = Mux((kind == Kind.ECHO_REPLY) & (packet > SHORTEST), packet, SHORTEST)
+        return Mux(kind == Kind.REQUEST, BODY_AT + DATAGRAM, with_echo)
 
     def _images(self, sums) -> dict[Kind, list[Value]]:
         """The octets of each kind, but for those of an echo that are copied."""
@@ -164,7 +171,33 @@ class Compose(wiring.Component):
             "target_ip": finding.ip,
         }
         alert = place([OPTIONS], {"options": {"router_alert": igmp.ROUTER_ALERT}})
+        request = self.request
         return {
+            Kind.REQUEST: [
+                *self._ethernet(request.mac),
+                *self._ip(
+                    sums,
+                    version_ihl=ethernet.IPV4_VERSION_IHL,
+                    total_length=ethernet.IPV4.size + DATAGRAM,
+                    ttl=TTL,
+                    protocol=ethernet.PROTOCOL_UDP,
+                    destination=request.ip,
+                ),
+                *place(
+                    [ethernet.UDP, moldudp64.REQUEST],
+                    {
+                        "udp": {
+                            "source_port": request.source_port,
+                            "destination_port": request.destination_port,
+                            "length": DATAGRAM,
+                            "checksum": sums["body"],
+                        },
+                        "request": {
+                            name: request[name] for name in ("session", "sequence", "count")
+                        },
+                    },
+                ),
+            ],
             Kind.MEMBERSHIP: [
                 *self._ethernet(_multicast_mac(group)),
                 *self._ip(
@@ -247,9 +280,18 @@ class Compose(wiring.Component):
         """Adds up header and body; returns both sums."""
         m.submodules.ip_sum = ip_sum = SerialSum()
         m.submodules.body_sum = body_sum = SerialSum()
-        body_at = Signal(range(BODY_AT + ROUTER_ALERT_SIZE + 1))
-        m.d.sync += body_at.eq(Mux(kind == Kind.MEMBERSHIP, BODY_AT + ROUTER_ALERT_SIZE, BODY_AT))
-        parts = ((ip_sum, (at >= IP_AT) & (at < body_at)), (body_sum, at >= body_at))
+        header_end = Signal(range(BODY_AT + ROUTER_ALERT_SIZE + 1))
+        body_at = Signal.like(header_end)
+        # What UDP adds up begins with the addresses of the IPv4 header; protocol and length are
+        # the start of the sum.
+        options = Mux(kind == Kind.MEMBERSHIP, ROUTER_ALERT_SIZE, 0)
+        m.d.sync += [
+            header_end.eq(BODY_AT + options),
+            body_at.eq(Mux(kind == Kind.REQUEST, SOURCE_AT, BODY_AT + options)),
+        ]
+        pseudo = Mux(kind == Kind.REQUEST, ethernet.PROTOCOL_UDP + DATAGRAM, 0)
+        m.d.comb += body_sum.start.eq(pseudo)
+        parts = ((ip_sum, (at >= IP_AT) & (at < header_end)), (body_sum, at >= body_at))
         for adder, part in parts:
             m.d.comb += [
                 adder.clear.eq(clear),

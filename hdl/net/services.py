@@ -12,6 +12,7 @@ from tickgate.hdl.net.compose import Compose, Kind
 from tickgate.hdl.net.examine import Examine
 from tickgate.hdl.net.member import Member
 from tickgate.hdl.net.play import Play
+from tickgate.hdl.net.request import Request, Requester
 from tickgate.hdl.stream import LINES, Octets, pipe, require_width
 
 __all__ = ["Services"]
@@ -21,7 +22,7 @@ SEEDS = (0x5A, 0xC3)
 
 
 class Services(wiring.Component):
-    """Answers ARP requests, ICMP echo requests and IGMP queries, and joins the feed's groups.
+    """Answers ARP and ICMP echo requests and IGMP queries, joins groups, requests what is missed.
 
     Latency: none that matters. Throughput: one answer at a time. Frames that come while one is
     being answered are left out (`overruns`); none is looked into whose FCS is wrong.
@@ -48,11 +49,17 @@ class Services(wiring.Component):
     octets : Out(stream of Octets)
         Frames with their FCS.
     joined : Out(len(LINES))
+    recovering : In(1), request : In(Request), interval : In(16), tries : In(8), give_up : Out(1)
+        The feed lacks what is due, and how to ask for it; see :class:`Requester`. `sequence` is
+        what is due, `count` what a reply can hold.
     (others) : Out(1)
         Counter strobes, see `COUNTERS`: those of :class:`Examine`, `overruns`, and the frames made.
     """
 
-    COUNTERS = (*Examine.COUNTERS, "overruns", "arp_replies", "echo_replies", *Member.COUNTERS)
+    COUNTERS = (
+        *(*Examine.COUNTERS, "overruns", "arp_replies", "echo_replies"),
+        *(*Member.COUNTERS, *Requester.COUNTERS),
+    )
 
     def __init__(self, *, width: int, verdict_latency: int) -> None:
         require_width(width)
@@ -72,6 +79,11 @@ class Services(wiring.Component):
                 "listens": In(1).array(len(LINES)),
                 "octets": Out(stream.Signature(Octets(width))),
                 "joined": Out(len(LINES)),
+                "recovering": In(1),
+                "request": In(Request),
+                "interval": In(16),
+                "tries": In(8),
+                "give_up": Out(1),
                 **{name: Out(1) for name in self.COUNTERS},
             }
         )
@@ -111,7 +123,23 @@ class Services(wiring.Component):
         for name in Examine.COUNTERS:
             m.d.comb += getattr(self, name).eq(getattr(examine, name))
         self._join(m, examine, compose)
+        self._ask(m, compose)
         return m
+
+    def _ask(self, m: Module, compose: Compose) -> None:
+        m.submodules.requester = requester = Requester()
+        for name in ("tick", "interval", "tries", "recovering"):
+            m.d.comb += getattr(requester, name).eq(getattr(self, name))
+        m.d.comb += [
+            requester.count.eq(self.request.count),
+            requester.expected.eq(self.request.sequence),
+            requester.made.eq(compose.made[Kind.REQUEST]),
+            self.requests.eq(requester.requests),
+            self.give_up.eq(requester.give_up),
+            compose.wanted[Kind.REQUEST].eq(requester.wanted),
+            compose.request.eq(self.request),
+            compose.request.sequence.eq(requester.sequence),
+        ]
 
     def _join(self, m: Module, examine: Examine, compose: Compose) -> None:
         same = Signal()

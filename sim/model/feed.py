@@ -36,6 +36,9 @@ SEQUENCES = 1 << 64
 LINES = "ab"
 """The names of the two lines, by number."""
 
+REPLIES = len(LINES)
+"""The number of the source of replies to requests."""
+
 
 class Message(NamedTuple):
     """One ITCH 5.0 message, with the fields that the card looks at.
@@ -224,6 +227,13 @@ class FeedModel:
       what comes before it: that is alive, has itself brought nothing beyond the expected number,
       and since the first one left out less than `gap_wait` microseconds have passed. When they
       have passed, that is a gap.
+    - With `recovery_wait`, what would be a gap by these rules is none yet: from then on what is
+      ahead is left out, until all messages are had that were ahead. If that takes `recovery_wait`
+      microseconds, or is given up, it is a gap, and the next one is one at once unless the expected
+      number has moved on meanwhile.
+    - Replies to requests are a third source. They fill what is missing as a line does; what is
+      ahead of the expected number, of another session, or before there is a session, is left out.
+      They do not keep a line alive, nor have a line waited for.
     - What is left out, or was had in full, may be damaged in any way.
     - What cannot be walked (a header or block cut short, a block of less than 6 octets, octets
       left over) ends the datagram and is a gap; the next datagram is expected to follow it.
@@ -236,7 +246,7 @@ class FeedModel:
         Stock locate to symbol index, of the tracked symbols.
     expected : int
         The sequence number due next.
-    gap_wait, line_timeout : int
+    gap_wait, line_timeout, recovery_wait : int
         In microseconds, or whatever `tick` is called with.
 
     Members
@@ -246,8 +256,9 @@ class FeedModel:
         By name, see `COUNTERS`.
     alive : list of bool
         By line.
-    waiting, known, ended : bool
-        A line may bring what the other has missed; a session is known; its end was told.
+    waiting, known, ended, recovering : bool
+        A line may bring what the other has missed; a session is known; its end was told; what is
+        missing is to be asked for.
     """
 
     COUNTERS = (
@@ -269,7 +280,17 @@ class FeedModel:
         "other_sessions",
         "waits_expired",
         *(f"{name}_{line}" for name in ("won", "filled", "lost") for line in LINES),
+        "replies_used",
+        "recoveries",
+        "recovered",
+        "recoveries_given_up",
     )
+
+    BELIEVED = (
+        *("_session", "expected", "ended", "waiting", "_ahead"),
+        *("recovering", "_given_up", "_newest"),
+    )
+    """What a datagram says that is only believed if it was not damaged."""
 
     def __init__(
         self,
@@ -278,9 +299,11 @@ class FeedModel:
         expected: int = 1,
         gap_wait: int = 0,
         line_timeout: int = 0,
+        recovery_wait: int = 0,
     ) -> None:
         self._symbols = dict(symbols)
         self._gap_wait, self._line_timeout = gap_wait, line_timeout
+        self._recovery_wait = recovery_wait
         self.counters = dict.fromkeys(self.COUNTERS, 0)
         self.restart(expected)
 
@@ -297,7 +320,9 @@ class FeedModel:
         self.alive = [False, False]
         self._silent_for = [0, 0]
         self._ahead: frozenset[int] = frozenset()
-        self._wait_left = 0
+        self._wait_left = self._recovery_left = 0
+        self.recovering = self._given_up = False
+        self._newest = 0
 
     def tick(self) -> list[Delivered | Gap]:
         """A microsecond passes; returns the gap that this is, if any."""
@@ -307,10 +332,36 @@ class FeedModel:
                 self._lose(line)
         expires = self.waiting and self._wait_left == 1
         self._wait_left = max(self._wait_left - 1, 0)
+        self._recovery_left = max(self._recovery_left - 1, 0)
+        if self.recovering and not self._recovery_left:
+            return self.give_up()
         if not expires:
             return []
+        if self._can_recover:
+            self._recover()
+            return []
+        return [self._expire()]
+
+    def give_up(self) -> list[Delivered | Gap]:
+        """What is missing is not asked for any more; returns the gap that this is, if any."""
+        if not self.recovering:
+            return []
+        self.recovering, self._given_up = False, True
+        self.counters["recoveries_given_up"] += 1
+        return [self._expire()]
+
+    def _expire(self) -> Gap:
         self.counters["waits_expired"] += 1
-        return [Gap(self.expected & WORD, self.expected, 0)]
+        return Gap(self.expected & WORD, self.expected, 0)
+
+    @property
+    def _can_recover(self) -> bool:
+        return self._recovery_wait > 0 and not self._given_up
+
+    def _recover(self) -> None:
+        if not self.recovering:
+            self.counters["recoveries"] += 1
+            self.recovering, self._recovery_left = True, self._recovery_wait
 
     def datagram(
         self, payload: bytes, *, line: int = 0, truncated: bool = False, bad_fcs: bool = False
@@ -322,11 +373,15 @@ class FeedModel:
         damaged datagram says of session and sequence is forgotten again.
         """
         out: list[Delivered | Gap] = []
-        before = self._session, self.expected, self.ended, self.waiting, self._ahead
+        before = {name: getattr(self, name) for name in self.BELIEVED}
         sequence, ignored = self._datagram(payload, line, out)
+        if self.recovering and self.expected >= self._newest:
+            self.recovering = False
+            self.counters["recovered"] += 1
         if bad_fcs:
             # A damaged sequence number must not make the feed deaf to all that comes after.
-            self._session, self.expected, self.ended, self.waiting, self._ahead = before
+            for name, value in before.items():
+                setattr(self, name, value)
         if (truncated or bad_fcs) and not ignored:
             out.append(Gap(sequence & WORD, self.expected, 0))
         return out
@@ -350,10 +405,13 @@ class FeedModel:
         if not self._is_of_session(session, line, sequence, out):
             counters["other_sessions"] += 1
             return sequence, True
-        self._silent_for[line] = 0
-        self.alive[line] = self._line_timeout > 0
+        if line != REPLIES:
+            self._silent_for[line] = 0
+            self.alive[line] = self._line_timeout > 0
         if self._must_wait(sequence, line):
             counters["held_datagrams"] += 1
+            if line != REPLIES:
+                self._newest = max(self._newest, (sequence + count) % SEQUENCES)
             return sequence, True
         if sequence > self.expected:
             missed = min(sequence - self.expected, WORD)
@@ -361,7 +419,7 @@ class FeedModel:
             counters["missed_messages"] += missed
             out.append(Gap(sequence & WORD, self.expected, missed))
             self._advance(sequence)
-        elif count and sequence + count > self.expected:
+        elif count and sequence + count > self.expected and line != REPLIES:
             counters[f"filled_{LINES[line]}"] += self.waiting
         if count and sequence + count <= self.expected:
             counters["duplicate_datagrams"] += 1
@@ -370,7 +428,7 @@ class FeedModel:
         if count:
             skip = self.expected - sequence
             counters["duplicate_messages"] += skip
-            counters[f"won_{LINES[line]}"] += 1
+            counters["replies_used" if line == REPLIES else f"won_{LINES[line]}"] += 1
             self._advance((sequence + count) % SEQUENCES)
         self.ended = self.ended or (ends and sequence == self.expected)
         cause = self._walk(payload, sequence, count, skip, out)
@@ -381,13 +439,15 @@ class FeedModel:
 
     def _advance(self, expected: int) -> None:
         self.expected = expected
-        self.ended = self.waiting = False
+        self.ended = self.waiting = self._given_up = False
         self._ahead = frozenset()
 
     def _is_of_session(
         self, session: bytes, line: int, sequence: int, out: list[Delivered | Gap]
     ) -> bool:
         """Whether a session is the present one, if necessary from now on."""
+        if line == REPLIES:
+            return session == self._session
         if self._session is None:
             self._session = session
         if session == self._session:
@@ -401,12 +461,24 @@ class FeedModel:
         out.append(Gap(sequence & WORD, sequence, 0))
         self._lose(other)
         self._advance(sequence)
+        self.recovering, self._newest = False, 0
         return True
 
     def _must_wait(self, sequence: int, line: int) -> bool:
         """Whether a sequence number is ahead of what the other line may still bring."""
+        if sequence <= self.expected:
+            return False
+        if line == REPLIES or self._waits_for_other(line):
+            return True
+        if self._can_recover:
+            self._recover()
+            return True
+        return False
+
+    def _waits_for_other(self, line: int) -> bool:
+        """Whether the other line may bring what this one has missed; if so, it is waited for."""
         other = 1 - line
-        if sequence <= self.expected or not self.alive[other] or other in self._ahead:
+        if not self.alive[other] or other in self._ahead:
             return False
         if self.waiting and not self._wait_left:
             return False

@@ -37,8 +37,8 @@ LOCATE_BITS = 4
 TRACKED = {3: 0, 9: 4, 15: 2}
 """Symbols by stock locate."""
 
-ADDRESSES = parse_ipv4("233.54.12.111"), parse_ipv4("233.49.196.111")
-PORTS = 26477, 26478
+ADDRESSES = tuple(map(parse_ipv4, ("233.54.12.111", "233.49.196.111", "192.0.2.10")))
+PORTS = 26477, 26478, 40002
 SESSION = "000017427A"
 HEADER_LAST = moldudp64.HEADER.size - 1
 BOOK_TYPES = set(itch50.BOOK_TYPES)
@@ -907,9 +907,9 @@ def test_random_streams_with_everything_that_can_go_wrong(width, generator):
 # Two lines
 
 
-A, B = 0, 1
+A, B, REPLY = 0, 1, 2
 GAP_WAIT, LINE_TIMEOUT = 20, 200
-STATES = ("known", "ended", "waiting")
+STATES = ("known", "ended", "waiting", "recovering")
 BEYOND = 50
 """Octets that a truncated datagram is said to have and has not."""
 
@@ -958,13 +958,22 @@ class Outcome:
 
 
 def play(
-    width, arrivals, *, gap_wait=GAP_WAIT, line_timeout=LINE_TIMEOUT, start=1, wait=False
+    width,
+    arrivals,
+    *,
+    gap_wait=GAP_WAIT,
+    line_timeout=LINE_TIMEOUT,
+    recovery_wait=0,
+    start=1,
+    wait=False,
 ) -> Outcome:
     """Sends what arrives to gateware and model; they must agree after each datagram.
 
-    With `wait` for the FCS, what is damaged must not reach the feed at all.
+    With `wait` for the FCS, what is damaged must not reach the feed at all. `None` among the
+    arrivals says that nothing is asked for any more.
     """
-    model = FeedModel(symbols=TRACKED, expected=start, gap_wait=gap_wait, line_timeout=line_timeout)
+    waits = {"gap_wait": gap_wait, "line_timeout": line_timeout, "recovery_wait": recovery_wait}
+    model = FeedModel(symbols=TRACKED, expected=start, **waits)
     bench, outcome, dropped = Bench(width), Outcome(), []
 
     async def agree(bench, items, where, held=0):
@@ -987,10 +996,17 @@ def play(
     async def testbench(bench):
         await bench.restart(start)
         bench.ctx.set(bench.dut.hold.wait, wait)
-        bench.ctx.set(bench.dut.feed.gap_wait, gap_wait)
-        bench.ctx.set(bench.dut.feed.line_timeout, line_timeout)
+        for name, microseconds in waits.items():
+            bench.ctx.set(getattr(bench.dut.feed, name), microseconds)
         for number, arrival in enumerate(arrivals):
             items = []
+            if arrival is None:
+                bench.ctx.set(bench.dut.feed.give_up, 1)
+                await bench.quiet(1)
+                bench.ctx.set(bench.dut.feed.give_up, 0)
+                _, lost = await agree(bench, model.give_up(), f"{number}: given up")
+                outcome.gaps += [number] if lost else []
+                continue
             if arrival.after:
                 await bench.microseconds(arrival.after)
                 for _ in range(arrival.after):
@@ -1198,6 +1214,91 @@ def test_with_the_fcs_awaited_no_damage_harms_what_comes_whole_on_the_other_line
 def test_whatever_becomes_of_two_lines_gateware_and_model_agree(width, wait, generator):
     outcome = play(width, sorted_arrivals(generator), line_timeout=60, wait=wait)
     assert outcome.counts["won_a"] + outcome.counts["won_b"] > 10
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_what_one_line_alone_loses_comes_as_replies_and_no_book_is_lost(width):
+    arrivals = [
+        *(on(A, 1, 4), on(A, 6, 8), on(A, 8, 9)),
+        on(REPLY, 5, 6),  # of two replies the second is first: it must come again
+        *(on(REPLY, 4, 5), on(A, 9, 10), on(REPLY, 5, 7), on(REPLY, 5, 7)),
+        *(on(REPLY, 7, 9), on(A, 10, 12), on(REPLY, 9, 12), on(A, 12, 13), on(REPLY, 11, 14)),
+        *(on(A, 13, 15, after=10_000), on(A, 16, 17), on(REPLY, 15, 40), on(A, 17, 30)),
+    ]
+    outcome = play(width, arrivals, recovery_wait=1_000)
+    assert outcome.messages == list(range(1, 40)) and not outcome.gaps
+    assert outcome.counts["recoveries"] == outcome.counts["recovered"] == 2
+    assert outcome.counts["replies_used"] == 6
+    assert outcome.counts["held_datagrams"] == 6
+    assert "gaps" not in outcome.counts and "waits_expired" not in outcome.counts
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_reply_that_never_comes_is_a_gap_when_the_wait_is_over(width):
+    outcome = play(
+        width,
+        [
+            *(on(A, 1, 2), on(A, 3, 4), on(A, 4, 5, after=99), on(A, 5, 6, after=1)),
+            *(on(REPLY, 2, 5), on(A, 7, 8), on(A, 8, 9, after=100), on(A, 9, 10)),
+        ],
+        recovery_wait=100,
+    )
+    assert outcome.messages == [1, 5, 8, 9] and outcome.gaps == ["before 3", 3, "before 6", 6]
+    assert outcome.counts["recoveries_given_up"] == outcome.counts["waits_expired"] == 2
+    assert outcome.counts["recoveries"] == outcome.counts["gaps"] == 2
+
+
+@pytest.mark.parametrize("width", [1, 8])
+def test_giving_up_is_a_gap_at_once_and_what_comes_late_may_still_be_taken(width):
+    outcome = play(
+        width, [on(A, 1, 2), on(A, 3, 4), None, on(REPLY, 2, 4), on(A, 4, 5)], recovery_wait=100
+    )
+    assert outcome.messages == [1, 2, 3, 4] and outcome.gaps == [2]
+    assert outcome.counts["replies_used"] == 1
+
+
+@pytest.mark.parametrize("width", [1, 8])
+def test_only_what_both_lines_lose_is_asked_for(width):
+    arrivals = [
+        *(on(A, 1, 3), on(B, 1, 3), on(A, 5, 6), on(B, 3, 6), on(A, 7, 8)),
+        *(on(B, 8, 9), on(REPLY, 6, 9), on(A, 10, 11), on(B, 6, 8, after=GAP_WAIT)),
+        *(on(REPLY, 9, 11), on(B, 11, 12), on(A, 11, 12)),
+    ]
+    outcome = play(width, arrivals, recovery_wait=1_000)
+    assert outcome.messages == list(range(1, 12)) and not outcome.gaps
+    assert outcome.counts["filled_b"] == 1 and outcome.counts["recoveries"] == 2
+
+
+@pytest.mark.parametrize("width", [1, 8])
+def test_replies_begin_no_session_and_show_no_gap(width):
+    arrivals = [on(REPLY, 1, 2), on(A, 1, 2), on(REPLY, 5, 6), on(REPLY, 2, 3, session="Z")]
+    outcome = play(width, [*arrivals, on(A, 2, 3)], recovery_wait=100)
+    assert outcome.messages == [1, 2] and not outcome.gaps
+    assert outcome.counts["other_sessions"] == 2 and outcome.counts["held_datagrams"] == 1
+    assert "recoveries" not in outcome.counts
+
+
+def test_a_damaged_number_decides_not_what_is_caught_up_with():
+    arrivals = [on(A, 1, 2), on(A, 3, 4), on(A, 900, 901, bad=True), on(REPLY, 2, 4), on(A, 4, 5)]
+    outcome = play(8, arrivals, recovery_wait=100)
+    assert outcome.messages == [1, 2, 3, 4] and outcome.counts["recovered"] == 1
+
+
+@pytest.mark.parametrize("width", [1, 8])
+def test_whatever_becomes_of_lines_and_replies_gateware_and_model_agree(width, generator):
+    arrivals = []
+    for arrival in sorted_arrivals(generator):
+        if generator.random() < 0.4:
+            continue
+        arrivals.append(arrival)
+        if generator.random() < 0.4:
+            begin = max(int.from_bytes(arrival.payload[10:18]) - generator.randrange(9), 1)
+            reply = on(REPLY, begin, begin + generator.choice((0, 2, 6, 20)))
+            arrivals.append(replace(reply, bad=generator.random() < 0.1))
+        if generator.random() < 0.05:
+            arrivals.append(None)
+    outcome = play(width, arrivals, gap_wait=3, line_timeout=60, recovery_wait=30)
+    assert outcome.counts["recoveries"] > 1 and outcome.counts["replies_used"] > 0
 
 
 def sorted_arrivals(generator) -> list[Arrival]:

@@ -9,15 +9,16 @@ import pytest
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.sim import Simulator
 from scapy.layers.igmp import IGMP
-from scapy.layers.inet import ICMP, IP
+from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
 from tickgate.hdl.eth import Receive
 from tickgate.hdl.net import Arbiter, Services
 from tickgate.hdl.net.member import Member
+from tickgate.hdl.net.request import Requester
 from tickgate.sim.model.net import LONGEST, Station, leave, report
-from tickgate.spec import igmp
+from tickgate.spec import igmp, moldudp64
 from tickgate.spec.ethernet import format_ipv4, format_mac, parse_ipv4, parse_mac
 
 WIDTHS = (1, 4, 8)
@@ -436,3 +437,93 @@ def test_a_service_that_has_waited_long_enough_goes_between_two_orders():
     simulator.add_clock(1e-6)
     simulator.add_testbench(testbench)
     simulator.run()
+
+
+def test_a_request_is_what_another_library_reads_and_its_checksum_is_right():
+    bench, asked = Bench(8), {"session": "000010059B", "sequence": (7 << 32) + 99, "count": 25}
+
+    async def process(bench):
+        request = bench.dut.request
+        server = {"mac": PEER_MAC, "ip": PEER, "source_port": 40_002, "destination_port": 18_002}
+        session = int.from_bytes(asked["session"].encode(), "big")
+        for name, value in {**server, **asked, "session": session}.items():
+            bench.ctx.set(request[name], value)
+        bench.ctx.set(bench.dut.tries, 1)
+        bench.ctx.set(bench.dut.interval, 9)
+        bench.ctx.set(bench.dut.recovering, 1)
+        await bench.settle(300)
+        assert bench.counts()["requests"] == 1
+
+    bench.run(process)
+    (frame,) = bench.frames
+    assert frame == sealed(frame[:-4])
+    told = Ether(frame[:-4])
+    assert (told.dst, told.src) == (format_mac(PEER_MAC), format_mac(MAC))
+    assert (told[IP].src, told[IP].dst) == (format_ipv4(IP_ADDRESS), format_ipv4(PEER))
+    assert (told[UDP].sport, told[UDP].dport) == (40_002, 18_002)
+    assert moldudp64.REQUEST.unpack(bytes(told[UDP].payload)) == asked
+    sums = told[IP].chksum, told[UDP].chksum
+    del told[IP].chksum, told[UDP].chksum
+    again = Ether(bytes(told))
+    assert (again[IP].chksum, again[UDP].chksum) == sums
+
+
+def test_requests_follow_what_has_come_and_end_when_nothing_does():
+    dut, log = Requester(), []
+    interval, tries, count = 50, 3, 10
+
+    async def testbench(ctx):
+        async def expect(sequence, *, after):
+            """A request for what is due, so many microseconds from now, which is made at once."""
+            for passed in range(after + 6):
+                assert not ctx.get(dut.give_up)
+                if ctx.get(dut.wanted):
+                    assert ctx.get(dut.sequence) == sequence and passed >= after, passed
+                    break
+                await ctx.tick()
+            else:
+                raise AssertionError("no request")
+            log.append(sequence)
+            await ctx.tick().repeat(5)
+            ctx.set(dut.made, 1)
+            assert ctx.get(dut.requests)
+            await ctx.tick()
+            ctx.set(dut.made, 0)
+
+        for name, value in (("tick", 1), ("interval", interval), ("tries", tries)):
+            ctx.set(getattr(dut, name), value)
+        ctx.set(dut.count, count)
+        ctx.set(dut.expected, 100)
+        await ctx.tick().repeat(interval)
+        assert not ctx.get(dut.wanted)
+        ctx.set(dut.recovering, 1)
+        await expect(100, after=0)
+        await expect(100, after=interval - 2)
+        # All that was asked for is there: what else is missing is asked for at once.
+        ctx.set(dut.expected, 100 + count)
+        await expect(110, after=0)
+        # Some of it is: after a while, for the rest, and as often as at first.
+        ctx.set(dut.expected, 113)
+        for _ in range(tries):
+            await expect(113, after=interval - 2)
+        for _ in range(interval + 5):
+            assert not ctx.get(dut.wanted)
+            await ctx.tick()
+            if ctx.get(dut.give_up):
+                log.append("given up")
+        # Not until the feed has something else to recover.
+        await ctx.tick().repeat(interval)
+        assert not ctx.get(dut.wanted) and not ctx.get(dut.give_up)
+        ctx.set(dut.recovering, 0)
+        await ctx.tick().repeat(2)
+        ctx.set(dut.recovering, 1)
+        await expect(113, after=0)
+        ctx.set(dut.recovering, 0)
+        await ctx.tick().repeat(3 * interval)
+        assert not ctx.get(dut.wanted)
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(testbench)
+    simulator.run()
+    assert log == [100, 100, 110, 113, 113, 113, "given up", 113]

@@ -340,16 +340,19 @@ def test_random_damage_with_a_right_fcs_is_read_as_a_whole_frame_would_be(width,
 
 
 OTHER_ADDRESS, OTHER_PORT = parse_ipv4("233.49.196.111"), 26478
+OWN_ADDRESS, REPLY_PORT = parse_ipv4("192.0.2.10"), 40002
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("enabled", [(1, 1), (1, 0), (0, 1), (0, 0)])
-def test_each_datagram_is_taken_as_of_the_line_whose_address_and_port_it_has(width, enabled):
+@pytest.mark.parametrize("enabled", [(1, 1, 1), (1, 0, 1), (0, 1, 0), (0, 0, 1), (1, 1, 0)])
+def test_each_datagram_is_taken_as_of_the_source_whose_address_and_port_it_has(width, enabled):
     first = {"destination": ADDRESS, "destination_port": PORT}
     second = {"destination": OTHER_ADDRESS, "destination_port": OTHER_PORT}
+    third = {"destination": OWN_ADDRESS, "destination_port": REPLY_PORT}
     mixed = [first | {"destination_port": OTHER_PORT}, second | {"destination_port": PORT}]
+    mixed += [third, third | {"destination_port": PORT}, first | {"destination_port": REPLY_PORT}]
     near = [second | {"destination": OTHER_ADDRESS ^ 1 << bit} for bit in (0, 15, 16, 31)]
-    sent = [first, second, *mixed, second, first, *near, second, first, first]
+    sent = [first, second, *mixed, second, first, *near, third, second, first, first]
     dut, taken = Receive(width=width), []
     counts = {"not_for_us": 0, "frames": 0}
 
@@ -358,7 +361,9 @@ def test_each_datagram_is_taken_as_of_the_line_whose_address_and_port_it_has(wid
         ctx.set(dut.port[0], PORT)
         ctx.set(dut.address[1], OTHER_ADDRESS)
         ctx.set(dut.port[1], OTHER_PORT)
-        for line in range(2):
+        ctx.set(dut.address[2], OWN_ADDRESS)
+        ctx.set(dut.port[2], REPLY_PORT)
+        for line in range(3):
             ctx.set(dut.enable[line], enabled[line])
         for number, fields in enumerate(sent):
             frame = make_frame(bytes(range(30)), tagged=number % 3 == 1, **fields)
@@ -383,10 +388,10 @@ def test_each_datagram_is_taken_as_of_the_line_whose_address_and_port_it_has(wid
     simulator.add_clock(1e-8)
     simulator.add_testbench(testbench)
     simulator.run()
-    lines = [0 if fields is first else 1 if fields is second else None for fields in sent]
-    assert taken == [
-        (n, line) for n, line in enumerate(lines) if line is not None and enabled[line]
+    sources = [
+        next((n for n, s in enumerate((first, second, third)) if s is f), None) for f in sent
     ]
+    assert taken == [(n, at) for n, at in enumerate(sources) if at is not None and enabled[at]]
     assert counts == {"frames": len(sent), "not_for_us": len(sent) - len(taken)}
 
 

@@ -24,6 +24,13 @@ def test_every_configuration_register_but_the_time_has_its_value(config):
         "start_sequence_low": 5,
         "start_sequence_high": 1,
         "services": 0,
+        "rerequest_address": 0,
+        "rerequest_ports": 0,
+        "rerequest_mac_low": 0,
+        "rerequest_mac_high": 0,
+        "rerequest_wait_us": 0,
+        "rerequest_interval_us": 0,
+        "rerequest_limits": 0,
         "destination_mac_low": 0x5E10_00FE,
         "destination_mac_high": 0x0200,
         "source_mac_low": 1,
@@ -57,6 +64,34 @@ def test_a_second_line_is_enabled_by_its_address_and_port(text):
 def test_what_the_card_does_for_its_network_is_asked_for_one_by_one(text):
     text = text + "\n[network]\narp = true\nigmp = true\n"
     assert Config.from_text(text, source="x").registers()["services"] == 0b101
+
+
+def test_a_server_that_retransmits_is_asked_as_the_file_says(text):
+    server = 'address = "198.51.100.30"\nmac = "02:00:5e:10:00:fd"\nport = 18001\n'
+    server += "source_port = 40002\nwait_us = 5000\ntries = 3\n"
+    registers = Config.from_text(f"{text}\n[rerequest]\n{server}", source="x").registers()
+    assert registers["rerequest_address"] == 0xC633_641E
+    assert registers["rerequest_ports"] == 18001 << 16 | 40002
+    assert registers["rerequest_mac_low"] == 0x5E10_00FD
+    assert registers["rerequest_mac_high"] == 0x0200
+    assert (registers["rerequest_wait_us"], registers["rerequest_interval_us"]) == (5000, 1000)
+    assert registers["rerequest_limits"] == 25 << 16 | 3
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("address", '"233.54.12.111"', "must be the address of one station"),
+        ("wait_us", "0", "greater than or equal to 1"),
+        ("messages", "65535", "less than 65535"),
+    ],
+)
+def test_a_server_that_cannot_be_asked_is_refused(text, key, value, reason):
+    values = {"address": '"198.51.100.30"', "mac": '"02:00:5e:10:00:fd"', "port": "18001"}
+    lines = {**values, "source_port": "40002", key: value}.items()
+    server = "".join(f"{name} = {item}\n" for name, item in lines)
+    with pytest.raises(ConfigError, match=f"rerequest.{key}: .*{reason}"):
+        Config.from_text(f"{text}\n[rerequest]\n{server}", source="x")
 
 
 def test_a_symbol_becomes_the_words_of_its_page(config):
