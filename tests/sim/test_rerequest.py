@@ -1,5 +1,7 @@
 """What the only line of the feed loses, asked for by the whole card and brought as replies."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from scapy.layers.inet import IP, UDP
@@ -10,8 +12,8 @@ from tickgate.host.config import Config
 from tickgate.host.driver import Driver
 from tickgate.sim import market
 from tickgate.sim.frames import SESSION, Packer
-from tickgate.sim.model.book import Top
-from tickgate.sim.model.feed import REPLIES, FeedModel
+from tickgate.sim.model.book import BookModel, Top, Window
+from tickgate.sim.model.feed import REPLIES, FeedModel, messages
 from tickgate.sim.reception import seal
 from tickgate.sim.replay import DRAIN, TX_GAP, Options, plan
 from tickgate.sim.virtual import CLOCK_PERIOD_PS, Card
@@ -19,8 +21,10 @@ from tickgate.spec import moldudp64
 
 MESSAGES = 2_000
 SERVER, SERVER_MAC, SERVER_PORT, OWN_PORT = "198.51.100.30", "02:00:00:00:00:30", 18_001, 40_002
-WAIT_US, INTERVAL_US, TRIES, COUNT = 60_000, 100, 4, 8
+WAIT_US, INTERVAL_US, TRIES, COUNT = 60_000, 100, 10, 8
 HEADERS = 42
+DATAGRAMS = 400
+"""So many of the feed's are published where most are lost and asked for."""
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +144,67 @@ class Desk:
                 assert counters[f"feed_{name}"] == count, name
         assert counters["net_requests"] == counters["net_frames"] == len(self.asked)
         return counters
+
+
+def undisturbed(planned, data):
+    symbols = {symbol.locate: symbol.index for symbol in planned.tracked}
+    windows = {
+        symbol.index: Window(base=symbol.base, tick=symbol.tick, ticks=planned.options.ticks)
+        for symbol in planned.tracked
+    }
+    book = BookModel(symbols=symbols, windows=windows)
+    for index in windows:
+        book.set_whole(index)
+    rows = [
+        book.apply(message, sequence)
+        for sequence, message in enumerate(messages(data), start=1)
+        if message.locate in symbols
+    ]
+    return [row for row in rows if row is not None]
+
+
+def test_what_the_only_line_loses_comes_as_replies_and_every_book_stays_exact(
+    card, planned, generator
+):
+    desk, did, pending, lost = Desk(card, planned), Counter(), [], 0
+    for number in range(DATAGRAMS):
+        # Never the first one, without which there is no session, nor the last one.
+        loses = 0 < number < DATAGRAMS - 1 and generator.random() < (0.6 if lost else 0.08)
+        lost += loses
+        lost = 0 if lost > 6 else lost
+        # In a burst the card is behind until there is a pause.
+        pause = generator.choice([1, 40]) if loses or pending else 20
+        pending = desk.publish(number, lost=loses, pause_us=pause)
+        for _ in range(200):
+            if not pending:
+                break
+            sequence, count = pending.pop(0)
+            assert count == COUNT
+            does = generator.choice(["answers", "answers", "repeats", "overlaps", "is silent"])
+            did[does] += 1
+            if does == "is silent":
+                pending += desk.wait(INTERVAL_US + 20)
+                continue
+            if does == "overlaps":
+                pending += desk.reply(max(sequence - 3, 1), 6)
+            pending += desk.reply(sequence, count)
+            if does == "repeats":
+                pending += desk.reply(sequence, count)
+            pending += desk.wait(12)
+        else:
+            raise AssertionError("the card goes on asking")
+    for _ in range(20):
+        for request in desk.wait(INTERVAL_US):
+            desk.reply(*request)
+    published = sum(desk.sizes[:DATAGRAMS])
+    tops = undisturbed(planned, planned.source.path.read_bytes())
+    expected = [top for top in tops if top.sequence <= published]
+    assert sorted(desk.tops, key=lambda top: top.sequence) == expected and len(expected) > 100
+    counters = desk.compare_counters()
+    assert counters["feed_recoveries"] == counters["feed_recovered"] > 3
+    assert counters["feed_gaps"] == counters["feed_waits_expired"] == 0
+    assert counters["feed_replies_used"] > 3 < counters["feed_duplicate_datagrams"]
+    assert min(did.values()) > 0 and len(did) == 4
 
 
 def test_a_server_that_never_answers_is_asked_a_few_times_and_then_it_is_a_gap(card, planned):
