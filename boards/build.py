@@ -32,7 +32,7 @@ POLL_SECONDS = 0.5
 NEXTPNR_OPTIONS = (
     "--timing-allow-fail"
     # The default placer packs the card into one half of the device (what it is told of density it
-    # ignores on an ECP5); with this one the core closes a clock a sixth faster.
+    # ignores on an ECP5); this one spreads it, which the long wires of the book are glad of.
     " --placer static"
     # nextpnr's first router takes hours where timing is far from met, the second one minutes, and
     # that one ends with these weights where it stays at some 30 contended wires without them.

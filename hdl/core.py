@@ -129,7 +129,7 @@ class TickToTrade(wiring.Component):
         m.submodules.services = self._services
         m.submodules.arbiter = self._arbiter
         m.submodules.control = control = self._control
-        m.submodules.book = ResetInserter(control.command.clear_books.valid)(book)
+        m.submodules.book = ResetInserter(self._clears_books(m))(book)
 
         pipe(m, wiring.flipped(self.rx), receive.octets)
         pipe(m, receive.payload, hold.payload)
@@ -174,6 +174,16 @@ class TickToTrade(wiring.Component):
             arbiter.activity.eq(feed.tracked_messages),
         ]
 
+    def _clears_books(self, m: Module) -> Signal:
+        """Straight from a flip-flop, for its way to the whole book is long."""
+        clears, left = Signal(), Signal(range(OrderBook.CLEARING))
+        m.d.sync += clears.eq(left.any())
+        with m.If(self._control.command.clear_books.valid):
+            m.d.sync += [clears.eq(1), left.eq(OrderBook.CLEARING - 1)]
+        with m.Elif(left.any()):
+            m.d.sync += left.eq(left - 1)
+        return clears
+
     @staticmethod
     def _tell_losses(m, receive, hold, feed, book) -> None:
         m.d.comb += [
@@ -185,6 +195,8 @@ class TickToTrade(wiring.Component):
             feed.line.eq(hold.passed_line),
             feed.cut.eq(hold.passed_cut),
             feed.frame_bad.eq(hold.passed_bad),
+            book.near.eq(feed.near),
+            book.near_new.eq(feed.near_new),
             book.gap.eq(feed.gap),
             book.gap_sequence.eq(feed.gap_sequence),
         ]

@@ -133,7 +133,9 @@ class BlockMemory(_Swept):
             collided = Signal(name=f"collided_{n}")
             m.d.sync += collided.eq(write.en & (write.addr == port.addr))
             read ^= collided.replicate(len(read))
-        m.d.sync += Value.cast(self.data(n)).eq(read)
+        output = Signal(len(read), name=f"output_{n}", reset_less=True)
+        m.d.sync += output.eq(read)
+        m.d.comb += Value.cast(self.data(n)).eq(output)
 
     def _physical_address(self, _write, n: int):
         return self.address(n)

@@ -7,7 +7,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from tickgate.hdl.book.levels import Change, LevelList, Levels, ListEvent, first
+from tickgate.hdl.book.levels import Change, LevelList, Levels, ListEvent, first, place_of
 from tickgate.hdl.book.types import Best, Found, Geometry, Update
 from tickgate.hdl.memory import TableMemory
 from tickgate.hdl.stream import Side
@@ -33,7 +33,7 @@ class BestLevels(wiring.Component):
     ready : Out(1)
     update_valid : In(1), update : In(Update)
     found_valid : In(1), found : In(Found), found_taken : Out(1)
-        Taken in a cycle without an update.
+        Taken in a cycle without an update, unless its side has changed in the cycle before.
     now_valid : Out(1), now : Out(Update)
         The update of `LATENCY` cycles ago.
     mine, bid, ask : Out(Best)
@@ -42,10 +42,10 @@ class BestLevels(wiring.Component):
         The total of the level that it changed passed 32 bits.
     mine_lost, other_lost : Out(1)
         The best of its side, or of the other one, is not known.
-    mine_listed, other_listed : Out(Levels)
+    bids_listed, asks_listed : Out(Levels)
         The lists that the update found.
     event : Out(ListEvent)
-        What has become of a list in this cycle.
+        What has become of a list in the last cycle.
     """
 
     LATENCY = 1
@@ -68,8 +68,8 @@ class BestLevels(wiring.Component):
                 "overflow": Out(1),
                 "mine_lost": Out(1),
                 "other_lost": Out(1),
-                "mine_listed": Out(Levels(geometry)),
-                "other_listed": Out(Levels(geometry)),
+                "bids_listed": Out(Levels(geometry)),
+                "asks_listed": Out(Levels(geometry)),
                 "event": Out(ListEvent(geometry)),
             }
         )
@@ -77,41 +77,27 @@ class BestLevels(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         g, update, found = self._geometry, self.update, self.found
-        m.submodules.list = levels = LevelList(geometry=g)
         request = found.request
 
-        # Read the lists of the symbol, as they are after the change that is being made.
-        symbol, side = Signal(range(g.symbols)), Signal(Side)
+        # The lists of the symbol are read, and the level of the change is found in them.
+        symbol, side, key = Signal(range(g.symbols)), Signal(Side), Signal(g.key_bits)
         m.d.comb += [
             symbol.eq(Mux(self.update_valid, update.symbol, request.symbol)),
             side.eq(Mux(self.update_valid, update.side, request.side)),
-            self.found_taken.eq(~self.update_valid),
+            key.eq(Mux(self.update_valid, update.key, found.level.key)),
         ]
         valid, row_symbol, row_side = Signal(), Signal.like(symbol), Signal(Side)
-        lists = {}
-        for name in Side:
-            m.submodules[name.name.lower()] = memory = TableMemory(depth=g.symbols, shape=Levels(g))
-            m.d.comb += [
-                memory.address().eq(symbol),
-                memory.write.eq(valid & (row_side == name)),
-                memory.write_address.eq(row_symbol),
-                memory.write_data.eq(levels.after),
-            ]
-            lists[name] = memory.data()
-        m.d.comb += self.ready.eq(m.submodules.buy.ready & m.submodules.sell.ready)
-        mine, other = Signal(Levels(g)), Signal(Levels(g))
-        sells = side == Side.SELL
-        again = valid & (row_symbol == symbol)
-        finds = Signal()
-        base, cent = Signal(32), Signal()
-        enable, change = Signal(), Signal(Change(g))
+        base, cent, finds = Signal(32), Signal(), Signal()
+        change = Signal(Change(g))
+        # What a change that is being made does to the answer is told in the next cycle.
+        changing = valid & (row_symbol == request.symbol) & (row_side == request.side)
+        m.d.comb += self.found_taken.eq(~self.update_valid & ~changing)
+        takes = self.found_valid & ~changing
+        changes = Mux(self.update_valid, update.changes, takes)
         m.d.sync += [
-            mine.eq(Mux(sells, lists[Side.SELL], lists[Side.BUY])),
-            other.eq(Mux(sells, lists[Side.BUY], lists[Side.SELL])),
             self.now_valid.eq(self.update_valid),
             self.now.eq(update),
-            valid.eq(Mux(self.update_valid, update.changes, self.found_valid)),
-            enable.eq(Mux(self.update_valid, update.changes, self.found_valid & ~found.void)),
+            valid.eq(changes),
             finds.eq(~self.update_valid),
             row_symbol.eq(symbol),
             row_side.eq(side),
@@ -120,30 +106,58 @@ class BestLevels(wiring.Component):
             change.add.eq(update.add),
             change.found.eq(~self.update_valid),
             change.end.eq(~found.level.present),
-            change.key.eq(Mux(self.update_valid, update.key, found.level.key)),
+            change.key.eq(key),
             change.price.eq(Mux(self.update_valid, update.price, found.level.price)),
             change.shares.eq(Mux(self.update_valid, update.shares, found.level.shares)),
         ]
-        with m.If(again & (row_side == side)):
-            m.d.sync += mine.eq(levels.after)
-        with m.If(again & (row_side != side)):
-            m.d.sync += other.eq(levels.after)
+        again = Signal()
+        m.d.comb += again.eq(row_symbol == symbol)
+        lists = {}
+        for name in Side:
+            lists[name] = levels = LevelList(geometry=g)
+            m.submodules[f"{name.name.lower()}_list"] = levels
+            memory = TableMemory(depth=g.symbols, shape=Levels(g))
+            m.submodules[name.name.lower()] = memory
+            read = memory.data()
+            m.d.comb += [
+                memory.address().eq(symbol),
+                memory.write.eq(valid & (row_side == name)),
+                memory.write_address.eq(row_symbol),
+                memory.write_data.eq(levels.after),
+                levels.change.eq(change),
+                levels.fresh_place.eq(place_of(1, change.key, key)),
+            ]
+            m.d.sync += levels.enable.eq(
+                (side == name) & Mux(self.update_valid, update.changes, takes & ~found.void)
+            )
+            # Both as if the change that is being made were of these lists, and as if it were not.
+            for n in range(g.LEVELS):
+                before = levels.before
+                m.d.comb += levels.other_places[n].eq(place_of(before.live[n], before.keys[n], key))
+                m.d.sync += levels.places[n].eq(
+                    Mux(again, levels.places_after[n], place_of(read.live[n], read.keys[n], key))
+                )
+            m.d.sync += levels.before.eq(Mux(again, levels.after, read))
+        m.d.comb += self.ready.eq(m.submodules.buy.ready & m.submodules.sell.ready)
 
-        # Make the change.
-        after = levels.after
-        best, others = first(after, g), first(other, g)
+        # The change is made.
+        buys, sells = lists[Side.BUY], lists[Side.SELL]
+        bid, ask = first(buys.after, g), first(sells.after, g)
+        bid_lost, ask_lost = (~each.after.live[0] & each.after.more for each in (buys, sells))
+        sold = row_side == Side.SELL
         m.d.comb += [
-            levels.before.eq(mine),
-            levels.enable.eq(enable),
-            levels.change.eq(change),
-            self.mine_listed.eq(mine),
-            self.other_listed.eq(other),
-            self.mine.eq(best),
-            self.bid.eq(Mux(self.now.side == Side.SELL, others, best)),
-            self.ask.eq(Mux(self.now.side == Side.SELL, best, others)),
-            self.overflow.eq(levels.overflow),
-            self.mine_lost.eq(~after.live[0] & after.more),
-            self.other_lost.eq(~other.live[0] & other.more),
+            self.bids_listed.eq(buys.before),
+            self.asks_listed.eq(sells.before),
+            self.bid.eq(bid),
+            self.ask.eq(ask),
+            self.mine.eq(Mux(sold, ask, bid)),
+            self.overflow.eq(buys.overflow | sells.overflow),
+            self.mine_lost.eq(Mux(sold, ask_lost, bid_lost)),
+            self.other_lost.eq(Mux(sold, bid_lost, ask_lost)),
+        ]
+        after = Signal(Levels(g))
+        m.d.comb += after.eq(Mux(sold, sells.after, buys.after))
+        m.d.sync += [
             self.event.valid.eq(valid),
             self.event.symbol.eq(row_symbol),
             self.event.side.eq(row_side),
@@ -151,8 +165,8 @@ class BestLevels(wiring.Component):
             self.event.cent.eq(cent),
             self.event.key.eq(change.key),
             self.event.changed.eq(~finds),
-            self.event.beyond.eq(levels.beyond),
-            self.event.dropped.eq(levels.dropped),
+            self.event.beyond.eq(Mux(sold, sells.beyond, buys.beyond)),
+            self.event.dropped.eq(Mux(sold, sells.dropped, buys.dropped)),
             self.event.short.eq(~after.live[-1] & after.more),
             self.event.live.eq(after.live),
             self.event.keys.eq(after.keys),

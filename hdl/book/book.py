@@ -41,6 +41,9 @@ class OrderBook(wiring.Component):
     more shares than there are, a reference added twice, an order that finds no room. Each is
     counted; the top of book then says that it is not exact until the host declares it whole.
 
+    A reset must last `CLEARING` cycles: what says that data are valid is reset, and data that are
+    on their way, which are not, come to nothing.
+
     Parameters
     ----------
     symbols, ticks, orders : int
@@ -52,7 +55,7 @@ class OrderBook(wiring.Component):
     -------
     ready : Out(1)
         Memories are clear after reset.
-    lookup, lookup_new, messages : In(stream)
+    lookup, lookup_new, messages : In(stream), near, near_new : In(1)
         As in :class:`MessageFlow`.
     gap : In(1), gap_sequence : In(32)
         Messages were lost before the one with this sequence number.
@@ -81,6 +84,7 @@ class OrderBook(wiring.Component):
 
     LATENCY = MessageFlow.LATENCY + TopOfBook.LATENCY
     SLOW_LATENCY = MessageFlow.LATENCY + TopOfBook.SLOW_LATENCY
+    CLEARING = SLOW_LATENCY + 2
     TRADE_LATENCY = MessageFlow.TRADE_LATENCY
     COUNTERS = (
         "unknown_reference",
@@ -99,6 +103,8 @@ class OrderBook(wiring.Component):
                 "ready": Out(1),
                 "lookup": In(stream.Signature(Lookup, always_ready=True)),
                 "lookup_new": In(stream.Signature(Lookup, always_ready=True)),
+                "near": In(1),
+                "near_new": In(1),
                 "messages": In(stream.Signature(Message(symbols), always_ready=True)),
                 "gap": In(1),
                 "gap_sequence": In(32),
@@ -150,8 +156,15 @@ class OrderBook(wiring.Component):
             m.d.sync += left.eq(leaving)
             leaving = left
             lost |= left
+        # The sum whose carry it is leaves no time for what follows from it.
+        m.d.sync += [
+            trust.doubt.eq(top.level_overflow),
+            trust.doubt_symbol.eq(top.overflow_symbol),
+        ]
         m.d.comb += [
             self.ready.eq(flow.ready & top.ready),
+            flow.near.eq(self.near),
+            flow.near_new.eq(self.near_new),
             self.window_symbol.eq(flow.window_symbol),
             flow.window_base.eq(self.window_base),
             flow.window_cent.eq(self.window_cent),
@@ -160,8 +173,6 @@ class OrderBook(wiring.Component):
             trust.calm.eq(top.quiet & ~flow.busy & ~injector.busy),
             trust.gap.eq(self.gap),
             trust.gap_sequence.eq(self.gap_sequence),
-            trust.doubt.eq(top.level_overflow),
-            trust.doubt_symbol.eq(top.overflow_symbol),
             trust.hold.eq(self.begin),
             trust.hold_symbol.eq(self.begin_symbol),
             trust.whole.eq(
@@ -195,6 +206,7 @@ class OrderBook(wiring.Component):
         m.d.sync += after.eq(Cat(injector.injected, after))
         m.d.comb += [
             injector.looks_up.eq(self.lookup.valid | self.lookup_new.valid),
+            injector.near.eq(self.near | self.near_new),
             injector.message.eq(self.messages.valid),
             injector.first.eq(viewer.want),
             injector.second.eq(recovery.want),

@@ -3,7 +3,7 @@
 Ref: NASDAQ TotalView-ITCH 5.0, sections 4.3 (add), 4.4 (modify), 4.5 (trade).
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -52,6 +52,9 @@ class MessageFlow(wiring.Component):
     lookup, lookup_new : In(stream of Lookup)
         The reference number of a message as soon as it is in; at the latest one cycle before
         `messages`, the second (Replace) after the first.
+    near, near_new : In(1)
+        One of them is high in the cycle of a look-up of its kind, and perhaps in others, but never
+        both. The reference is to be looked up whether it is valid or not.
     messages : In(stream of Message)
     window_symbol : Out, window_base : In(32), window_cent : In(1)
         Price window of a symbol, read in the cycle of the message.
@@ -84,6 +87,8 @@ class MessageFlow(wiring.Component):
                 "busy": Out(1),
                 "lookup": In(stream.Signature(Lookup, always_ready=True)),
                 "lookup_new": In(stream.Signature(Lookup, always_ready=True)),
+                "near": In(1),
+                "near_new": In(1),
                 "messages": In(stream.Signature(Message(symbols), always_ready=True)),
                 "window_symbol": Out(range(symbols)),
                 "window_base": In(32),
@@ -120,6 +125,8 @@ class MessageFlow(wiring.Component):
         m.submodules.window = window = Window(geometry=geometry)
         m.d.comb += [
             self.ready.eq(store.ready),
+            store.near.eq(self.near),
+            store.near_new.eq(self.near_new),
             store.find.eq(self.lookup.valid),
             store.reference.eq(self.lookup.payload.reference),
             store.find_new.eq(self.lookup_new.valid),
@@ -161,7 +168,7 @@ class MessageFlow(wiring.Component):
         )
         soon_valid, now_valid = Signal(), Signal()
         soon_replaces, now_updates, now_trades = Signal(), Signal(), Signal()
-        soon, now = Signal(shape), Signal(shape)
+        soon, now = Signal(shape, reset_less=True), Signal(shape, reset_less=True)
         is_held, arrives = Signal(), Signal()
         m.d.comb += [
             is_held.eq(
@@ -217,24 +224,31 @@ class MessageFlow(wiring.Component):
             update.stamp.eq(message.stamp),
         ]
         if first_half:
-            with m.If(valid & (message.kind == MessageKind.REPLACE)):
-                m.d.comb += update.last.eq(0)
-                with m.If(known):
-                    self._remove(m, update, order, order.shares)
-                    m.d.comb += [store.write.eq(1), write.live.eq(0)]
-                    self._address(m, write, found)
+            # What is found does not wait for whether it is meant; only facts do.
+            self._remove(m, update, order, order.shares, known)
+            self._address(m, write, found)
+            m.d.comb += [
+                update.last.eq(0),
+                write.live.eq(0),
+                store.write.eq(valid & (message.kind == MessageKind.REPLACE) & known),
+            ]
             return
 
-        m.d.comb += [update.last.eq(1), update.trust.eq(held.trust)]
+        m.d.comb += [
+            update.last.eq(1),
+            update.trust.eq(held.trust),
+            update.changes.eq(0),
+            update.escapes.eq(0),
+            store.write.eq(0),
+        ]
         with m.Switch(message.kind):
             with m.Case(MessageKind.ADD):
-                self._insert(m, window, store, found, message, message.side)
+                self._insert(m, window, store, found, message, message.side, Const(1))
             with m.Case(MessageKind.REPLACE):
                 # The removal freed the order but its finding stands until the next look-up.
-                with m.If(known):
-                    finding = self._room(m, held, found, store.found_new)
-                    self._insert(m, window, store, finding, message, order.side)
-                with m.Else():
+                finding = self._room(m, held, found, store.found_new)
+                self._insert(m, window, store, finding, message, order.side, known)
+                with m.If(~known):
                     m.d.comb += [self.unknown_reference.eq(1), update.distrust.eq(1)]
             with m.Case(
                 MessageKind.EXECUTE,
@@ -250,55 +264,52 @@ class MessageFlow(wiring.Component):
         m.d.comb += wholly.eq(
             (message.kind == MessageKind.DELETE) | (message.shares >= order.shares)
         )
-        with m.If(known):
-            self._remove(m, update, order, Mux(wholly, order.shares, message.shares))
-            m.d.comb += [
-                update.escapes.eq(wholly & (order.escape != Escape.NONE)),
-                store.write.eq(1),
-                write.live.eq(~wholly),
-                write.order.eq(order),
-                write.order.shares.eq(order.shares - message.shares),
-                self.over_execution.eq(
-                    (message.kind != MessageKind.DELETE) & (message.shares > order.shares)
-                ),
-                update.distrust.eq(self.over_execution),
-            ]
-            self._address(m, write, found)
-        with m.Else():
-            m.d.comb += [self.unknown_reference.eq(1), update.distrust.eq(1)]
+        self._remove(m, update, order, Mux(wholly, order.shares, message.shares), known)
+        self._address(m, write, found)
+        m.d.comb += [
+            update.escapes.eq(known & wholly & (order.escape != Escape.NONE)),
+            store.write.eq(known),
+            write.live.eq(~wholly),
+            write.order.eq(order),
+            write.order.shares.eq(order.shares - message.shares),
+            self.over_execution.eq(
+                known & (message.kind != MessageKind.DELETE) & (message.shares > order.shares)
+            ),
+            self.unknown_reference.eq(~known),
+            update.distrust.eq(~known | self.over_execution),
+        ]
 
-    def _insert(self, m, window, store, finding, message, side) -> None:
+    def _insert(self, m, window, store, finding, message, side, wanted) -> None:
         update, write = self.update, store.update
         place = Signal(Placement(self._geometry), name="place")
-        m.d.comb += place.eq(Mux(side == Side.BUY, window.bid, window.ask))
-        with m.If(finding.hit):
-            m.d.comb += [self.duplicate_reference.eq(1), update.distrust.eq(1)]
-        with m.Else():
-            m.d.comb += [
-                update.side.eq(side),
-                # What the store has no room for could never be taken away again.
-                update.changes.eq(
-                    (place.escape == Escape.NONE) & message.shares.any() & ~finding.full
-                ),
-                update.escapes.eq((place.escape != Escape.NONE) & ~finding.full),
-                update.escape.eq(place.escape),
-                update.add.eq(1),
-                update.key.eq(place.key),
-                update.price.eq(message.price),
-                update.shares.eq(message.shares),
-                self.store_overflow.eq(finding.full),
-                update.distrust.eq(finding.full),
-                store.write.eq(~finding.full),
-                write.live.eq(1),
-                write.set.eq(finding.set),
-                write.tag.eq(finding.tag),
-                write.way.eq(finding.free_way),
-                write.order.symbol.eq(message.symbol),
-                write.order.side.eq(side),
-                write.order.escape.eq(place.escape),
-                write.order.key.eq(place.key),
-                write.order.shares.eq(message.shares),
-            ]
+        new = wanted & ~finding.hit
+        m.d.comb += [
+            place.eq(Mux(side == Side.BUY, window.bid, window.ask)),
+            update.side.eq(side),
+            # What the store has no room for could never be taken away again.
+            update.changes.eq(
+                new & ~finding.full & (place.escape == Escape.NONE) & message.shares.any()
+            ),
+            update.escapes.eq(new & ~finding.full & (place.escape != Escape.NONE)),
+            update.escape.eq(place.escape),
+            update.add.eq(1),
+            update.key.eq(place.key),
+            update.price.eq(message.price),
+            update.shares.eq(message.shares),
+            self.duplicate_reference.eq(wanted & finding.hit),
+            self.store_overflow.eq(new & finding.full),
+            update.distrust.eq(finding.hit | finding.full),
+            store.write.eq(new & ~finding.full),
+            write.live.eq(1),
+            write.set.eq(finding.set),
+            write.tag.eq(finding.tag),
+            write.way.eq(finding.free_way),
+            write.order.symbol.eq(message.symbol),
+            write.order.side.eq(side),
+            write.order.escape.eq(place.escape),
+            write.order.key.eq(place.key),
+            write.order.shares.eq(message.shares),
+        ]
 
     def _room(self, m, held, found, found_new) -> Signal:
         """Where a replacement goes: should it keep its reference, then where the original was."""
@@ -309,11 +320,11 @@ class MessageFlow(wiring.Component):
         return room
 
     @staticmethod
-    def _remove(m, update, order: StoredOrder, shares) -> None:
+    def _remove(m, update, order: StoredOrder, shares, known) -> None:
         m.d.comb += [
             update.side.eq(order.side),
-            update.changes.eq((order.escape == Escape.NONE) & order.shares.any()),
-            update.escapes.eq(order.escape != Escape.NONE),
+            update.changes.eq(known & (order.escape == Escape.NONE) & order.shares.any()),
+            update.escapes.eq(known & (order.escape != Escape.NONE)),
             update.escape.eq(order.escape),
             update.add.eq(0),
             update.key.eq(order.key),

@@ -24,8 +24,8 @@ class Injector(wiring.Component):
 
     Members
     -------
-    looks_up, message : In(1)
-        A message's reference is looked up, a message is here.
+    looks_up, near, message : In(1)
+        A message's reference is looked up, or may be; a message is here.
     first, second : In(1)
         Wants of two requesters, the first one before the other; to be held until `injected`. If
         it falls before, nothing is injected.
@@ -45,6 +45,7 @@ class Injector(wiring.Component):
     PERIOD = LATENCY + 2
 
     looks_up: In(1)
+    near: In(1)
     message: In(1)
     first: In(1)
     second: In(1)
@@ -68,7 +69,7 @@ class Injector(wiring.Component):
         m.d.sync += [
             pending.eq(still_pending),
             self.spare.eq((self.first | self.second) & idle & ~still_pending),
-            passed_1.eq(self.spare & wanted & ~self.looks_up),
+            passed_1.eq(self.spare & wanted & ~self.near),
             passed_2.eq(passed_1 & wanted & ~self.looks_up),
             self.injected.eq(self.inject),
         ]

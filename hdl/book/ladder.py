@@ -118,7 +118,7 @@ class Ladder(wiring.Component):
             """`value` is of stage `first`; its copies in the later stages up to `last`."""
             copies = {first: value}
             for stage in range(first + 1, last + 1):
-                copies[stage] = Signal.like(value, name=f"stage_{stage}")
+                copies[stage] = Signal.like(value, name=f"stage_{stage}", reset_less=True)
                 m.d.sync += copies[stage].eq(copies[stage - 1])
             return copies
 
@@ -223,11 +223,10 @@ class Ladder(wiring.Component):
 
         # Stage 5: find the first level in that word, and ask for its total.
         at = self.FIND
-        found_word, key = Signal(1 << g.bit_bits), Signal(g.key_bits)
-        m.d.comb += [
-            found_word.eq(Mux(in_own_word[at], bitmap[at], words.data(1))),
-            key.eq(Cat(lowest_set(found_word), first_word[at])),
-        ]
+        own_first, key = Signal(g.bit_bits), Signal(g.key_bits)
+        m.d.sync += own_first.eq(lowest_set(bitmap[at - 1]))
+        found_first = Mux(in_own_word[at], own_first, lowest_set(words.data(1)))
+        m.d.comb += key.eq(Cat(found_first, first_word[at]))
 
         # The ports of the totals: writes have the second one, new updates the first.
         writes = changes[self.WRITE]
@@ -244,7 +243,7 @@ class Ladder(wiring.Component):
 
         # Stage 6: its price.
         at = self.FIND + 1
-        tick, price = Signal(g.key_bits), Signal(32)
+        tick, price = Signal(g.key_bits), Signal(32, reset_less=True)
         m.d.comb += tick.eq(Mux(update[at].side == Side.BUY, ~key[at], key[at]))
         m.d.sync += price.eq(update[at].base + Mux(update[at].cent, tick * Geometry.CENT, tick))
 

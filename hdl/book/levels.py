@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from tickgate.hdl.book.types import Best, Geometry
 from tickgate.hdl.stream import Side
 
-__all__ = ["Change", "LevelList", "Levels", "ListEvent", "first"]
+__all__ = ["Change", "LevelList", "Levels", "ListEvent", "Place", "first", "place_of"]
 
 
 class Levels(data.StructLayout):
@@ -86,10 +86,27 @@ def first(levels, geometry: Geometry):
     return Best(geometry)(Cat(levels.live[0], levels.keys[0], levels.prices[0], levels.shares[0]))
 
 
+class Place(data.Struct):
+    """How a listed level stands to the level of a change: it is better, or it is that level."""
+
+    better: 1
+    same: 1
+
+
+def place_of(live, key, changed) -> Place:
+    """The place of the level `key`, if it is listed, beside the level `changed`."""
+    # Bit by bit: synthesis would take `==` from the carry chain of `<`, which is slower.
+    return Place(Cat(live & (key < changed), live & ~(key ^ changed).any()))
+
+
 class LevelList(wiring.Component):
     """Works out a list of levels after a change.
 
     Latency: 0 cycles (combinational). Throughput: one change a cycle.
+
+    How the levels stand to that of the change must be known before (`places`). To know it of a
+    change that follows at once, compare that with the levels before this one (`other_places`) and
+    with the level of this one (`fresh_place`): `places_after` are those of the levels after it.
 
     Parameters
     ----------
@@ -100,6 +117,9 @@ class LevelList(wiring.Component):
     before : In(Levels), after : Out(Levels)
         Places not in use are all zero.
     enable : In(1), change : In(Change)
+    places : In(Place), one for each level
+        Of the levels before the change beside that of the change.
+    other_places, fresh_place : In(Place), places_after : Out(Place)
     beyond : Out(1)
         The change is of a level that the list does not hold, and that is worse than all it holds.
     dropped : Out(1)
@@ -112,12 +132,17 @@ class LevelList(wiring.Component):
 
     def __init__(self, *, geometry: Geometry) -> None:
         self._geometry = geometry
+        places = data.ArrayLayout(Place, geometry.LEVELS)
         super().__init__(
             {
                 "before": In(Levels(geometry)),
                 "enable": In(1),
                 "change": In(Change(geometry)),
+                "places": In(places),
+                "other_places": In(places),
+                "fresh_place": In(Place),
                 "after": Out(Levels(geometry)),
+                "places_after": Out(places),
                 "beyond": Out(1),
                 "dropped": Out(1),
                 "overflow": Out(1),
@@ -130,13 +155,11 @@ class LevelList(wiring.Component):
         count = self._geometry.LEVELS
         full = old.live[-1]
         better, same, leaves = Signal(count), Signal(count), Signal(count)
-        for n in range(count):
-            # Bit by bit: synthesis would take `==` from the carry chain of `<`, which is slower.
-            m.d.comb += [
-                better[n].eq(old.live[n] & (old.keys[n] < change.key)),
-                same[n].eq(old.live[n] & ~(old.keys[n] ^ change.key).any()),
-                leaves[n].eq(same[n] & ~(old.shares[n] ^ change.shares).any()),
-            ]
+        m.d.comb += [
+            better.eq(Cat(place.better for place in self.places)),
+            same.eq(Cat(place.same for place in self.places)),
+            leaves.eq(Cat(~(shares ^ change.shares).any() for shares in old.shares)),
+        ]
         counts, removes, inserts, within = Signal(), Signal(), Signal(), Signal()
         # Where the change lies, one of the places at most: not beyond a full list.
         here = Signal(count)
@@ -144,7 +167,7 @@ class LevelList(wiring.Component):
             here.eq(~better & Cat(1, better)),
             counts.eq(self.enable & ~change.found),
             within.eq((here & old.live).any()),
-            removes.eq(((counts & ~change.add).replicate(count) & leaves).any()),
+            removes.eq(((counts & ~change.add).replicate(count) & same & leaves).any()),
             # A new level has its place before a listed one, or at the end where nothing follows.
             inserts.eq(
                 (
@@ -176,15 +199,19 @@ class LevelList(wiring.Component):
             place = ~better[n]
             enters = inserts & place
             moves = place & Mux(inserts, better[n - 1] if n else 1, removes)
-            for name, stays, fresh in (
-                ("live", old.live[n], 1),
-                ("keys", old.keys[n], change.key),
-                ("prices", old.prices[n], change.price),
-                ("shares", shares, change.shares),
-            ):
-                above = old[name][n - 1] if n else 0
-                below = old[name][n + 1] if n + 1 < count else 0
-                m.d.comb += new[name][n].eq(
-                    Mux(enters, Mux(moves, fresh, above), Mux(moves, below, stays))
-                )
+
+            def choose(of, stays, fresh, n=n, enters=enters, moves=moves):
+                above = of[n - 1] if n else 0
+                below = of[n + 1] if n + 1 < count else 0
+                return Mux(enters, Mux(moves, fresh, above), Mux(moves, below, stays))
+
+            m.d.comb += [
+                new.live[n].eq(choose(old.live, old.live[n], 1)),
+                new.keys[n].eq(choose(old.keys, old.keys[n], change.key)),
+                new.prices[n].eq(choose(old.prices, old.prices[n], change.price)),
+                new.shares[n].eq(choose(old.shares, shares, change.shares)),
+            ]
+            places = [place.as_value() for place in self.other_places]
+            after = choose(places, places[n], self.fresh_place.as_value())
+            m.d.comb += self.places_after[n].as_value().eq(after)
         return m

@@ -32,7 +32,7 @@ class Mover(wiring.Component):
     waiting : In(1), stashed : In(StoreWrite)
         An order of the stash.
     asking : In(1)
-        There is a look-up in this cycle.
+        There may be a look-up in this cycle.
     ask : Out(1)
         Look up the sets of `stashed` instead.
     room : In(1), room_way : In
@@ -87,7 +87,7 @@ class Mover(wiring.Component):
         m.d.comb += self.ask.eq(self.waiting & ~self.asking & ~asked_1 & ~asked_2 & ~asked_3)
         m.d.sync += [asked_1.eq(self.ask), asked_2.eq(asked_1 & ~self.asking), asked_3.eq(asked_2)]
 
-        stashed = Signal(StoreWrite(geometry))
+        stashed = Signal(StoreWrite(geometry), reset_less=True)
         with m.If(self.ask):
             m.d.sync += stashed.eq(self.stashed)
 
@@ -106,7 +106,7 @@ class Mover(wiring.Component):
         m.d.comb += leaver.eq(Cat(chance[:2], ~came_from[turn]))
 
         room, way, steady = Signal(), Signal(range(geometry.SLOTS)), Signal()
-        victim = Signal(StoreWrite(geometry))
+        victim = Signal(StoreWrite(geometry), reset_less=True)
         with m.If(asked_2):
             m.d.sync += [
                 chance.eq(Cat(chance[4] ^ chance[1], chance[:4])),

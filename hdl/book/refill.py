@@ -77,7 +77,7 @@ class Refill(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         g = self._geometry
-        self._ask(m)
+        fresh_valid = self._ask(m)
 
         # On its way through the ladder.
         asked = Signal(Pursued(g))
@@ -87,8 +87,10 @@ class Refill(wiring.Component):
         ]
         pursued = asked
         for stage in range(1, self._latency + 1):
-            later = Signal(Pursued(g), name=f"pursued_{stage}")
-            m.d.sync += later.eq(self._after_event(m, pursued, f"{stage}"))
+            later = Signal(Pursued(g), name=f"pursued_{stage}", reset_less=True)
+            after = self._after_event(m, pursued, f"{stage}")
+            # The event from which a request is made is no later one.
+            m.d.sync += later.eq(Mux(fresh_valid, asked, after) if pursued is asked else after)
             pursued = later
         arrived = Signal(Pursued(g))
         m.d.comb += arrived.eq(pursued)
@@ -97,7 +99,7 @@ class Refill(wiring.Component):
             m.d.comb += arrived.void.eq(1)
 
         # Then it waits for a cycle in which the lists are free.
-        waiting, level = Signal(Pursued(g)), Signal(Best(g))
+        waiting, level = (Signal(shape(g), reset_less=True) for shape in (Pursued, Best))
         offered, offered_level = Signal(Pursued(g)), Signal(Best(g))
         m.d.comb += [
             offered.eq(Mux(waiting.valid, waiting, arrived)),
@@ -157,26 +159,28 @@ class Refill(wiring.Component):
             )
         )
 
-    def _ask(self, m) -> None:
-        """The request of the last event, else one that waits."""
+    def _ask(self, m) -> Signal:
+        """The request of this cycle's event, else one that waits.
+
+        Returns whether it is the first.
+        """
         g, event = self._geometry, self.event
-        # The last event, a cycle later: its last key takes a while to choose.
-        fresh_valid = Signal()
-        last = Signal(ListEvent(g))
-        fresh = Signal(Request(g))
-        m.d.sync += [fresh_valid.eq(event.valid & event.short), last.eq(event)]
+        fresh_valid, fresh = Signal(), Signal(Request(g))
         m.d.comb += [
-            fresh.symbol.eq(last.symbol),
-            fresh.side.eq(last.side),
-            fresh.base.eq(last.base),
-            fresh.cent.eq(last.cent),
-            fresh.bounded.eq(last.live[0]),
+            fresh_valid.eq(event.valid & event.short),
+            fresh.symbol.eq(event.symbol),
+            fresh.side.eq(event.side),
+            fresh.base.eq(event.base),
+            fresh.cent.eq(event.cent),
+            fresh.bounded.eq(event.live[0]),
         ]
         for n in range(g.LEVELS):
-            with m.If(last.live[n]):
-                m.d.comb += fresh.after.eq(last.keys[n])
+            with m.If(event.live[n]):
+                m.d.comb += fresh.after.eq(event.keys[n])
 
-        requests = [Signal(Request(g), name=f"request_{n}") for n in range(self.WAITING)]
+        requests = [
+            Signal(Request(g), name=f"request_{n}", reset_less=True) for n in range(self.WAITING)
+        ]
         waits = [Signal(name=f"waits_{n}") for n in range(self.WAITING)]
         choice, room = Signal(range(self.WAITING)), Signal(range(self.WAITING))
         m.d.comb += [
@@ -186,15 +190,11 @@ class Refill(wiring.Component):
             self.ask.eq(Mux(fresh_valid, fresh, Array(requests)[choice])),
         ]
         for n in range(self.WAITING):
-            with m.If(
-                fresh_valid & ~self.ask_taken & ~self._concerns(fresh) & (room == n) & ~waits[n]
-            ):
+            with m.If(fresh_valid & ~self.ask_taken & (room == n) & ~waits[n]):
                 m.d.sync += [requests[n].eq(fresh), waits[n].eq(1)]
             with m.Elif(self.ask_taken & ~fresh_valid & (choice == n)):
                 m.d.sync += waits[n].eq(0)
             # A later event of the same side makes its own request.
-            replaced = fresh_valid & (
-                Cat(last.side, last.symbol) == Cat(requests[n].side, requests[n].symbol)
-            )
-            with m.If(waits[n] & (self._concerns(requests[n]) | replaced)):
+            with m.If(waits[n] & self._concerns(requests[n])):
                 m.d.sync += waits[n].eq(0)
+        return fresh_valid

@@ -80,11 +80,14 @@ class OrderStore(wiring.Component):
     -------
     ready : Out(1)
         The sweep after reset is over.
+    near, near_new : In(1)
+        There may be a look-up of `reference` or of `new_reference`; never of both in one cycle.
+        Early, because an address for the tables depends on it.
     find, find_new : In(1)
-        Look up `reference` or `new_reference`; never both in one cycle.
+        There is one.
     reference, new_reference : In(64)
     spare : In(1), spare_set, spare_tag : In
-        Look up this reference, as a first one, if there is no other look-up in this cycle.
+        Look up this reference, as a first one, if no other look-up is possible in this cycle.
     peek : In(1), peek_symbol : In, peeked : Out(Peeked)
         With `peek`, `spare` finds nothing but reads the sets: what they have of a symbol is told
         `LATENCY` cycles later, that of the stash in every cycle.
@@ -100,6 +103,8 @@ class OrderStore(wiring.Component):
         super().__init__(
             {
                 "ready": Out(1),
+                "near": In(1),
+                "near_new": In(1),
                 "find": In(1),
                 "reference": In(REFERENCE_BITS),
                 "find_new": In(1),
@@ -124,8 +129,8 @@ class OrderStore(wiring.Component):
         m.submodules.mover = mover = Mover(geometry=geometry)
 
         # A write takes effect in the cycle after it came, a move at once.
-        wrote, commit = Signal(Commit(geometry)), Signal(Commit(geometry))
-        last, before = Signal(Commit(geometry)), Signal(Commit(geometry))
+        commit = Signal(Commit(geometry))
+        wrote, last, before = (Signal(Commit(geometry), reset_less=True) for _ in range(3))
         m.d.comb += [commit.eq(wrote), commit.valid.eq(wrote.valid | mover.move)]
         with m.If(~wrote.valid):
             m.d.comb += commit.update.eq(mover.moved)
@@ -141,31 +146,34 @@ class OrderStore(wiring.Component):
 
         # Cycle 0: ask the tables.
         asked = Signal(Asked(geometry))
-        reference = Signal(REFERENCE_BITS)
+        reference, near = Signal(REFERENCE_BITS), Signal()
         m.d.comb += [
-            reference.eq(Mux(self.find_new, self.new_reference, self.reference)),
-            asked.find.eq(self.find | (self.spare & ~self.peek & ~self.find_new)),
+            near.eq(self.near | self.near_new),
+            reference.eq(Mux(self.near_new, self.new_reference, self.reference)),
+            asked.find.eq(self.find | (self.spare & ~self.peek & ~near)),
             asked.find_new.eq(self.find_new),
             asked.tag.eq(reference[geometry.set_bits :]),
         ]
         for table, each in enumerate(hashes(geometry.set_bits)):
             m.d.comb += asked.set[table].eq(each.circuit(reference))
-        with m.If(~(self.find | self.find_new)):
+        with m.If(~near):
             m.d.comb += asked.set.eq(Mux(self.spare, self.spare_set, stash.stashed.set))
             with m.If(self.spare):
                 m.d.comb += asked.tag.eq(self.spare_tag)
-        asked_1, asked_2 = Signal.like(asked), Signal.like(asked)
+        asked_1, asked_2 = (Signal.like(asked, reset_less=True) for _ in range(2))
         m.d.sync += [asked_1.eq(asked), asked_2.eq(asked_1)]
         slots = self._tables(m, asked, commit)
 
         # Cycle 1: the stash and the writes that the tables have yet to show know better.
         stashed = Signal(geometry.STASH)
-        same_before, same_last = Signal(), Signal()
+        same_before, same_last, same_now, same_set = Signal(), Signal(), Signal(), Signal()
         touched, filled = Signal(geometry.SLOTS), Signal(geometry.SLOTS)
         m.d.comb += [stash.tag.eq(asked_1.tag), stash.set.eq(asked_1.set)]
         m.d.sync += [
             same_before.eq(last.valid & is_same_order(last.update, asked_1)),
             same_last.eq(wrote.valid & is_same_order(wrote.update, asked_1)),
+            same_now.eq(is_same_order(self.update, asked_1)),
+            same_set.eq(self._is_set(self.update, asked_1)),
             stashed.eq(stash.hits),
             touched.eq(0),
         ]
@@ -207,7 +215,7 @@ class OrderStore(wiring.Component):
             finding.set.eq(asked_2.set),
             finding.tag.eq(asked_2.tag),
         ]
-        with m.If(wrote.valid & is_same_order(wrote.update, asked_2)):
+        with m.If(wrote.valid & same_now):
             m.d.comb += [
                 finding.hit.eq(wrote.update.live),
                 finding.way.eq(wrote.update.way),
@@ -226,7 +234,6 @@ class OrderStore(wiring.Component):
         m.d.comb += target.eq(wrote.valid << wrote.update.way)
         then = Signal(geometry.PLACES)
         m.d.comb += then.eq(Mux(wrote.update.live, live | target, live & ~target))
-        same_set = self._is_set(wrote.update, asked_2)
         room, full, free_way = self._room(live)
         room_then, full_then, free_way_then = self._room(then)
         m.d.comb += [
@@ -249,7 +256,7 @@ class OrderStore(wiring.Component):
             stash.victim.eq(mover.victim),
             mover.waiting.eq(stash.waiting),
             mover.stashed.eq(stash.stashed),
-            mover.asking.eq(self.find | self.find_new | self.spare),
+            mover.asking.eq(near | self.spare),
             mover.room.eq(Mux(same_set, room_then, room)),
             mover.room_way.eq(finding.free_way),
             mover.touched.eq(

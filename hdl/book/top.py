@@ -44,7 +44,7 @@ class TopOfBook(wiring.Component):
     trusted : Out(symbols)
         One bit a symbol: its book is whole.
     bids, asks : Out(Levels)
-        The lists that the update of `BestLevels.LATENCY` cycles ago found, if it was of a bid.
+        The lists that the update of `BestLevels.LATENCY` cycles ago found.
     exact, escaped : Out(1)
         Whether the book was exact after the update of `LATENCY` cycles ago, and whether it had
         orders outside the window.
@@ -108,8 +108,8 @@ class TopOfBook(wiring.Component):
             fast.bid.eq(best.bid),
             fast.ask.eq(best.ask),
             fast.tell.eq(best.now.last & ~slow_path),
-            self.bids.eq(best.mine_listed),
-            self.asks.eq(best.other_listed),
+            self.bids.eq(best.bids_listed),
+            self.asks.eq(best.asks_listed),
             self.exact.eq(fast.top.exact),
             self.escaped.eq(fast.escaped),
             self.trusted.eq(fast.trusted),
@@ -147,25 +147,53 @@ class TopOfBook(wiring.Component):
     def _tell(self, m, ladder, fast, slow) -> None:
         """Slow answers first; a fast one waits; what was told before is not told again."""
         shape = Top(self._geometry.symbols)
-        m.submodules.told = told = TableMemory(depth=self._geometry.symbols, shape=shape)
-        waiting, waiting_top = Signal(), Signal(shape)
-        top, valid = Signal(shape), Signal()
+        book = slice(shape["bid_present"].offset, shape["sequence"].offset)
+        m.submodules.told = told = TableMemory(
+            depth=self._geometry.symbols, shape=book.stop - book.start, reads=2
+        )
+        waiting, waiting_top = Signal(), Signal(shape, reset_less=True)
+        top, valid, changed = Signal(shape), Signal(), Signal()
+
+        def books(top):
+            return top.as_value()[book]
+
+        def known(symbol, before, name):
+            """What will have been told of a symbol after this cycle."""
+            known = Signal(len(books(top)), name=f"told_{name}", reset_less=True)
+            m.d.sync += known.eq(Mux(valid & (top.symbol == symbol), books(top), before))
+            return known
+
+        told_fast = known(fast.update.symbol, told.data(0), "fast")
+        told_slow = known(slow.update.symbol, told.data(1), "slow")
+        told_waiting = Signal.like(told_fast)
         m.d.comb += [
             valid.eq(fast.top_valid | slow.top_valid | waiting),
             top.eq(Mux(slow.top_valid, slow.top, Mux(waiting, waiting_top, fast.top))),
+            changed.eq(
+                Mux(
+                    slow.top_valid,
+                    books(slow.top) != told_slow,
+                    Mux(waiting, books(waiting_top) != told_waiting, books(fast.top) != told_fast),
+                )
+            ),
         ]
         with m.If(fast.top_valid):
-            m.d.sync += waiting_top.eq(fast.top)
+            m.d.sync += [
+                waiting_top.eq(fast.top),
+                told_waiting.eq(
+                    Mux(valid & (top.symbol == fast.top.symbol), books(top), told_fast)
+                ),
+            ]
         m.d.sync += waiting.eq(
             Mux(slow.top_valid, fast.top_valid | waiting, fast.top_valid & waiting)
         )
-        book = slice(shape["bid_present"].offset, shape["sequence"].offset)
         m.d.comb += [
-            told.address().eq(top.symbol),
-            told.write.eq(self.tops.valid),
+            told.address(0).eq(fast.update.symbol),
+            told.address(1).eq(slow.update.symbol),
+            told.write.eq(valid),
             told.write_address.eq(top.symbol),
-            told.write_data.eq(top),
+            told.write_data.eq(books(top)),
             self.tops.payload.eq(top),
-            self.tops.valid.eq(valid & (top.as_value()[book] != told.data().as_value()[book])),
+            self.tops.valid.eq(valid & changed),
             self.quiet.eq(ladder.quiet & ~valid),
         ]

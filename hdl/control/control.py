@@ -195,8 +195,9 @@ class Control(wiring.Component):
         wiring.connect(m, queue.head, executor.head)
         wiring.connect(m, executor.reply, transmitter.reply)
         wiring.connect(m, transmitter.octets, wiring.flipped(self.control_tx))
+        # The host can wait a cycle; the address is the end of a sum.
         for part in bank, parameters:
-            m.d.comb += [
+            m.d.sync += [
                 part.bus.valid.eq(executor.bus.valid),
                 part.bus.access.eq(executor.bus.access),
             ]
@@ -261,13 +262,14 @@ class Control(wiring.Component):
         for n in range(self._sources):
             wiring.connect(m, wiring.flipped(self.events[n]), queue.sources[n])
         state = bank.values.state.as_value() & ~BY_NAME["state"].field("committing").mask
-        before, committed = Signal.like(state), Signal()
-        m.d.sync += [before.eq(state), committed.eq(parameters.committed)]
+        # Its bits come from all over the card, and an event is in no hurry.
+        now, before, committed = Signal.like(state), Signal.like(state), Signal()
+        m.d.sync += [now.eq(state), before.eq(now), committed.eq(parameters.committed)]
         changed, settled = (queue.sources[self._sources + n] for n in range(OWN_SOURCES))
         m.d.comb += [
-            changed.valid.eq(state != before),
+            changed.valid.eq(now != before),
             changed.payload.kind.eq(EventKind.STATE_CHANGED),
-            changed.payload.detail.eq(state),
+            changed.payload.detail.eq(now),
             settled.valid.eq(committed),
             settled.payload.kind.eq(EventKind.CONFIG_COMMITTED),
             settled.payload.detail.eq(parameters.checksum),

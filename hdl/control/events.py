@@ -158,9 +158,15 @@ class EventQueue(wiring.Component):
         return m
 
     def _show(self, m: Module, fifo: SyncFIFOBuffered) -> None:
+        # A block RAM without an output register is slow, and nobody waits for what it shows.
         head = Signal(_Record(self._symbols))
-        delivered = Signal()
-        m.d.comb += [head.eq(fifo.r_data), self.head.present.eq(fifo.r_rdy)]
+        delivered, acknowledge, matches = Signal(), Signal(), Signal()
+        m.d.sync += [
+            head.eq(fifo.r_data),
+            self.head.present.eq(fifo.r_rdy),
+            acknowledge.eq(self.head.acknowledge),
+            matches.eq(self.head.acknowledged == (head.sequence + 1)[:32]),
+        ]
         words = [Signal(32, name=f"word_{n}") for n in range(RECORD_WORDS)]
         record = Cat(words)
         for field in FIELDS:
@@ -172,7 +178,6 @@ class EventQueue(wiring.Component):
                     m.d.comb += self.head.word.eq(word)
         with m.If(self.head.delivered & self.head.present):
             m.d.sync += delivered.eq(1)
-        matches = self.head.acknowledged == (head.sequence + 1)[:32]
-        with m.If(self.head.acknowledge & delivered & matches):
+        with m.If(acknowledge & delivered & matches):
             m.d.comb += fifo.r_en.eq(1)
             m.d.sync += delivered.eq(0)

@@ -95,7 +95,7 @@ class CounterBank(wiring.Component):
 class RegisterBank(wiring.Component):
     """Every register of the table behind the bus; addresses from the shadow pages on are not its.
 
-    Latency: `BusSignature.LATENCY` at most. Throughput: one access at a time.
+    Latency: `BusSignature.LATENCY - 1` at most. Throughput: one access at a time.
 
     A write is accepted whole or refused whole. What it is refused for, in this order: no such
     register, read-only, reserved bits or a wrong code or index, the state of the card. A
@@ -147,6 +147,8 @@ class RegisterBank(wiring.Component):
         m = Module()
         checked = Signal()
         m.d.sync += checked.eq(self.bus.valid)
+        for register in registers_of(Kind.COMMAND):
+            m.d.sync += getattr(self.command, register.name).valid.eq(0)
         with m.If(self.bus.valid):
             m.d.sync += self.bus.status.eq(Status.BAD_ADDRESS)
             with m.Switch(self.bus.access.address):
@@ -189,7 +191,7 @@ class RegisterBank(wiring.Component):
             m.d.sync += Value.cast(getattr(self.config, register.name)).eq(word)
         else:
             command = getattr(self.command, register.name)
-            m.d.comb += [command.valid.eq(1), Value.cast(command.payload).eq(word)]
+            m.d.sync += [command.valid.eq(1), Value.cast(command.payload).eq(word)]
 
     def _read(self, m: Module) -> None:
         address = self.bus.access.address

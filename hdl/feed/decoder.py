@@ -152,7 +152,15 @@ class _Fields(wiring.Component):
 
         for name, at in (("reference", REFERENCE_AT), ("new_reference", NEW_REFERENCE_AT)):
             octets = range(at + 7, at - 1, -1)
-            now = Cat(Mux(arrives[octet], place(octet), kept[octet]) for octet in octets)
+            # In the word with the last octet, those more than a word before it are kept.
+            now = Cat(
+                place(octet)
+                if octet == at + 7
+                else Mux(arrives[octet], place(octet), kept[octet])
+                if at + 7 - octet < self._width
+                else kept[octet]
+                for octet in octets
+            )
             m.d.comb += [
                 getattr(self, name).eq(Cat(kept[octet] for octet in octets)),
                 getattr(self, f"{name}_now").eq(now),
@@ -269,6 +277,9 @@ class Decoder(wiring.Component):
         What became of it, `SymbolTable.LATENCY` cycles later, until that of the next.
     lookup, lookup_new : Out(stream of Lookup)
         The reference of a message that changes a book, and the new one of a replacement.
+    near, near_new : Out(1)
+        A look-up may come in this cycle, of either kind but never of both: known from the start of
+        the cycle, when whether it does is not.
     message : Out(stream of Message)
         Fields that the kind does not have are undefined, but `printable` is 1 and `code` is 0.
     gap : Out(1)
@@ -292,6 +303,8 @@ class Decoder(wiring.Component):
                 "symbol": In(range(symbols)),
                 "lookup": Out(stream.Signature(Lookup, always_ready=True)),
                 "lookup_new": Out(stream.Signature(Lookup, always_ready=True)),
+                "near": Out(1),
+                "near_new": Out(1),
                 "message": Out(stream.Signature(Message(symbols), always_ready=True)),
                 "gap": Out(1),
                 **{name: Out(1) for name in self.COUNTERS},
@@ -326,7 +339,7 @@ class Decoder(wiring.Component):
                     row.eq(word.lane != width),
                 ]
         self._open(m, going=going, lane=lane, row=row, classifier=classifier)
-        self._look_up(m, going=going, lane=lane, fields=fields, classifier=classifier)
+        self._look_up(m, going=going, open_=open_, lane=lane, fields=fields, classifier=classifier)
         at_once = self._ends_with_its_type(m, going=going, row=row)
         self._close(m, at_once=at_once, fields=fields, classifier=classifier)
         return m
@@ -362,13 +375,14 @@ class Decoder(wiring.Component):
             ),
         ]
 
-    def _look_up(self, m: Module, *, going, lane, fields, classifier) -> None:
+    def _look_up(self, m: Module, *, going, open_, lane, fields, classifier) -> None:
         word = self.blocks.payload
         wanted = going & word.due & classifier.steady_book
-        for lookup, name, at, condition in (
-            (self.lookup, "reference", REFERENCE_AT, 1),
+        for lookup, near, name, at, condition in (
+            (self.lookup, self.near, "reference", REFERENCE_AT, 1),
             (
                 self.lookup_new,
+                self.near_new,
                 "new_reference",
                 NEW_REFERENCE_AT,
                 classifier.steady_kind == MessageKind.REPLACE,
@@ -377,6 +391,7 @@ class Decoder(wiring.Component):
             within = (lane + at + 7)[: exact_log2(self._width)] < word.end
             arrives = getattr(fields, f"{name}_arrives")
             m.d.comb += [
+                near.eq(open_ & condition & arrives),
                 lookup.valid.eq(wanted & condition & arrives & within),
                 lookup.payload.reference.eq(getattr(fields, f"{name}_now")),
             ]

@@ -62,6 +62,8 @@ class Feed(wiring.Component):
     lookup, lookup_new : Out(stream of Lookup)
         The reference of a message that changes a book, tracked or not, and the new one of a
         replacement. A message follows, unless its datagram breaks off or its side is bad.
+    near, near_new : Out(1)
+        A look-up may come in this cycle; see :class:`Decoder`.
     message : Out(stream of Message)
         Fields that the kind does not have are undefined, but `printable` is 1 and `code` is 0;
         so is the symbol of what is not tracked.
@@ -106,6 +108,8 @@ class Feed(wiring.Component):
                 "ready": Out(1),
                 "lookup": Out(stream.Signature(Lookup, always_ready=True)),
                 "lookup_new": Out(stream.Signature(Lookup, always_ready=True)),
+                "near": Out(1),
+                "near_new": Out(1),
                 "message": Out(stream.Signature(Message(symbols), always_ready=True)),
                 "gap": Out(1),
                 "gap_sequence": Out(32),
@@ -137,6 +141,8 @@ class Feed(wiring.Component):
             m.d.comb += getattr(symbols, name).eq(getattr(self, name))
         m.d.comb += [
             decoder.cycle.eq(self.cycle),
+            self.near.eq(decoder.near),
+            self.near_new.eq(decoder.near_new),
             symbols.find.eq(decoder.find),
             symbols.locate.eq(decoder.locate),
             decoder.tracked.eq(symbols.tracked),

@@ -114,13 +114,15 @@ class OrderEncoder(wiring.Component):
         m = Module()
         order, name, sequence = Signal(Order(self._symbols)), Signal(64), Signal(32)
         m.d.comb += self.name_symbol.eq(self.approved.payload.symbol)
-        with m.If(self.approved.valid):
+        # Whether it is approved comes late; what is taken in idle cycles does no harm.
+        with m.If(~self.busy):
             m.d.sync += [
                 order.eq(self.approved.payload),
                 name.eq(self.name),
                 sequence.eq(self.sequence),
-                self.sequence.eq(self.sequence + SEGMENT_SIZE),
             ]
+        with m.If(self.approved.valid):
+            m.d.sync += self.sequence.eq(self.sequence + SEGMENT_SIZE)
         with m.If(self.load_sequence):
             m.d.sync += self.sequence.eq(self.sequence_start)
         self._send(m, self._frame(m, order, name, sequence))

@@ -170,7 +170,7 @@ class Taker(wiring.Component):
         # The intent before this one is decided in the cycle in which this one reads the memory,
         # so the time since it is taken as well, and the choice follows when it is known.
         remembered, fired, follows = Signal(_LastFired), Signal(), Signal()
-        since_remembered, since_previous, elapsed = Signal(64), Signal(64), Signal(64)
+        since_remembered, since_previous = Signal(64), Signal(64)
         m.d.comb += [
             last_fired.address().eq(candidate.proposal.symbol),
             remembered.eq(last_fired.data()),
@@ -178,8 +178,13 @@ class Taker(wiring.Component):
             last_fired.write_address.eq(weighed.proposal.symbol),
             last_fired.write_data.fired.eq(1),
             last_fired.write_data.time.eq(weighed.time),
-            elapsed.eq(Mux(follows, since_previous, since_remembered)),
-            cooled.eq((~follows & ~fired) | (elapsed >= weighed.min_interval)),
+            cooled.eq(
+                Mux(
+                    follows,
+                    since_previous >= weighed.min_interval,
+                    ~fired | (since_remembered >= weighed.min_interval),
+                )
+            ),
         ]
         m.d.sync += [
             fired.eq(remembered.fired),

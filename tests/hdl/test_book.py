@@ -183,6 +183,8 @@ def run(flow, width, *, rng, idle=0, orders=ORDERS):
         await ctx.tick().repeat(20)
         message = dut.messages.payload
         for cycle in range(plan[-1][2] + 30):
+            ctx.set(dut.near, cycle in finds)
+            ctx.set(dut.near_new, cycle in news)
             ctx.set(dut.lookup.valid, cycle in finds)
             ctx.set(dut.lookup.payload.reference, finds.get(cycle, 0))
             ctx.set(dut.lookup_new.valid, cycle in news)

@@ -380,9 +380,14 @@ class Bench:
             seen.messages[self.cycle] = {
                 name: getattr(value, "value", value) for name, value in values.items()
             }
-        for lookup, noted in ((feed.lookup, seen.lookups), (feed.lookup_new, seen.new_lookups)):
+        for lookup, near, noted in (
+            (feed.lookup, feed.near, seen.lookups),
+            (feed.lookup_new, feed.near_new, seen.new_lookups),
+        ):
             if ctx.get(lookup.valid):
+                assert ctx.get(near)
                 noted[self.cycle] = ctx.get(lookup.payload.reference)
+        assert not (ctx.get(feed.near) and ctx.get(feed.near_new))
         if ctx.get(feed.gap):
             seen.gaps[self.cycle] = ctx.get(feed.gap_sequence)
         for part in (feed, self.dut.hold):

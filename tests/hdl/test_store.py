@@ -46,6 +46,8 @@ class Driver:
             self._cycle += 1
             self.ctx.set(self.dut.find, 0)
             self.ctx.set(self.dut.find_new, 0)
+            self.ctx.set(self.dut.near, 0)
+            self.ctx.set(self.dut.near_new, 0)
             self.ctx.set(self.dut.write, 0)
             # A reference on the wire that nobody asks for.
             self.ctx.set(self.dut.reference, self.rng.getrandbits(64))
@@ -57,11 +59,15 @@ class Driver:
         """Calls `then` in the last possible cycle, or in a later one; it may write."""
         await self.until(self._next_find)
         dut, ctx = self.dut, self.ctx
+        ctx.set(dut.near, 1)
+        ctx.set(dut.near_new, 0)
         ctx.set(dut.find, 1)
         ctx.set(dut.reference, reference)
         write = self._cycle + dut.LATENCY + self.rng.choice([0, 0, 0, 1, 5])
         if new_reference is not None:
             await self.until(self._cycle + self.rng.choice([1, 1, 2]))
+            ctx.set(dut.near, 0)
+            ctx.set(dut.near_new, 1)
             ctx.set(dut.find_new, 1)
             ctx.set(dut.new_reference, new_reference)
             write = max(write, self._cycle + dut.LATENCY - 1)
