@@ -121,6 +121,13 @@ Port = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 File = Annotated[str, typer.Argument(metavar="FILE", help="A configuration file (TOML).")]
 Symbol = Annotated[str, typer.Argument(metavar="SYMBOL", help="Its name, such as AAPL.")]
+GlimpseUser = Annotated[
+    str, typer.Option("--user", metavar="NAME", help="Of the GLIMPSE login, 6 characters.")
+]
+GlimpsePassword = Annotated[
+    str,
+    typer.Option(envvar="TICKGATE_GLIMPSE_PASSWORD", metavar="WORD", help="Of it, 10 characters."),
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -307,20 +314,18 @@ def snapshot(
     source: Annotated[
         str, typer.Option("--from", metavar="HOST:PORT", help="A GLIMPSE 5.0 server.")
     ],
-    username: Annotated[str, typer.Option("--user", help="At most 6 characters.")],
-    password: Annotated[
-        str, typer.Option(envvar="TICKGATE_GLIMPSE_PASSWORD", help="At most 10 characters.")
-    ] = "",
-    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds, for all of it.")] = 15.0,
+    username: GlimpseUser,
+    password: GlimpsePassword = "",
 ) -> None:
     """Prints the book of a symbol, as the venue has it now, as JSON."""
+    typer.echo(_take_snapshot(source, symbol, username, password).to_text())
+
+
+def _take_snapshot(source: str, symbol: str, username: str, password: str) -> Snapshot:
     host, _, port = source.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
         raise UserError(f"--from must be HOST:PORT, such as 127.0.0.1:15002, not {source!r}")
-    taken = glimpse.take(
-        host, int(port), symbol, username=username, password=password, timeout=timeout
-    )
-    _print_json(dataclasses.asdict(taken))
+    return glimpse.take(host, int(port), symbol, username=username, password=password)
 
 
 @app.command()
@@ -362,17 +367,29 @@ def recover(
     symbol: Symbol,
     port: Port,
     snapshot: Annotated[
-        str,
+        str | None,
         typer.Option(metavar="FILE|-", help="The snapshot; it is read when the card holds."),
-    ],
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="HOST:PORT", help="A GLIMPSE 5.0 server, asked when the card holds."
+        ),
+    ] = None,
+    username: GlimpseUser = "",
+    password: GlimpsePassword = "",
     as_json: AsJson = False,
 ) -> None:
     """Makes the book of a symbol whole again from a snapshot, while the feed goes on."""
+    if (snapshot is None) == (source is None):
+        raise UserError("give either --snapshot FILE or --from HOST:PORT")
 
     def read(state: RecoveryStatus) -> Snapshot:
         first = "not known yet" if state.first is None else f"{state.first}"
-        typer.echo(f"held from message {first} on; reading {snapshot}", err=True)
-        return _read_snapshot(snapshot)
+        typer.echo(f"held from message {first} on; reading {snapshot or source}", err=True)
+        if source is not None:
+            return _take_snapshot(source, symbol, username, password)
+        return _read_snapshot(snapshot or "")
 
     bar = Progress(console=Console(stderr=True), transient=True)
     with _card(context, port) as card, bar:

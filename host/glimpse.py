@@ -7,15 +7,16 @@ import contextlib
 import socket
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
-from decimal import Decimal
+
+from pydantic import ValidationError
 
 from tickgate.host.config import usd
 from tickgate.host.errors import HostError, UserError
+from tickgate.host.snapshot import Snapshot, SnapshotOrder
 from tickgate.spec import glimpse50, itch50, soupbintcp
 from tickgate.spec.fields import WireError
 
-__all__ = ["Book", "BookOrder", "VenueUnreachable", "take"]
+__all__ = ["VenueUnreachable", "take"]
 
 READ_SIZE = 1 << 16
 
@@ -26,35 +27,14 @@ class VenueUnreachable(HostError):
     exit_code = 3
 
 
-@dataclass(frozen=True)
-class BookOrder:
-    """A live order; `side` is buy or sell."""
-
-    reference: int
-    side: str
-    shares: int
-    price_usd: Decimal
-
-
-@dataclass(frozen=True)
-class Book:
-    """The displayed orders of a symbol, best price first and then oldest, after one message.
-
-    `sequence` is that message's number in the feed.
-    """
-
-    symbol: str
-    sequence: int
-    orders: tuple[BookOrder, ...]
-
-
 def take(
     host: str, port: int, symbol: str, *, username: str, password: str, timeout: float = 15.0
-) -> Book:
+) -> Snapshot:
     """Logs in, reads the snapshot that the server then takes, and leaves.
 
-    Raises `VenueUnreachable`, or `UserError` if the login is refused or the venue does not have
-    the symbol. `timeout` is in seconds, for the whole of it.
+    Orders come best price first and then oldest, bids before asks. `timeout` is in seconds, for
+    the whole of it. Raises `VenueUnreachable`, or `UserError` if the login is refused or the
+    venue does not have the symbol.
     """
     where = f"{host}:{port}"
     known = False
@@ -67,20 +47,28 @@ def take(
                     end = glimpse50.END_OF_SNAPSHOT.unpack(message)
                     if not known:
                         raise UserError(f"{where}: the venue has no symbol {symbol!r}")
-                    return Book(symbol, int(end["sequence"]) - 1, tuple(orders))
+                    sequence = int(end["sequence"]) - 1
+                    return Snapshot(symbol=symbol, sequence=sequence, orders=orders)
                 if type_ not in itch50.MESSAGES:
                     raise WireError(f"no ITCH 5.0 message has the type {type_!r}")
                 values = itch50.MESSAGES[type_].unpack(message)
             except WireError as error:
                 raise VenueUnreachable(f"{where}: is not GLIMPSE 5.0: {error}") from None
+            except ValidationError as error:
+                what = error.errors()[0]["msg"]
+                raise VenueUnreachable(f"{where}: is not GLIMPSE 5.0: {what}") from None
             if values.get("stock") != symbol:
                 continue
             known = True
             if "order_ref" in values:
-                side = "buy" if values["side"] == itch50.BUY else "sell"
-                price = usd(int(values["price"]))
-                reference, shares = int(values["order_ref"]), int(values["shares"])
-                orders.append(BookOrder(reference, side, shares, price))
+                orders.append(
+                    SnapshotOrder(
+                        reference=int(values["order_ref"]),
+                        side="buy" if values["side"] == itch50.BUY else "sell",
+                        shares=int(values["shares"]),
+                        price_usd=usd(int(values["price"])),
+                    )
+                )
     raise VenueUnreachable(f"{where}: ended the session before the end of the snapshot")
 
 

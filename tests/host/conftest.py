@@ -428,3 +428,30 @@ def _answer(card, descriptor, stop):
             if not octets:
                 return
             os.write(descriptor, card.take(octets))
+
+
+@pytest.fixture
+def serve():
+    """Serves octets, in pieces, to one client; returns the port and what the client sent."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    heard, threads = [], []
+
+    def start(octets, *, piece=1 << 16, stay=False):
+        def run():
+            connection, _ = listener.accept()
+            with connection:
+                heard.append(connection.recv(100))
+                for at in range(0, len(octets), piece):
+                    connection.sendall(octets[at : at + piece])
+                if stay:
+                    connection.settimeout(10)
+                    connection.recv(1)
+
+        threads.append(threading.Thread(target=run))
+        threads[-1].start()
+        return listener.getsockname()[1], heard
+
+    yield start
+    for thread in threads:
+        thread.join()
+    listener.close()

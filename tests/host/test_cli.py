@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from tickgate.host import cli
+from tickgate.spec import glimpse50, itch50, soupbintcp
 from tickgate.spec import registers as spec
 from tickgate.spec.events import EventKind
 
@@ -188,6 +189,30 @@ def test_a_book_is_recovered_from_a_file(card, configured, tmp_path):
     assert json.loads(output) == {"symbol": "AAPL", "orders": 1, "first": 1000}
     code, _, errors = configured("recover", "AAPL", "--snapshot", str(tmp_path / "none"))
     assert code == 2 and "none" in errors
+
+
+def test_a_book_is_recovered_from_a_venue_that_is_asked_when_the_card_holds(
+    card, configured, serve
+):
+    def header(locate):
+        return {"stock_locate": locate, "tracking_number": 0, "timestamp": 0, "stock": "AAPL"}
+
+    state = itch50.MESSAGES["H"].pack(**header(13), trading_state="T", reserved="", reason="")
+    order = {"order_ref": 5, "side": "S", "shares": 100, "price": 3_000_000}
+    messages = (
+        state,
+        itch50.MESSAGES["A"].pack(**header(13), **order),
+        glimpse50.END_OF_SNAPSHOT.pack(sequence=100),
+    )
+    login = soupbintcp.LOGIN_ACCEPTED.pack(session="TODAY", sequence=1)
+    octets = login + b"".join(soupbintcp.pack("S", message) for message in messages)
+    port, heard = serve(octets, stay=True)
+    code, output, errors = configured(
+        "recover", "AAPL", "--from", f"127.0.0.1:{port}", "--user", "ME", "--password", "WORD"
+    )
+    assert (code, output) == (0, "whole: AAPL, from a snapshot of 1 orders\n")
+    assert f"reading 127.0.0.1:{port}" in errors
+    assert heard[0][3:13] == b"ME    WORD"
 
 
 def test_counters_show_what_is_not_zero(card, tickgate):

@@ -2,13 +2,13 @@
 
 import json
 import socket
-import threading
 
 import pytest
 
 from tickgate.host import glimpse
 from tickgate.host.cli import main
 from tickgate.host.errors import UserError
+from tickgate.host.snapshot import Snapshot
 
 LOGIN = b"\x00\x2fL" + b"USER  " + b"PASS      " + b" " * 10 + b"1".rjust(20)
 ACCEPTED = b"\x00\x1fA" + b"     TODAY" + b"1".rjust(20)
@@ -42,33 +42,6 @@ WHOLE = (
 )
 
 
-@pytest.fixture
-def serve():
-    """Serves octets, in pieces, to one client; returns the port and what the client sent."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    heard, threads = [], []
-
-    def start(octets, *, piece=1 << 16, stay=False):
-        def run():
-            connection, _ = listener.accept()
-            with connection:
-                heard.append(connection.recv(100))
-                for at in range(0, len(octets), piece):
-                    connection.sendall(octets[at : at + piece])
-                if stay:
-                    connection.settimeout(10)
-                    connection.recv(1)
-
-        threads.append(threading.Thread(target=run))
-        threads[-1].start()
-        return listener.getsockname()[1], heard
-
-    yield start
-    for thread in threads:
-        thread.join()
-    listener.close()
-
-
 def take(port, symbol="ALFA", **options):
     return glimpse.take(
         "127.0.0.1", port, symbol, **{"username": "USER", "password": "PASS", **options}
@@ -90,7 +63,9 @@ def test_the_command_prints_what_recover_reads(serve, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["snapshot", "ALFA", "--from", f"127.0.0.1:{port}", "--user=USER", "--password=PASS"])
     assert ended.value.code == 0
-    assert json.loads(capsys.readouterr().out) == {
+    printed = capsys.readouterr().out
+    assert Snapshot.from_text(printed, source="the standard input").sequence == 1234
+    assert json.loads(printed) == {
         "symbol": "ALFA",
         "sequence": 1234,
         "orders": [
@@ -123,6 +98,8 @@ def test_what_the_user_got_wrong_is_said(serve, octets, error):
         (ACCEPTED + packet(b""), "is not GLIMPSE 5.0: no ITCH"),
         (ACCEPTED + packet(END[:-1]), "is not GLIMPSE 5.0: end_of_snapshot"),
         (ACCEPTED + packet(action()[:-1]), "is not GLIMPSE 5.0: stock_trading_action"),
+        (WHOLE.replace(END, b"G" + b"0".rjust(20)), "is not GLIMPSE 5.0: Input should be"),
+        (WHOLE.replace(packet(END), packet(add(7, b"B", 1, 1)) * 2 + packet(END)), "twice"),
         (b"HTTP/1.1 400 Bad Request", "is not SoupBinTCP"),
     ],
 )
@@ -130,6 +107,14 @@ def test_a_server_that_is_none_is_told_apart(serve, octets, error):
     port, _ = serve(octets)
     with pytest.raises(glimpse.VenueUnreachable, match=error):
         take(port)
+
+
+def test_recover_wants_a_file_or_a_server_but_not_both(capsys):
+    for options in ([], ["--snapshot=x", "--from=127.0.0.1:1"]):
+        with pytest.raises(SystemExit) as ended:
+            main(["recover", "ALFA", "--port=loop://", *options])
+        assert ended.value.code == 2
+        assert "either --snapshot FILE or --from HOST:PORT" in capsys.readouterr().err
 
 
 def test_a_server_that_says_nothing_is_given_up(serve):

@@ -1,12 +1,9 @@
 """Snapshot files, and a recovery as the host conducts it."""
 
 import json
-from dataclasses import asdict
 
 import pytest
 
-from tickgate.host import glimpse
-from tickgate.host.config import usd
 from tickgate.host.errors import CardRefused, UserError
 from tickgate.host.snapshot import Snapshot
 from tickgate.spec.registers import RecoveryCause, RecoveryPhase
@@ -43,14 +40,6 @@ def test_a_snapshot_is_what_its_file_says_and_is_written_back_the_same():
         (7, "sell", 30, 1_500_200),
     ]
     assert Snapshot.from_text(snapshot.to_text(), source="again") == snapshot
-
-
-def test_what_tickgate_snapshot_prints_is_a_snapshot():
-    orders = (glimpse.BookOrder(42, "sell", 100, usd(1_500_100)),)
-    printed = json.dumps(asdict(glimpse.Book("AAPL", 99, orders)), default=str)
-    snapshot = Snapshot.from_text(printed, source="the standard input")
-    assert (snapshot.symbol, snapshot.sequence) == ("AAPL", 99)
-    assert [(o.reference, o.side, o.price) for o in snapshot.orders] == [(42, "sell", 1_500_100)]
 
 
 @pytest.mark.parametrize(
