@@ -167,14 +167,13 @@ class Recovery(wiring.Component):
         m = Module()
         g = self._geometry
         queue = fifo.SyncFIFOBuffered(width=Held.as_shape().size, depth=self._depth)
-        # What a recovery before this one held may still be on its way in its first cycle.
+        # What is still on its way when a recovery begins, from before a loss or for the one before
+        # it, is not held: `first` is told when the card has settled.
         flush = Signal()
         m.submodules.queue = ResetInserter(flush)(queue)
         m.submodules.placer = self._placer = Placer(geometry=g)
         self._step, self._places = Signal(Step), Signal()
-        begun = Signal()
-        m.d.sync += begun.eq(self.begin)
-        m.d.comb += flush.eq(~self.holding | begun)
+        m.d.comb += flush.eq(~self.holding | (self._step == Step.SETTLE))
         self._phase, self._cause = Signal(RecoveryPhase), Signal(RecoveryCause)
         self._orders, self._first, self._first_known = Signal(31), Signal(32), Signal()
         # The last message of the feed; none is known after a loss.
@@ -417,8 +416,8 @@ class Recovery(wiring.Component):
     def _watch(self, m, queue) -> None:
         """Follows the feed, and what ends a recovery or begins one."""
         first = (self._seen + 1)[:32]
-        with m.If((self._step == Step.SETTLE) & ~self._count.any() & self._seen_known):
-            m.d.sync += [self._first.eq(first), self._first_known.eq(1)]
+        with m.If(self._step == Step.SETTLE):
+            m.d.sync += [self._first.eq(first), self._first_known.eq(self._seen_known)]
         with m.Elif(self.holding & ~self._first_known & self.message):
             m.d.sync += [self._first.eq(self.sequence), self._first_known.eq(1)]
         with m.If(self.message):
