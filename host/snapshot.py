@@ -7,7 +7,7 @@ The file is JSON, with prices as text of at most four decimals:
 
 `sequence` is the MoldUDP64 sequence number of the last message that the snapshot reflects.
 
-Ref: docs/architecture.md, "Recovery".
+Ref: docs/architecture.md, "The book".
 """
 
 from typing import Annotated, Literal, Self

@@ -1,6 +1,6 @@
 """Finds the cycles in which the book can do something of its own without a message noticing.
 
-Ref: docs/architecture.md, "Level 2" and "Recovery".
+Ref: docs/architecture.md, "The book".
 """
 
 from amaranth.hdl import Module, Mux, Signal

@@ -1,6 +1,6 @@
 """Finds the place of a price in a window a digit at a time, where nothing waits for it.
 
-Ref: docs/architecture.md, "Recovery".
+Ref: docs/architecture.md, "The book".
 """
 
 from amaranth.hdl import Module, Mux, Signal

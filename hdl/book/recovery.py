@@ -1,6 +1,6 @@
 """Makes the book of one symbol whole again from a snapshot, while messages go on.
 
-Ref: docs/architecture.md, "Recovery".
+Ref: docs/architecture.md, "The book".
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal

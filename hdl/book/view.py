@@ -1,6 +1,6 @@
 """The best levels of one symbol, as the host sees them: all of one moment.
 
-Ref: docs/architecture.md, "Level 2".
+Ref: docs/architecture.md, "The book".
 """
 
 from amaranth.hdl import Cat, Module, Signal
