@@ -23,7 +23,7 @@ PYTEST_FLAGS ?= -n 2 --dist loadfile
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check campaign line-rate lint docs docs-check bitstream timing clean
+.PHONY: help demo test check campaign line-rate scale lint docs docs-check bitstream timing clean
 .DELETE_ON_ERROR:
 
 help:  ## show this list
@@ -43,6 +43,9 @@ campaign: $(RUN)  ## ten million messages that aim at hazards, every top of book
 line-rate: $(RUN)  ## ten million messages at 100 % of the line rate and beyond it
 	@$(BIN)/tickgate bench line-rate --width 8 --messages 1440000
 	@$(BIN)/tickgate bench line-rate --width 1 --messages 300000
+
+scale: $(RUN)  ## the card at its three reference sizes, up to 4,096 symbols and 2 M orders, all compared
+	@$(BIN)/tickgate bench scale
 
 lint: $(WORK)  ## style, import rules and types
 	@$(BIN)/ruff check --quiet --output-format concise

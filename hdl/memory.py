@@ -31,13 +31,16 @@ class Sweep(wiring.Component):
     address : Out(range(depth))
     """
 
+    SWEPT = False
+    """For proofs: memories start clear, and there is nothing to wait for."""
+
     def __init__(self, *, depth: int) -> None:
         self._depth = depth
         super().__init__({"active": Out(1), "address": Out(range(depth))})
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        done = Signal()
+        done = Signal(init=self.SWEPT)
         at = Signal(range(self._depth))
         m.d.comb += [self.active.eq(~done), self.address.eq(at)]
         with m.If(~done):

@@ -23,20 +23,22 @@ from tickgate.host.transport import (
 )
 from tickgate.spec import events as event_records
 from tickgate.spec.registers import (
+    BANK_SYMBOLS,
     BY_NAME,
-    IN_FORCE_BASE,
     LEVELS,
     MAGIC,
     MAP_HASH,
     PAGE_WORDS,
     PARAMETERS,
     REGISTERS,
-    SHADOW_BASE,
     VERSION,
     Kind,
     RecoveryCause,
     RecoveryPhase,
+    bank_of,
+    in_force_address,
     parameter_checksum,
+    shadow_address,
 )
 
 __all__ = [
@@ -55,6 +57,8 @@ _ORDERS_AT_ONCE = 16
 
 _POLLS = 2000
 """How often a state is read while waiting for the card to finish something of its own."""
+_POLLS_A_SYMBOL, _LEVELS_A_POLL = 4, 16
+"""How often more: a card of many symbols and levels has much to check and to clear."""
 
 
 @dataclass(frozen=True)
@@ -279,7 +283,7 @@ class Driver:
 
     def pages_in_force(self) -> list[list[int]]:
         """The page of each symbol that the card acts by."""
-        return self._pages(IN_FORCE_BASE)
+        return self._pages(in_force_address)
 
     def symbols(self) -> list[str]:
         """The names of the symbols in force by index; empty where there is none."""
@@ -307,10 +311,11 @@ class Driver:
             raise ValueError(f"expected {symbols} pages of {PAGE_WORDS} words")
         wanted = [list(page) for page in pages]
         self._settle()
-        for symbol, held in enumerate(self._pages(SHADOW_BASE)):
-            if held != wanted[symbol]:
-                self.registers.write_words(SHADOW_BASE + symbol * PAGE_WORDS, wanted[symbol])
-        self._compare(self._pages(SHADOW_BASE), wanted, "the shadow copy")
+        held = self._pages(shadow_address)
+        for symbol in self._symbols_shown():
+            if held[symbol] != wanted[symbol]:
+                self.registers.write_words(shadow_address(symbol), wanted[symbol])
+        self._compare(self._pages(shadow_address), wanted, "the shadow copy")
         checksum = parameter_checksum(wanted)
         self._commit(checksum)
         self._compare(self.pages_in_force(), wanted, "the page in force")
@@ -345,9 +350,19 @@ class Driver:
             return False
         return True
 
-    def _pages(self, base: int) -> list[list[int]]:
-        words = self.registers.read_words(base, self.identity.symbols * PAGE_WORDS)
-        return [words[n : n + PAGE_WORDS] for n in range(0, len(words), PAGE_WORDS)]
+    def _pages(self, address: Callable[[int], int]) -> list[list[int]]:
+        return [
+            self.registers.read_words(address(symbol), PAGE_WORDS)
+            for symbol in self._symbols_shown()
+        ]
+
+    def _symbols_shown(self) -> Iterator[int]:
+        """All symbol indices, each while the card shows the bank that its pages are in."""
+        symbols = self.identity.symbols
+        for symbol in range(symbols):
+            if symbols > BANK_SYMBOLS and symbol % BANK_SYMBOLS == 0:
+                self.registers.write("page_bank", bank_of(symbol))
+            yield symbol
 
     def _compare(self, held: list[list[int]], wanted: list[list[int]], what: str) -> None:
         for symbol, (there, here) in enumerate(zip(held, wanted, strict=True)):
@@ -363,7 +378,9 @@ class Driver:
         return self._wait("committing", 0, "its commit does not end")
 
     def _wait(self, bit: str, value: int, complaint: str) -> dict[str, int]:
-        for _ in range(_POLLS):
+        symbols, ticks = self.identity.symbols, self.identity.ticks
+        polls = _POLLS + symbols * (_POLLS_A_SYMBOL + ticks // _LEVELS_A_POLL)
+        for _ in range(polls):
             bits = self.registers.read_fields("state")
             if bits[bit] == value:
                 return bits

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tickgate.sim.capture import InputError
 from tickgate.sim.exchange.cli import exchange
+from tickgate.spec.registers import MAX_SYMBOLS
 
 __all__ = ["app"]
 
@@ -32,6 +33,7 @@ Width = Annotated[int, typer.Option(help="Octets a cycle: 1 is 1 GbE, 8 is 10 Gb
 Json = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write all results as JSON; - prints.")
 ]
+Capacity = Annotated[int, typer.Option(min=1, max=MAX_SYMBOLS, help="Symbols of the card.")]
 WIDTHS = (1, 2, 4, 8)
 
 DEMO_STRATEGY = {"min_interval_ns": 200_000}
@@ -72,7 +74,7 @@ def replay(
     line_rate: Annotated[
         bool, typer.Option("--line-rate", help="Frames back to back, at 100 % of the line rate.")
     ] = False,
-    capacity: Annotated[int, typer.Option(min=1, max=64, help="Symbols of the card.")] = 16,
+    capacity: Capacity = 16,
     ticks: Annotated[int, typer.Option(help="Price levels of the card's books.")] = 4096,
     orders: Annotated[int, typer.Option(help="Live orders that the card can hold.")] = 131072,
 ) -> None:
@@ -92,6 +94,7 @@ def replay(
         gap=gap,
         line_rate=line_rate,
         check=check,
+        direct=capacity > 64,
     )
     _replay(file, options, json_file=json_file, pcap=pcap, tops=tops, picture=picture)
 
@@ -308,6 +311,52 @@ def store(
     _write_json(json_file, [point.to_dict() for point in points])
 
 
+@bench.command()
+def scale(
+    sizes: Annotated[
+        list[str] | None,
+        typer.Option("--size", metavar="NAME", help="Only this one; again for more."),
+    ] = None,
+    width: Width = 8,
+    messages: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of trading; default: 16 a symbol, but 50,000 at least."),
+    ] = None,
+    early_orders: Annotated[
+        int, typer.Option(min=1, help="Orders of each symbol before trading begins.")
+    ] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Of the generated market.")] = 1,
+    json_file: Json = None,
+) -> None:
+    """Builds the card at its reference sizes, trades as many symbols, and compares everything."""
+    from tickgate.sim import scale as scales
+    from tickgate.sim.summary import scale_table, show_difference
+
+    _require_width(width)
+    _require_known("--size", sizes, scales.SIZES)
+    console = Console(stderr=json_file == Path("-"))
+    measured = []
+    for name in sizes or scales.SIZES:
+        with _progress() as progress:
+            measured.append(
+                scales.measure(
+                    name,
+                    messages=messages,
+                    early_orders=early_orders,
+                    seed=seed,
+                    width=width,
+                    progress=progress,
+                )
+            )
+    console.print(scale_table(measured))
+    _write_json(json_file, [each.as_dict() for each in measured])
+    for each in measured:
+        if each.difference is not None:
+            show_difference(each.difference, console)
+    if not all(each.right for each in measured):
+        raise typer.Exit(1)
+
+
 @app.command()
 def sim(
     link: Annotated[
@@ -332,7 +381,7 @@ def sim(
         Path | None, typer.Option(metavar="FILE", help="Configuration for the feed (TOML).")
     ] = None,
     width: Width = 8,
-    capacity: Annotated[int, typer.Option(min=1, max=64, help="Symbols of the card.")] = 16,
+    capacity: Capacity = 16,
     ticks: Annotated[int, typer.Option(help="Price levels of the card's books.")] = 4096,
     orders: Annotated[int, typer.Option(help="Live orders that the card can hold.")] = 131072,
 ) -> None:

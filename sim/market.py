@@ -321,7 +321,7 @@ class _Exchange:
             "P": self._print,
         }
 
-    def start_of_day(self) -> None:
+    def start_of_day(self, early_orders: int = EARLY_ORDERS) -> None:
         """System events, the directory of symbols, and the orders of the early hours."""
         tape, draws = self.tape, self._draws
         tape.other("S", 0, 3 * HOUR, event_code="O")
@@ -335,7 +335,7 @@ class _Exchange:
             for side, price in ((BUY, STUB_BID), (SELL, STUB_ASK)):
                 time += 1 + draws.below(SECOND)
                 self._write_add("A", stock, time, self._reference(stock), side, 100, price)
-            for n in range(EARLY_ORDERS):
+            for n in range(early_orders):
                 time += 1 + draws.below(SECOND)
                 self._add("A", stock, time, n % 2)
         tape.other("S", 0, OPEN, event_code="Q")
@@ -504,6 +504,7 @@ def generate(
     messages: int = 200_000,
     instruments: Sequence[Instrument] = INSTRUMENTS,
     rate: float = RATE,
+    early_orders: int = EARLY_ORDERS,
 ) -> Market:
     """Generates a start of day and then trading, `messages` messages in all.
 
@@ -520,6 +521,8 @@ def generate(
         Symbols, with distinct locates.
     rate : float
         Messages a second after the open, on average.
+    early_orders : int
+        Orders of each symbol before the open, beside the two far ones.
 
     Raises ValueError where the messages do not suffice or two instruments share a locate.
     """
@@ -530,7 +533,7 @@ def generate(
         raise ValueError(f"rate must be positive, not {rate}")
     rng = np.random.default_rng(seed)
     exchange = _Exchange(rng, instruments)
-    exchange.start_of_day()
+    exchange.start_of_day(early_orders)
     flow = messages - exchange.tape.messages
     if flow < 1:
         raise ValueError(f"messages must be more than {exchange.tape.messages}, not {messages}")

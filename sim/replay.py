@@ -34,7 +34,18 @@ from tickgate.sim.virtual.card import CLOCK_PERIOD_PS, Card
 from tickgate.spec import ethernet, moldudp64
 from tickgate.spec.events import EventKind
 
-__all__ = ["LOCATES", "Options", "Plan", "Progress", "Sink", "plan", "run", "unloaded_gap"]
+__all__ = [
+    "LOCATES",
+    "Options",
+    "Plan",
+    "Progress",
+    "Sink",
+    "open_card",
+    "plan",
+    "play",
+    "run",
+    "unloaded_gap",
+]
 
 LOCATES = 1 << 14
 """Stock locates that the card knows."""
@@ -79,6 +90,8 @@ class Options:
         Between frames there are preamble and inter-frame gap only, whatever `gap` says.
     check : bool
         Compare with the golden models.
+    direct : bool
+        The host has its octets brought to the card without a UART in between.
     """
 
     width: int = 8
@@ -93,6 +106,7 @@ class Options:
     gap: int | None = None
     line_rate: bool = False
     check: bool = False
+    direct: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,23 +209,36 @@ def run(
     progress: Progress = _silent,
     quiet: bool = False,
 ) -> Result:
-    """Replays what is planned. `quiet`: no progress while the card is built.
+    """Replays what is planned on a card of that size. `quiet`: no progress while it is built.
 
     A first difference from the models, or between the card's events and what it did, ends the
     replay; the result tells it. Raises `BuildError` or `HostError` if there is no card to work
     with.
     """
+    with open_card(planned, quiet=quiet) as card:
+        return play(planned, card, sinks=sinks, progress=progress)
+
+
+def open_card(planned: Plan, *, make: type[Card] = Card, quiet: bool = False) -> Card:
+    """The card that a plan is made for."""
     options = planned.options
-    with Card(
+    return make(
         width=options.width,
         symbols=max(options.capacity, len(planned.tracked)),
         ticks=options.ticks,
         orders=options.orders,
         event_depth=EVENT_DEPTH,
         tx_gap=TX_GAP,
+        uart_divisor=0 if options.direct else Card.UART_DIVISOR,
         quiet=quiet,
-    ) as card:
-        return _Replay(planned, card, list(sinks), progress).run()
+    )
+
+
+def play(
+    planned: Plan, card: Card, *, sinks: Iterable[Sink] = (), progress: Progress = _silent
+) -> Result:
+    """Replays what is planned on a card that has just been opened for it; as `run` does."""
+    return _Replay(planned, card, list(sinks), progress).run()
 
 
 @dataclass

@@ -3,9 +3,10 @@
 Ref: docs/cli.md, "replay".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from itertools import groupby
+from math import nan
 
 from rich import box
 from rich.console import Console
@@ -18,6 +19,7 @@ from tickgate.sim.check import Difference
 from tickgate.sim.latency import statistics
 from tickgate.sim.linerate import LineRate
 from tickgate.sim.result import Result
+from tickgate.sim.scale import ScaleBench
 from tickgate.sim.storeload import Point
 from tickgate.spec import itch50
 
@@ -28,6 +30,7 @@ __all__ = [
     "line_rate_tables",
     "notes",
     "pace_table",
+    "scale_table",
     "show",
     "show_difference",
     "store_table",
@@ -105,6 +108,35 @@ def pace_table(measured: SimulationBench) -> Table:
             table.add_row(name, *(f"{rate:,.0f}" for rate in rates))
     if measured.ratio is not None:
         table.add_row("", f"{measured.ratio:,.1f} times", "")
+    return table
+
+
+def scale_table(measured: Sequence[ScaleBench]) -> Table:
+    """What the card took and did at each size."""
+    table = _table("The card at its reference sizes", "", *(f">{each.name}" for each in measured))
+
+    def row(name: str, of: Callable[[ScaleBench], str]) -> None:
+        table.add_row(name, *(of(each) for each in measured))
+
+    row("symbols", lambda each: f"{each.size.symbols:,}")
+    row("price levels a side", lambda each: f"{each.size.ticks:,}")
+    row("orders in the store", lambda each: f"{each.size.orders:,}")
+    row("block memory, Mbit", lambda each: f"{each.hardware.block_bits / 1e6:,.1f}")
+    row("table memory, kbit", lambda each: f"{each.hardware.table_bits / 1e3:,.0f}")
+    row("flip-flops", lambda each: f"{each.hardware.flip_flops:,}")
+    for step in ("elaboration", "yosys", "verilator", "compiler"):
+        row(f"{step}, CPU s", lambda each, step=step: f"{each.build_seconds.get(step, nan):.1f}")
+    row("memory of the simulation, MiB", lambda each: f"{each.mebibytes:,}")
+    row("configuring the card, CPU s", lambda each: f"{each.configure_seconds:.1f}")
+    row("cycles simulated a second", lambda each: f"{each.cycles_per_second:,}")
+    row("messages a second, all compared", lambda each: f"{each.messages_per_second:,}")
+    row("messages", lambda each: f"{each.messages:,}")
+    row("symbols with a top of book", lambda each: f"{each.active:,}")
+    row("orders live at the end", lambda each: f"{each.live_orders:,}")
+    row("tops compared", lambda each: f"{each.tops:,}")
+    row("verdicts compared", lambda each: f"{each.verdicts:,}")
+    row("books lost for want of room", lambda each: f"{each.lost_books:,}")
+    row("differences", lambda each: f"{int(each.difference is not None):,}")
     return table
 
 

@@ -18,6 +18,7 @@ from tickgate.spec import events
 
 __all__ = [
     "ARMED_CODE",
+    "BANK_SYMBOLS",
     "BY_ADDRESS",
     "BY_NAME",
     "CRC_SIZE",
@@ -50,6 +51,7 @@ __all__ = [
     "RecoveryPhase",
     "Register",
     "Status",
+    "bank_of",
     "build_hash",
     "in_force_address",
     "map_text",
@@ -134,7 +136,7 @@ class Kind(enum.Enum):
 
     IDENTITY = "constant of the build"
     COMMAND = "a write does something once; reads as 0"
-    CONFIG = "holds what is written; writable while disarmed"
+    CONFIG = "holds what is written; writable while disarmed if it does not say otherwise"
     STATUS = "read-only"
     COUNTER = "read-only, counts modulo 2^32 from reset"
 
@@ -588,6 +590,14 @@ REGISTERS: tuple[Register, ...] = (
         "OUCH 5.0 cross type of each order, as ASCII",
         width=8,
     ),
+    Register(
+        "page_bank",
+        0x022F,
+        Kind.CONFIG,
+        "on a card of more than 1024 symbols, the 1024 of them whose pages are shown: those from "
+        "1024 times this on; writable at any time",
+        width=2,
+    ),
     _config(0x0223, "clordid_0", "client order id, characters 1 to 4, the first on top"),
     _config(0x0224, "clordid_1", "characters 5 to 8"),
     _config(0x0225, "clordid_2", "characters 9 to 12"),
@@ -855,7 +865,9 @@ SHADOW_BASE = 0x1000
 """Address of the first shadow page: read and write at any time but during a commit."""
 IN_FORCE_BASE = 0x8000
 """Address of the first page in force: read-only."""
-MAX_SYMBOLS = 1024
+BANK_SYMBOLS = 1024
+"""Symbols whose pages have an address at a time."""
+MAX_SYMBOLS = 4096
 
 PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
@@ -929,16 +941,21 @@ def _page_address(base: int, symbol: int, word: int) -> int:
         raise ValueError(f"symbol index must be 0 to {MAX_SYMBOLS - 1}, not {symbol}")
     if not 0 <= word < PAGE_WORDS:
         raise ValueError(f"a page has words 0 to {PAGE_WORDS - 1}, not {word}")
-    return base + symbol * PAGE_WORDS + word
+    return base + symbol % BANK_SYMBOLS * PAGE_WORDS + word
+
+
+def bank_of(symbol: int) -> int:
+    """The value of `page_bank` under which a symbol's pages are shown."""
+    return symbol // BANK_SYMBOLS
 
 
 def shadow_address(symbol: int, word: int = 0) -> int:
-    """Address of a word of a symbol's shadow page."""
+    """Address of a word of a symbol's shadow page, in its bank."""
     return _page_address(SHADOW_BASE, symbol, word)
 
 
 def in_force_address(symbol: int, word: int = 0) -> int:
-    """Address of a word of a symbol's page in force."""
+    """Address of a word of a symbol's page in force, in its bank."""
     return _page_address(IN_FORCE_BASE, symbol, word)
 
 
@@ -988,7 +1005,7 @@ def map_text() -> str:
             f"{register.mask:08x} {code} {needs} {register.latched_by or ''}".rstrip()
         )
         lines += [f"  {f.low} {f.width} {f.name} {f.below or ''}".rstrip() for f in register.fields]
-    lines.append(f"pages {SHADOW_BASE:04x} {IN_FORCE_BASE:04x} {PAGE_WORDS}")
+    lines.append(f"pages {SHADOW_BASE:04x} {IN_FORCE_BASE:04x} {PAGE_WORDS} {BANK_SYMBOLS}")
     lines += [f"parameter {p.word} {p.low} {p.width} {p.name}" for p in PARAMETERS]
     lines += [f"kind {kind.value} {kind.name}" for kind in events.EventKind]
     lines += [f"event {f.word} {f.low} {f.width} {f.name}" for f in events.FIELDS]
@@ -1079,6 +1096,9 @@ any time but during a commit, and its page in force at `0x{IN_FORCE_BASE:04X}` +
 which is read-only. `commit` with the CRC-32 of all shadow pages (each word as 4 octets,
 little-endian, in address order) puts all of them in force in one clock cycle; with any other value
 it changes nothing.
+
+The pages of {BANK_SYMBOLS} symbols have an address at a time: i is the symbol index less
+{BANK_SYMBOLS} times `page_bank`.
 """
 
 

@@ -3,10 +3,11 @@
 Ref: docs/architecture.md, "The book".
 """
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.hdl.bits import bit_of, one_hot, with_bit
 from tickgate.hdl.book.types import Best, Escape, Geometry, Update
 from tickgate.hdl.memory import TableMemory
 from tickgate.hdl.stream import Side, Top
@@ -71,10 +72,12 @@ class Answer(wiring.Component):
         m = Module()
         g, update = self._geometry, self.update
         trust = Signal()
-        m.d.comb += trust.eq(((self.trusted >> update.symbol)[0] | update.trust) & ~update.distrust)
-        trusted = Array(self.trusted)
+        m.d.comb += trust.eq(
+            (bit_of(self.trusted, update.symbol) | update.trust) & ~update.distrust
+        )
+        mine = one_hot(m, update.symbol, g.symbols, name="mine")
         with m.If(self.update_valid):
-            m.d.sync += trusted[update.symbol].eq(trust)
+            m.d.sync += self.trusted.eq(with_bit(self.trusted, mine, trust))
 
         readies, unhidden, outside = [], [], []
         for side, best in ((Side.BUY, self.bid), (Side.SELL, self.ask)):

@@ -6,6 +6,7 @@ Ref: Pagh and Rodler, "Cuckoo Hashing" (2001): a random walk from set to set.
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from tickgate.hdl.book.hashing import hashes
 from tickgate.hdl.book.types import Finding, Geometry, StoreWrite
@@ -103,7 +104,7 @@ class Mover(wiring.Component):
         came_from = Array(Signal(name=f"from_{n}") for n in range(geometry.STASH))
         turn = stashed.way[: (geometry.STASH - 1).bit_length()]
         leaver = Signal(range(geometry.SLOTS))
-        m.d.comb += leaver.eq(Cat(chance[:2], ~came_from[turn]))
+        m.d.comb += leaver.eq(Cat(chance[: exact_log2(geometry.WAYS)], ~came_from[turn]))
 
         room, way, steady = Signal(), Signal(range(geometry.SLOTS)), Signal()
         victim = Signal(StoreWrite(geometry), reset_less=True)

@@ -3,14 +3,19 @@
 Ref: docs/architecture.md, "The book".
 """
 
-from amaranth.hdl import Array, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.hdl.bits import bit_of, one_hot
 from tickgate.hdl.book.priority import lowest_set
 from tickgate.hdl.book.types import Geometry, Update
 
 __all__ = ["Trust"]
+
+
+GROUP = 64
+"""Symbols that are searched at once for one whose loss is pending."""
 
 
 class Trust(wiring.Component):
@@ -72,29 +77,52 @@ class Trust(wiring.Component):
         m = Module()
         g = self._geometry
         padded = Signal(1 << max(1, (g.symbols - 1).bit_length()))
+        # The first of them in two steps, that of a group among groups and that of a symbol.
+        size = min(GROUP, len(padded))
+        groups, members = Signal(len(padded) // size), Signal(size)
+        group, symbol = Signal(range(len(groups))), Signal(range(g.symbols))
         sequence = Signal(32)
         word, word_symbol, word_value = Signal(), Signal(range(g.symbols)), Signal()
-        pending = Array(self.pending)
         # What goes by itself goes a cycle after its decision: calm is long to work out. No update
         # comes then, for one that was about to come would not have left the book calm.
         alone_valid, alone = Signal(), Signal(Update(g))
         m.d.sync += [alone_valid.eq(0), alone.eq(0), alone.last.eq(1)]
         m.d.comb += [
             padded.eq(self.pending),
+            groups.eq(Cat(padded[at : at + size].any() for at in range(0, len(padded), size))),
+            group.eq(lowest_set(groups)),
+            members.eq(padded.word_select(group, size)),
+            symbol.eq(Cat(lowest_set(members), group)),
             self.out_valid.eq(self.update_valid | alone_valid),
             self.out.eq(Mux(alone_valid, alone, self.update)),
         ]
-        with m.If(self.update_valid & pending[self.update.symbol]):
-            m.d.comb += self.out.distrust.eq(1)
-            m.d.sync += pending[self.update.symbol].eq(0)
+        # What is pending after this cycle's leaving, first with an update, then by itself.
+        along, lone, doubted, held = (
+            one_hot(m, which, g.symbols, name=name)
+            for name, which in (
+                ("along", self.update.symbol),
+                ("lone", symbol),
+                ("doubted", self.doubt_symbol),
+                ("held", self.hold_symbol),
+            )
+        )
+        rest, left, lost, withheld = (
+            Signal(g.symbols, name=name) for name in ("rest", "left", "lost", "withheld")
+        )
+        m.d.comb += [rest.eq(self.pending), left.eq(rest)]
+        m.d.sync += self.pending.eq(left | lost | withheld)
+        with m.If(self.update_valid & bit_of(self.pending, self.update.symbol)):
+            m.d.comb += [
+                self.out.distrust.eq(1),
+                rest.eq(self.pending & ~along),
+            ]
         with m.If(self.calm & self.pending.any()):
-            symbol = lowest_set(padded)
+            m.d.comb += left.eq(rest & ~lone)
             m.d.sync += [
                 alone_valid.eq(1),
                 alone.symbol.eq(symbol),
                 alone.distrust.eq(1),
                 alone.sequence.eq(sequence),
-                pending[symbol].eq(0),
             ]
         with m.Elif(self.calm & word):
             m.d.sync += [
@@ -111,11 +139,12 @@ class Trust(wiring.Component):
                 word_value.eq(self.whole_value),
             ]
         with m.If(self.hold):
-            m.d.sync += pending[self.hold_symbol].eq(1)
+            m.d.comb += withheld.eq(held)
             with m.If(word_symbol == self.hold_symbol):
                 m.d.sync += word.eq(0)
         with m.If(self.doubt):
-            m.d.sync += [pending[self.doubt_symbol].eq(1), sequence.eq(self.update.sequence)]
+            m.d.comb += lost.eq(doubted)
+            m.d.sync += sequence.eq(self.update.sequence)
         with m.If(self.gap):
             m.d.sync += [self.pending.eq(~0), sequence.eq(self.gap_sequence)]
         return m

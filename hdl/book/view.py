@@ -7,6 +7,7 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.hdl.bits import bit_of
 from tickgate.hdl.book.levels import Levels
 from tickgate.hdl.book.types import Geometry
 from tickgate.hdl.stream import BookSide, BookView
@@ -86,7 +87,7 @@ class Viewer(wiring.Component):
             m.d.sync += [
                 mine.eq(0),
                 view.exact.eq(self.exact),
-                view.trusted.eq((self.trusted >> self.wanted_symbol)[0]),
+                view.trusted.eq(bit_of(self.trusted, self.wanted_symbol)),
                 view.ready.eq(whole | last),
                 self.want.eq(~(whole | last)),
                 attempts.eq(attempts + 1),

@@ -233,6 +233,7 @@ class Control(wiring.Component):
             parameters.armed.eq(arming.armed),
             parameters.commit.eq(command.commit.valid),
             parameters.commit_checksum.eq(command.commit.payload),
+            parameters.bank.eq(bank.config.page_bank),
         ]
 
     def _show(self, m: Module, bank, parameters, counters, queue) -> None:

@@ -12,6 +12,7 @@ from tickgate.hdl.control.bus import BusSignature, Status
 from tickgate.hdl.fcs import FCS_INITIAL, Crc32
 from tickgate.hdl.memory import BlockMemory, Sweep
 from tickgate.spec.registers import (
+    BANK_SYMBOLS,
     IN_FORCE_BASE,
     MAX_SYMBOLS,
     PAGE_WORDS,
@@ -55,6 +56,8 @@ READERS = {
 """Who reads what: for each reader its members, each made of parameters, the lowest bits first."""
 
 WORD_BITS = PAGE_WORDS.bit_length() - 1
+PAGE_BITS = ceil_log2(BANK_SYMBOLS)
+BANK_BITS = ceil_log2(MAX_SYMBOLS // BANK_SYMBOLS)
 
 
 def reader_layout(reader: str) -> data.StructLayout:
@@ -314,6 +317,8 @@ class ParameterStore(wiring.Component):
     Members
     -------
     bus : In(BusSignature())
+    bank : In(2)
+        Register `page_bank`; of no effect if all symbols fit in one.
     commit : In(1), commit_checksum : In(32)
         Strobe; ignored while `settled` is low.
     armed : In(1)
@@ -340,6 +345,7 @@ class ParameterStore(wiring.Component):
         super().__init__(
             {
                 "bus": In(BusSignature()),
+                "bank": In(BANK_BITS),
                 "commit": In(1),
                 "commit_checksum": In(32),
                 "armed": In(1),
@@ -395,16 +401,21 @@ class ParameterStore(wiring.Component):
         access = self.bus.access
         word = access.address[:WORD_BITS]
         reads_in_force = Signal()
-        symbol = Signal(16 - WORD_BITS)
+        page, symbol = Signal(16 - WORD_BITS), Signal(range(MAX_SYMBOLS))
         m.d.comb += [
             reads_in_force.eq(access.address >= IN_FORCE_BASE),
-            symbol.eq(
+            page.eq(
                 access.address[WORD_BITS:]
                 - (Mux(reads_in_force, IN_FORCE_BASE, SHADOW_BASE) >> WORD_BITS)
             ),
+            symbol.eq(page),
             shadow.address(0).eq(Cat(word, symbol)),
             in_force.address_0.eq(Cat(word, symbol)),
         ]
+        no_page = symbol >= self._symbols
+        if self._symbols > BANK_SYMBOLS:
+            no_page |= page[PAGE_BITS:].any()
+            m.d.comb += symbol[PAGE_BITS:].eq(self.bank)
         reserved = Signal(32)
         with m.Switch(word):
             for n, mask in enumerate(WORD_MASKS):
@@ -414,7 +425,7 @@ class ParameterStore(wiring.Component):
         m.d.sync += checked.eq(self.bus.valid)
         with m.If(self.bus.valid):
             m.d.sync += self.bus.status.eq(Status.OK)
-            with m.If(symbol >= self._symbols):
+            with m.If(no_page):
                 m.d.sync += self.bus.status.eq(Status.BAD_ADDRESS)
             with m.Elif(access.write & reads_in_force):
                 m.d.sync += self.bus.status.eq(Status.READ_ONLY)

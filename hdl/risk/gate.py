@@ -7,6 +7,7 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.hdl.bits import bit_of
 from tickgate.hdl.risk.collar import PriceCollar
 from tickgate.hdl.risk.exposure import Exposure
 from tickgate.hdl.risk.limits import Limits, OrderLimits
@@ -160,7 +161,7 @@ class RiskGate(wiring.Component):
             Gate.ORDER_QUANTITY: order_limits.within_quantity,
             Gate.ORDER_NOTIONAL: order_limits.within_notional,
             Gate.PRICE_COLLAR: collar.within_collar,
-            Gate.FEED_TRUST: self.exact_now.bit_select(self.intents.payload.symbol, 1),
+            Gate.FEED_TRUST: bit_of(self.exact_now, self.intents.payload.symbol),
             Gate.TRADING_STATE: trading_state.tradable,
         }
         m.d.comb += [

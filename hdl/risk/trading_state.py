@@ -8,6 +8,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.hdl.bits import bit_of, one_hot, with_bit
 from tickgate.hdl.risk.limits import Limits
 from tickgate.hdl.stream import Message, MessageKind, Proposal
 
@@ -86,15 +87,15 @@ class TradingState(wiring.Component):
         def told(kind: MessageKind):
             return self.messages.valid & (message.kind == kind)
 
+        its = one_hot(m, message.symbol, self._symbols, name="its")
         with m.If(told(MessageKind.TRADING_STATE) & message.tracked):
-            m.d.sync += trading.bit_select(message.symbol, 1).eq(message.code == TRADING)
+            m.d.sync += trading.eq(with_bit(trading, its, message.code == TRADING))
         with m.If(told(MessageKind.SHORT_SALE_RESTRICTION) & message.tracked):
-            restriction = restricted.bit_select(message.symbol, 1)
-            m.d.sync += restriction.eq(message.code != UNRESTRICTED)
+            restriction = message.code != UNRESTRICTED
+            m.d.sync += restricted.eq(with_bit(restricted, its, restriction))
         with m.If(told(MessageKind.OPERATIONAL_HALT) & message.tracked):
-            halt = halted.bit_select(message.symbol, 1)
             with m.If((message.code == HALTED) | (message.code == RESUMED)):
-                m.d.sync += halt.eq(message.code == HALTED)
+                m.d.sync += halted.eq(with_bit(halted, its, message.code == HALTED))
         with m.If(told(MessageKind.SYSTEM) & (message.code == START_OF_MARKET_HOURS)):
             m.d.sync += self.regular_session.eq(1)
         with m.If(told(MessageKind.SYSTEM) & (message.code == END_OF_MARKET_HOURS)):
@@ -104,12 +105,13 @@ class TradingState(wiring.Component):
         m.d.sync += [
             symbol.eq(self.preview.symbol),
             extended_hours.eq(self.limits.extended_hours),
-            self.state.trading.eq(trading.bit_select(self.shown, 1)),
-            self.state.operational_halt.eq(halted.bit_select(self.shown, 1)),
-            self.state.short_sale_restricted.eq(restricted.bit_select(self.shown, 1)),
+            self.state.trading.eq(bit_of(trading, self.shown)),
+            self.state.operational_halt.eq(bit_of(halted, self.shown)),
+            self.state.short_sale_restricted.eq(bit_of(restricted, self.shown)),
         ]
         m.d.comb += self.tradable.eq(
-            (trading & ~halted).bit_select(symbol, 1)
+            bit_of(trading, symbol)
+            & ~bit_of(halted, symbol)
             & ~self.breach
             & (self.regular_session | extended_hours)
         )

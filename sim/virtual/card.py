@@ -100,7 +100,8 @@ class Card:
     core : wiring.Component or None
         A core to use instead of `TickToTrade`, with the same ports.
     uart_divisor : int
-        Clock cycles of one UART bit.
+        Clock cycles of one UART bit; 0: no UART, whole octets a cycle each. For cards whose many
+        symbols take long to configure bit by bit.
     tx_gap : int
         Octets of preamble and inter-frame gap after each sent frame, in which the card's
         transmit stream waits.
@@ -122,11 +123,14 @@ class Card:
     width : int
     verilog : Path
         The netlist that runs.
+    build_seconds : dict of str to float
+        As in `Artefact.seconds`.
 
     Errors: `BuildError` if it cannot be built.
     """
 
     RESET_CYCLES = 16
+    UART_DIVISOR = 4
 
     def __init__(
         self,
@@ -138,7 +142,7 @@ class Card:
         event_depth: int = 1024,
         clock_period_ps: int | None = None,
         core: wiring.Component | None = None,
-        uart_divisor: int = 4,
+        uart_divisor: int = UART_DIVISOR,
         tx_gap: int = 20,
         memory_seed: int = 0,
         trace: str | Path | None = None,
@@ -164,6 +168,7 @@ class Card:
         self.width = artefact.ports.width
         self.uart_divisor = uart_divisor
         self.verilog = artefact.verilog
+        self.build_seconds = artefact.seconds
         self._top_type = build.record_type(artefact.ports.top)
         self._verdict_type = build.record_type(artefact.ports.verdict)
         self._library = _load(artefact.library)
@@ -332,7 +337,7 @@ class CardSerial(SerialBase):
 
     @property
     def in_waiting(self) -> int:
-        self._card.run(10 * self._card.uart_divisor)
+        self._card.run(10 * max(1, self._card.uart_divisor))
         return self._call("waiting")
 
     @property

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -35,8 +36,9 @@ struct FrameRecord {
     std::uint64_t length;
 };
 
+#if UART_DIVISOR
 // Puts octets on a line as start bit, eight data bits from the lowest, stop bit.
-class UartSender {
+class OctetSender {
 public:
     void push(const std::uint8_t* octets, std::size_t count) {
         if (next_ == queue_.size()) {
@@ -46,7 +48,11 @@ public:
         queue_.insert(queue_.end(), octets, octets + count);
     }
     std::size_t pending() const { return queue_.size() - next_ + (bits_ || hold_ ? 1 : 0); }
-    void clear() { *this = UartSender(); }
+    void clear() { *this = OctetSender(); }
+    void offer(Vcard& dut) { dut.uart_rx = step(); }
+    void advance(const Vcard&) {}
+
+private:
     bool step() {
         if (hold_) {
             --hold_;
@@ -64,7 +70,6 @@ public:
         return line_;
     }
 
-private:
     std::vector<std::uint8_t> queue_;
     std::size_t next_ = 0;
     std::uint16_t shift_ = 0;
@@ -74,7 +79,7 @@ private:
 };
 
 // Takes octets off a line, sampling each bit in its middle; drops one whose stop bit is low.
-class UartReceiver {
+class OctetReceiver {
 public:
     std::vector<std::uint8_t> octets;
     std::uint64_t framing_errors = 0;
@@ -83,6 +88,9 @@ public:
         octets.clear();
         bits_ = 0;
     }
+    void observe(const Vcard& dut) { step(dut.uart_tx); }
+
+private:
     void step(bool line) {
         if (!bits_) {
             if (!line) {
@@ -104,11 +112,43 @@ public:
         }
     }
 
-private:
     std::uint16_t shift_ = 0;
     unsigned bits_ = 0;
     unsigned wait_ = 0;
 };
+#else
+// Hands whole octets to the control stream, each when it is taken.
+class OctetSender {
+public:
+    void push(const std::uint8_t* octets, std::size_t count) {
+        queue_.insert(queue_.end(), octets, octets + count);
+    }
+    std::size_t pending() const { return queue_.size(); }
+    void clear() { queue_.clear(); }
+    void offer(Vcard& dut) {
+        dut.control_rx_valid = !queue_.empty();
+        if (!queue_.empty()) dut.control_rx_payload = queue_.front();
+    }
+    void advance(const Vcard& dut) {
+        if (dut.control_rx_valid && dut.control_rx_ready) queue_.pop_front();
+    }
+
+private:
+    std::deque<std::uint8_t> queue_;
+};
+
+// Takes whole octets from the control stream.
+class OctetReceiver {
+public:
+    std::vector<std::uint8_t> octets;
+    std::uint64_t framing_errors = 0;
+
+    void clear() { octets.clear(); }
+    void observe(Vcard& dut) {
+        if (dut.control_tx_valid) octets.push_back(dut.control_tx_payload);
+    }
+};
+#endif
 
 enum Kind : unsigned { STARTS, GAPS, TOPS, VERDICTS, FRAMES, OCTETS, KINDS };
 
@@ -136,7 +176,12 @@ public:
 #endif
         dut_->clk = 0;
         dut_->rst = 0;
+#if UART_DIVISOR
         dut_->uart_rx = 1;
+#else
+        dut_->control_rx_valid = 0;
+        dut_->control_tx_ready = 1;
+#endif
         idle_rx();
     }
     ~Card() {
@@ -248,7 +293,7 @@ private:
     }
 
     void step() {
-        dut_->uart_rx = uart_in_.step();
+        uart_in_.offer(*dut_);
         dut_->tx_ready = tx_hold_ == 0;
         dut_->eval();
         trace(2 * cycle_);
@@ -269,7 +314,8 @@ private:
     }
 
     void observe() {
-        uart_out_.step(dut_->uart_tx);
+        uart_in_.advance(*dut_);
+        uart_out_.observe(*dut_);
         if (dut_->gap) gaps_.push_back(cycle_);
         if (dut_->top_valid) {
             TopRecord record{};
@@ -323,8 +369,8 @@ private:
     std::unique_ptr<VerilatedVcdC> trace_;
 #endif
     std::uint64_t cycle_ = 0;
-    UartSender uart_in_;
-    UartReceiver uart_out_;
+    OctetSender uart_in_;
+    OctetReceiver uart_out_;
 
     std::uint64_t tx_gap_;
     std::uint64_t tx_hold_ = 0;

@@ -180,8 +180,8 @@ class FakeCard:
         return 0, answer if opcode == 1 else []
 
     def _access(self, address, word):
-        if spec.SHADOW_BASE <= address < spec.SHADOW_BASE + len(self.shadow):
-            offset = address - spec.SHADOW_BASE
+        offset = self._offset(address, spec.SHADOW_BASE)
+        if offset is not None:
             if word is None:
                 return 0, self.stuck.get(address, self.shadow[offset])
             if self._committing:
@@ -190,8 +190,9 @@ class FakeCard:
                 return 6, 0
             self.shadow[offset] = word
             return 0, 0
-        if spec.IN_FORCE_BASE <= address < spec.IN_FORCE_BASE + len(self.in_force):
-            held = self.in_force[address - spec.IN_FORCE_BASE]
+        offset = self._offset(address, spec.IN_FORCE_BASE)
+        if offset is not None:
+            held = self.in_force[offset]
             return (2, 0) if word is not None else (0, self.stuck.get(address, held))
         register = spec.BY_ADDRESS.get(address)
         if register is None:
@@ -199,6 +200,13 @@ class FakeCard:
         if word is None:
             return 0, self._read(register)
         return self._write(register, word), 0
+
+    def _offset(self, address, base):
+        """The word among all pages that has this address now, or None."""
+        shown = spec.BANK_SYMBOLS * spec.PAGE_WORDS
+        bank = self.get("page_bank") if self.symbols > spec.BANK_SYMBOLS else 0
+        offset = address - base + bank * shown
+        return offset if 0 <= address - base < shown and offset < len(self.shadow) else None
 
     def _read(self, register):
         if register.name == "state":
@@ -351,6 +359,18 @@ def make_card():
 def card():
     """A card as it is after reset."""
     return FakeCard()
+
+
+@pytest.fixture
+def large_card():
+    """A card whose pages do not all have an address at a time."""
+    return FakeCard(symbols=1030)
+
+
+@pytest.fixture
+def large_driver(large_card):
+    """A driver on it."""
+    return Driver(MemoryPort(large_card), first_tag=0)
 
 
 @pytest.fixture

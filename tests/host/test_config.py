@@ -51,7 +51,7 @@ def test_every_configuration_register_but_the_time_has_its_value(config):
     }
     assert config.registers() == expected
     names = {r.name for r in spec.REGISTERS if r.kind is spec.Kind.CONFIG}
-    assert names == expected.keys() | {"time_low", "time_high"}
+    assert names == expected.keys() | {"time_low", "time_high", "page_bank"}
 
 
 def test_a_second_line_is_enabled_by_its_address_and_port(text):

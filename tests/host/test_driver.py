@@ -161,6 +161,16 @@ def test_a_configuration_is_in_force_after_apply(card, driver, config):
     assert driver.verify(config) == checksum
 
 
+def test_pages_beyond_the_first_bank_are_written_and_read_in_theirs(
+    large_card, large_driver, config
+):
+    pages = config.pages(1030)
+    pages[1024], pages[1029] = pages[0], pages[1]
+    assert large_driver.commit_pages(pages) == spec.parameter_checksum(pages)
+    assert large_card.in_force == [word for page in pages for word in page]
+    assert large_driver.pages_in_force() == pages
+
+
 def test_a_commit_that_takes_its_time_is_waited_for(card, driver, config):
     card.commit_reads = 5
     driver.apply(config)

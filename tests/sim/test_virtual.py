@@ -319,6 +319,16 @@ def test_a_serial_octet_takes_ten_bits_each_way(width):
             assert 50 * 10 * divisor <= card.cycle - began <= 52 * 10 * divisor
 
 
+def test_without_a_uart_a_serial_octet_takes_a_cycle_each_way(width):
+    octets = random.Random(SEED).randbytes(300)
+    with Card(core=LoopbackCore(width=width), uart_divisor=0, quiet=True) as card:
+        began = card.cycle
+        card.serial.write(octets)
+        assert card.serial.read(300) == bytes(octet ^ 1 for octet in octets)
+        assert 300 <= card.cycle - began <= 310
+        assert card.serial.in_waiting == 0
+
+
 def test_a_serial_read_gives_up_when_its_patience_is_over(card):
     card.serial.timeout = 0.01
     began = card.cycle
