@@ -53,7 +53,7 @@ class Program:
 
     def addresses(self):
         """Waits until it listens, and tells where."""
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while time.monotonic() < until:
             if self.announcement.exists() and (text := self.announcement.read_text()):
                 return json.loads(text)
@@ -84,7 +84,7 @@ def test_it_trades_until_a_signal_and_then_writes_the_ledger(tmp_path, raw_clien
             return executed
 
         executed = asyncio.run(client())
-        output, errors = program.process.communicate(timeout=30)
+        output, errors = program.process.communicate(timeout=120)
     finally:
         program.process.kill()
         program.process.wait()
