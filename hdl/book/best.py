@@ -32,8 +32,9 @@ class BestLevels(wiring.Component):
     -------
     ready : Out(1)
     update_valid : In(1), update : In(Update)
-    found_valid : In(1), found : In(Found), found_taken : Out(1)
-        Taken in a cycle without an update, unless its side has changed in the cycle before.
+    found_valid : In(1), found : In(Found), found_taken : Out(1), found_late : Out(1)
+        Taken in a cycle without an update, unless its side has changed in the cycle before: then
+        it is late.
     now_valid : Out(1), now : Out(Update)
         The update of `LATENCY` cycles ago.
     mine, bid, ask : Out(Best)
@@ -60,6 +61,7 @@ class BestLevels(wiring.Component):
                 "found_valid": In(1),
                 "found": In(Found(geometry)),
                 "found_taken": Out(1),
+                "found_late": Out(1),
                 "now_valid": Out(1),
                 "now": Out(Update(geometry)),
                 "mine": Out(Best(geometry)),
@@ -91,7 +93,10 @@ class BestLevels(wiring.Component):
         change = Signal(Change(g))
         # What a change that is being made does to the answer is told in the next cycle.
         changing = valid & (row_symbol == request.symbol) & (row_side == request.side)
-        m.d.comb += self.found_taken.eq(~self.update_valid & ~changing)
+        m.d.comb += [
+            self.found_taken.eq(~self.update_valid & ~changing),
+            self.found_late.eq(changing),
+        ]
         takes = self.found_valid & ~changing
         changes = Mux(self.update_valid, update.changes, takes)
         m.d.sync += [

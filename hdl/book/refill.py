@@ -29,6 +29,13 @@ class Pursued(data.StructLayout):
         )
 
 
+class Waiting(data.StructLayout):
+    """A request that has its answer."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__({"answer": Pursued(geometry), "level": Best(geometry)})
+
+
 class Refill(wiring.Component):
     """Has the lists of the best levels grow again after they have lost levels.
 
@@ -54,6 +61,8 @@ class Refill(wiring.Component):
     level : In(Best), missed : In(1)
         The ladder's answer to the request of `latency` cycles ago; or that it has none.
     found_valid : Out(1), found : Out(Found), found_taken : In(1)
+    found_late : In(1)
+        The side of `found` is changing: its event of the next cycle asks again if need be.
     """
 
     WAITING = 4
@@ -71,6 +80,7 @@ class Refill(wiring.Component):
                 "found_valid": Out(1),
                 "found": Out(Found(geometry)),
                 "found_taken": In(1),
+                "found_late": In(1),
             }
         )
 
@@ -98,26 +108,43 @@ class Refill(wiring.Component):
         with m.If(self.missed):
             m.d.comb += arrived.void.eq(1)
 
-        # Then it waits for a cycle in which the lists are free.
-        waiting, level = (Signal(shape(g), reset_less=True) for shape in (Pursued, Best))
+        # Then it waits, with at most one more, for a cycle in which the lists are free.
         offered, offered_level = Signal(Pursued(g)), Signal(Best(g))
+        first, second = (
+            Signal(Waiting(g), name=name, reset_less=True) for name in ("first", "second")
+        )
+        held, follows, last, leaves = (
+            Signal(Waiting(g)),
+            Signal(Waiting(g)),
+            Signal(Waiting(g)),
+            Signal(),
+        )
         m.d.comb += [
-            offered.eq(Mux(waiting.valid, waiting, arrived)),
-            offered_level.eq(Mux(waiting.valid, level, self.level)),
+            offered.eq(Mux(first.answer.valid, first.answer, arrived)),
+            offered_level.eq(Mux(first.answer.valid, first.level, self.level)),
             self.found_valid.eq(offered.valid),
             self.found.request.eq(offered.request),
             self.found.level.eq(offered_level),
             self.found.void.eq(self._void(offered, offered_level)),
+            # The first makes room where its side is about to ask again.
+            leaves.eq(self.found_taken | (self.found_late & second.answer.valid)),
+            held.answer.eq(self._after_event(m, offered, "held")),
+            held.level.eq(offered_level),
+            last.answer.eq(self._after_event(m, arrived, "last")),
+            last.answer.valid.eq(arrived.valid & first.answer.valid),
+            last.level.eq(self.level),
+            follows.eq(last),
         ]
-        with m.If(self.found_taken & waiting.valid):
-            m.d.sync += [waiting.eq(self._after_event(m, arrived, "next")), level.eq(self.level)]
-        with m.Else():
-            m.d.sync += [
-                waiting.eq(self._after_event(m, offered, "held")),
-                level.eq(offered_level),
+        with m.If(second.answer.valid):
+            m.d.comb += [
+                follows.answer.eq(self._after_event(m, second.answer, "next")),
+                follows.level.eq(second.level),
             ]
-            with m.If(self.found_taken):
-                m.d.sync += waiting.valid.eq(0)
+        m.d.sync += [first.eq(Mux(leaves, follows, held)), second.eq(follows)]
+        with m.If(leaves):
+            m.d.sync += second.eq(last)
+            with m.If(~second.answer.valid):
+                m.d.sync += second.answer.valid.eq(0)
         return m
 
     def _concerns(self, request):

@@ -98,6 +98,7 @@ class TopOfBook(wiring.Component):
             best.found_valid.eq(refill.found_valid),
             best.found.eq(refill.found),
             refill.found_taken.eq(best.found_taken),
+            refill.found_late.eq(best.found_late),
             slow_path.eq(best.mine_lost | best.other_lost | ladder.slow_before),
             ladder.slow.eq(slow_path),
             ladder.claim_valid.eq(~best.mine_lost),
