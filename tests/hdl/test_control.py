@@ -345,8 +345,8 @@ def test_what_is_read_only_cannot_be_written():
 
 
 def test_a_reserved_bit_a_wrong_code_and_an_index_out_of_range_are_refused():
-    wrong = [(r.name, r.mask + 1) for r in CONFIGS if r.mask + 1 < 1 << 32]
-    wrong += [(name, 1 << 31) for name, _ in wrong]
+    wrong = [(r.name, ~r.mask & r.mask + 1) for r in CONFIGS if r.mask + 1 < 1 << 32]
+    wrong += [(r.name, 1 << 31) for r in CONFIGS if not r.mask >> 31]
     wrong += [(r.name, r.code ^ 1) for r in COMMANDS if r.code is not None]
     wrong += [(r.name, 0) for r in COMMANDS if r.code is not None]
     wrong += [("whole", SYMBOLS), ("whole", 1 << 17)]
