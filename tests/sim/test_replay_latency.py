@@ -10,10 +10,11 @@ from tickgate.sim.latency import EFFECTS, Effects, Latency, statistics
 from tickgate.sim.messages import Messages
 from tickgate.sim.trace import Trace
 from tickgate.sim.virtual.card import Frame, Log
-from tickgate.spec import itch50
+from tickgate.spec import ethernet, itch50
 
 LOCATE = 13
 WIDTH = 8
+ORDER_SIZE = 108
 TOP = np.dtype(
     [
         (name, "u8")
@@ -47,6 +48,15 @@ def pack(messages: list[bytes]):
     return Packer(address=0xE936_0C6F, port=26477, pack=1).frames(batch)
 
 
+def order_frame() -> bytes:
+    """As much of an order's frame as tells it from others."""
+    octets = bytearray(ORDER_SIZE)
+    ethertype = ethernet.ETHERNET.offset("ethertype")
+    octets[ethertype : ethertype + 2] = ethernet.ETHERTYPE_IPV4.to_bytes(2, "big")
+    octets[ethernet.ETHERNET.size + ethernet.IPV4.offset("protocol")] = ethernet.PROTOCOL_TCP
+    return bytes(octets)
+
+
 def trace_of(messages, tops=(), verdicts=(), sent=(), starts=None, tx_gap=20) -> Trace:
     frames = pack(messages)
     starts = np.arange(len(messages)) * 100 if starts is None else np.array(starts)
@@ -56,7 +66,7 @@ def trace_of(messages, tops=(), verdicts=(), sent=(), starts=None, tx_gap=20) ->
         verdicts=np.array(list(verdicts), VERDICT),
         gaps=np.empty(0, np.uint64),
         tx_frames=[
-            Frame(first_cycle=first, last_cycle=last, octets=bytes(108)) for first, last in sent
+            Frame(first_cycle=first, last_cycle=last, octets=order_frame()) for first, last in sent
         ],
     )
     return Trace(frames=frames, log=log, width=WIDTH, tx_gap=tx_gap)
