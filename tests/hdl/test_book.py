@@ -255,7 +255,7 @@ def by_symbol(rows):
 @pytest.mark.parametrize("idle", [0, 12])
 def test_every_top_is_that_of_the_model(width, symbols, idle):
     rng = random.Random(f"{width} {symbols} {idle}")
-    flow = order_flow(rng, 1500 if width == 8 else 400, symbols=symbols)
+    flow = order_flow(rng, 600 if width == 8 else 160, symbols=symbols)
     _, expected, trades_expected = expected_rows(flow)
     rows, trades, counts = run(flow, width, rng=rng, idle=idle)
     for symbol, mine in by_symbol(expected).items():
