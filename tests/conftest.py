@@ -26,6 +26,11 @@ def pytest_report_header(config):
     return [f"seed: {config.getoption('seed')}", f"real market data: {data}"]
 
 
+def pytest_make_parametrize_id(val):
+    """Octets are named by their number: every process must give a test the same name."""
+    return f"{len(val)}-octets" if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of the repository."""

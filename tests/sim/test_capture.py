@@ -40,7 +40,7 @@ MESSAGES = [delete(n) for n in range(300)]
 def test_itch_messages_come_whole_and_in_order(tmp_path, monkeypatch, batch, zipped):
     monkeypatch.setattr("tickgate.sim.capture.READ_SIZE", 100)
     path = tmp_path / "input"
-    path.write_bytes(gzip.compress(framed(*MESSAGES)) if zipped else framed(*MESSAGES))
+    path.write_bytes(gzip.compress(framed(*MESSAGES), mtime=0) if zipped else framed(*MESSAGES))
     assert isinstance(open_input(path), ItchFile)
     assert read(path, messages=batch) == MESSAGES
 
@@ -85,8 +85,8 @@ def test_every_cut_is_noticed_and_located(tmp_path, monkeypatch):
             "message 2, at octet 21, would have 65535",
         ),
         (framed(MESSAGES[0], b"D12"), "message 2, at octet 21, would have 3 octets"),
-        (gzip.compress(framed(*MESSAGES))[:100], "gzip file is cut off"),
-        (gzip.compress(framed(*MESSAGES))[:-4] + b"none", "gzip file is damaged"),
+        (gzip.compress(framed(*MESSAGES), mtime=0)[:100], "gzip file is cut off"),
+        (gzip.compress(framed(*MESSAGES), mtime=0)[:-4] + b"none", "gzip file is damaged"),
     ],
 )
 def test_what_is_no_input_is_said_in_one_line(tmp_path, data, complaint):
