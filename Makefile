@@ -23,7 +23,7 @@ PYTEST_FLAGS ?= -n 2 --dist loadfile
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check campaign line-rate scale lint docs docs-check bitstream timing clean
+.PHONY: help demo test check campaign prove line-rate scale lint docs docs-check bitstream timing clean
 .DELETE_ON_ERROR:
 
 help:  ## show this list
@@ -46,6 +46,10 @@ line-rate: $(RUN)  ## ten million messages at 100 % of the line rate and beyond 
 
 scale: $(RUN)  ## the card at its three reference sizes, up to 4,096 symbols and 2 M orders, all compared
 	@$(BIN)/tickgate bench scale
+
+prove: $(WORK)  ## prove what is claimed of the gateware, and write docs/proofs.md
+	@mkdir -p build
+	@$(BIN)/tickgate prove --markdown > build/proofs.md && mv build/proofs.md docs/proofs.md
 
 lint: $(WORK)  ## style, import rules and types
 	@$(BIN)/ruff check --quiet --output-format concise

@@ -358,6 +358,51 @@ def scale(
 
 
 @app.command()
+def prove(
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="NAME", help="Again for more.")
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print docs/proofs.md instead of a table.")
+    ] = False,
+    json_file: Json = None,
+) -> None:
+    """Proves what is claimed of the gateware, by bounded model checking and induction."""
+    from rich.table import Table
+
+    from tickgate.sim.prove import engine, report
+    from tickgate.sim.prove.book import PROPERTIES
+
+    _require_known("--only", only, [each.name for each in PROPERTIES])
+    chosen = [each for each in PROPERTIES if not only or each.name in only]
+    outcomes = []
+    with _progress() as progress:
+        for each in chosen:
+            outcomes.append(engine.prove(each))
+            progress("proving", len(outcomes), len(chosen))
+    if markdown:
+        typer.echo(report.markdown(chosen, outcomes), nl=False)
+    else:
+        table = Table("property", "part", "how far", "CPU s", "result")
+        for each, outcome in zip(chosen, outcomes, strict=True):
+            seconds = f"{outcome.seconds:.1f}"
+            table.add_row(each.name, each.component, each.method.value, seconds, outcome.result)
+        Console(stderr=json_file == Path("-")).print(table)
+    rows = [
+        {
+            "name": outcome.name,
+            "result": outcome.result,
+            "seconds": round(outcome.seconds, 2),
+            "counterexample": outcome.counterexample,
+        }
+        for outcome in outcomes
+    ]
+    _write_json(json_file, rows)
+    if not all(outcome.proved for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+@app.command()
 def sim(
     link: Annotated[
         Path | None, typer.Option(metavar="PATH", help="A name for the pseudo-terminal.")

