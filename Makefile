@@ -13,6 +13,7 @@ $(WORK): EXTRAS := sim,dev
 
 # Generated documents, and the commands that print them.
 registers.md = $(BIN)/python -m tickgate.spec.registers
+proofs.md = $(BIN)/python -m tickgate.sim.prove.report
 latency.md = $(BIN)/python -m tickgate.sim.docs latency docs/ecpix5.json docs/timing.json
 README.md = $(BIN)/python -m tickgate.sim.docs readme README.md
 
@@ -23,7 +24,7 @@ PYTEST_FLAGS ?= -n 2 --dist loadfile
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check campaign prove line-rate scale lint docs docs-check bitstream timing clean
+.PHONY: help demo test check campaign prove prove-mutants line-rate scale lint docs docs-check bitstream timing clean
 .DELETE_ON_ERROR:
 
 help:  ## show this list
@@ -47,9 +48,11 @@ line-rate: $(RUN)  ## ten million messages at 100 % of the line rate and beyond 
 scale: $(RUN)  ## the card at its three reference sizes, up to 4,096 symbols and 2 M orders, all compared
 	@$(BIN)/tickgate bench scale
 
-prove: $(WORK)  ## prove what is claimed of the gateware, and write docs/proofs.md
-	@mkdir -p build
-	@$(BIN)/tickgate prove --markdown > build/proofs.md && mv build/proofs.md docs/proofs.md
+prove: $(WORK)  ## prove all that docs/proofs.md claims of the gateware
+	@$(BIN)/tickgate prove
+
+prove-mutants: $(WORK)  ## plant bugs in the gateware: the proofs must catch each of them
+	@$(BIN)/tickgate prove-mutants
 
 lint: $(WORK)  ## style, import rules and types
 	@$(BIN)/ruff check --quiet --output-format concise
@@ -60,6 +63,7 @@ lint: $(WORK)  ## style, import rules and types
 
 docs: $(WORK)  ## write the generated documents again
 	@$(registers.md) > docs/registers.md
+	@$(proofs.md) > docs/proofs.md
 	@mkdir -p build
 	@$(latency.md) > build/latency.md && mv build/latency.md docs/latency.md
 	@$(README.md) > build/README.md && mv build/README.md README.md
@@ -67,6 +71,7 @@ docs: $(WORK)  ## write the generated documents again
 
 docs-check: $(WORK)  ## fail if a generated document is not what its source says
 	@$(registers.md) | diff -u docs/registers.md - || { echo "docs/registers.md is not current: make docs"; exit 1; }
+	@$(proofs.md) | diff -u docs/proofs.md - || { echo "docs/proofs.md is not current: make docs"; exit 1; }
 	@echo "docs: measuring latency at both widths ..."
 	@$(latency.md) | diff -u docs/latency.md - || { echo "docs/latency.md is not current: make docs"; exit 1; }
 	@echo "docs: running the demo ..."

@@ -1,4 +1,4 @@
-"""The commands of the simulator: `replay`, `demo`, `bench`, `campaign`, `exchange` and `sim`.
+"""The commands of the simulator: `replay`, `demo`, `bench`, `campaign`, `prove`, `sim` and others.
 
 Exit codes: 0 done, 1 the card differs from the golden models, 2 a mistake of the user.
 
@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tickgate.sim.capture import InputError
 from tickgate.sim.exchange.cli import exchange
+from tickgate.sim.prove.cli import prove, prove_mutants
 from tickgate.spec.registers import MAX_SYMBOLS
 
 __all__ = ["app"]
@@ -28,6 +29,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False)
 bench = typer.Typer(help="Measures latency, and the speed of the simulation.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 app.command()(exchange)
+app.command()(prove)
+app.command("prove-mutants")(prove_mutants)
 
 Width = Annotated[int, typer.Option(help="Octets a cycle: 1 is 1 GbE, 8 is 10 GbE.")]
 Json = Annotated[
@@ -354,51 +357,6 @@ def scale(
         if each.difference is not None:
             show_difference(each.difference, console)
     if not all(each.right for each in measured):
-        raise typer.Exit(1)
-
-
-@app.command()
-def prove(
-    only: Annotated[
-        list[str] | None, typer.Option("--only", metavar="NAME", help="Again for more.")
-    ] = None,
-    markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print docs/proofs.md instead of a table.")
-    ] = False,
-    json_file: Json = None,
-) -> None:
-    """Proves what is claimed of the gateware, by bounded model checking and induction."""
-    from rich.table import Table
-
-    from tickgate.sim.prove import engine, report
-    from tickgate.sim.prove.book import PROPERTIES
-
-    _require_known("--only", only, [each.name for each in PROPERTIES])
-    chosen = [each for each in PROPERTIES if not only or each.name in only]
-    outcomes = []
-    with _progress() as progress:
-        for each in chosen:
-            outcomes.append(engine.prove(each))
-            progress("proving", len(outcomes), len(chosen))
-    if markdown:
-        typer.echo(report.markdown(chosen, outcomes), nl=False)
-    else:
-        table = Table("property", "part", "how far", "CPU s", "result")
-        for each, outcome in zip(chosen, outcomes, strict=True):
-            seconds = f"{outcome.seconds:.1f}"
-            table.add_row(each.name, each.component, each.method.value, seconds, outcome.result)
-        Console(stderr=json_file == Path("-")).print(table)
-    rows = [
-        {
-            "name": outcome.name,
-            "result": outcome.result,
-            "seconds": round(outcome.seconds, 2),
-            "counterexample": outcome.counterexample,
-        }
-        for outcome in outcomes
-    ]
-    _write_json(json_file, rows)
-    if not all(outcome.proved for outcome in outcomes):
         raise typer.Exit(1)
 
 

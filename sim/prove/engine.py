@@ -6,16 +6,16 @@ Stalmarck, "Checking Safety Properties Using Induction and a SAT-Solver" (FMCAD 
 
 import contextlib
 import enum
+import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from amaranth.back import rtlil
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from bitwuzla import Option, Options, Parser, Result, TermManager
@@ -83,6 +83,13 @@ class Harness(wiring.Component):
             }
         )
 
+    @staticmethod
+    def stays(m: Module, value: Value) -> Value:
+        """True while `value` is what it was a cycle ago: assumed of an input, that is any one."""
+        begun, before = Signal(), Signal.like(value)
+        m.d.sync += [begun.eq(1), before.eq(value)]
+        return ~begun | (value == before)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Property:
@@ -101,6 +108,10 @@ class Property:
         The cycle in which the cover is reached first.
     make : callable
         Makes the harness.
+    about : str
+        What it is of: a theorem or gates of RISK.md's numbering, or empty.
+    quick : bool
+        Takes seconds, and belongs to what every change is tested with.
     """
 
     name: str
@@ -113,6 +124,8 @@ class Property:
     depth: int
     reached: int
     make: Callable[[], Harness]
+    about: str = ""
+    quick: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +162,7 @@ class Outcome:
 
 def prove(each: Property) -> Outcome:
     """Tries to break a property, and reaches its cover."""
-    began = time.process_time()
+    began = _cpu_time()
     harness, text = transition_system(each.make)
     counterexample, uncovered = None, ""
     if each.method is not Method.ALWAYS:
@@ -163,13 +176,19 @@ def prove(each: Property) -> Outcome:
         name=each.name,
         counterexample=counterexample,
         uncovered=uncovered,
-        seconds=time.process_time() - began,
+        seconds=_cpu_time() - began,
     )
+
+
+def _cpu_time() -> float:
+    """Of this process and of those that it has waited for, in s."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def _cover(each: Property, harness: Harness, text: str) -> str:
     anywhere = each.method is Method.ALWAYS
-    limit = max(each.depth, each.reached)
+    limit = each.depth - 1 if each.method is Method.BOUNDED else max(each.depth, each.reached)
     reached = _Search(harness, text, from_reset=not anywhere).reach(limit)
     if reached is None:
         return "cover not reached"
@@ -182,7 +201,7 @@ def transition_system(make: Callable[[], Harness]) -> tuple[Harness, str]:
     Memories are clear as after their sweep. What a relaxed memory reads from an address that is
     being written is wrong on purpose.
     """
-    with _set(Sweep, "elaborate", _swept), _set(BlockMemory, "POISONED", True):
+    with _set(Sweep, "SWEPT", True), _set(BlockMemory, "POISONED", True):
         harness = make()
         text = rtlil.convert(harness, name=TOP, emit_src=False)
     with tempfile.TemporaryDirectory() as folder:
@@ -196,11 +215,6 @@ def transition_system(make: Callable[[], Harness]) -> tuple[Harness, str]:
             capture_output=True,
         )
         return harness, (scratch / f"{TOP}.smt2").read_text()
-
-
-def _swept(*_) -> Module:
-    """A sweep that is over: `active` stays low."""
-    return Module()
 
 
 @contextlib.contextmanager
