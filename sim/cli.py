@@ -37,6 +37,7 @@ Json = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write all results as JSON; - prints.")
 ]
 Capacity = Annotated[int, typer.Option(min=1, max=MAX_SYMBOLS, help="Symbols of the card.")]
+Rate = Annotated[float, typer.Option(min=0, max=1, help="Share of frames on the network.")]
 WIDTHS = (1, 2, 4, 8)
 
 DEMO_STRATEGY = {"min_interval_ns": 200_000}
@@ -387,32 +388,88 @@ def sim(
     capacity: Capacity = 16,
     ticks: Annotated[int, typer.Option(help="Price levels of the card's books.")] = 4096,
     orders: Annotated[int, typer.Option(help="Live orders that the card can hold.")] = 131072,
+    tap: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Its network port is a TAP device of this name."),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="A.B.C.D/N", help="The kernel's address on the TAP device."),
+    ] = None,
+    clock_period_ns: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1000,
+            metavar="NS",
+            help="Of the card's time; by default that of its width, and on a network 1000, so that "
+            "its timers suit a simulation.",
+        ),
+    ] = None,
+    pace: Annotated[
+        int,
+        typer.Option(min=1000, help="Cycles a second that an idle card on a network runs."),
+    ] = 200_000,
+    drop: Rate = 0.0,
+    duplicate: Rate = 0.0,
+    reorder: Rate = 0.0,
+    corrupt: Rate = 0.0,
+    delay_ms: Annotated[
+        float, typer.Option(min=0, help="Of every frame on the network, each way.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of what becomes of frames.")] = 0,
 ) -> None:
     """Runs a virtual card whose UART is a pseudo-terminal, until Ctrl-C."""
     from tickgate.sim.feeding import configure, feed_pieces
     from tickgate.sim.replay import Options, plan
-    from tickgate.sim.virtual import Card, SerialServer
+    from tickgate.sim.virtual import Card, Impairments, NetworkPort, SerialServer, Tap, TapError
 
     _require_width(width)
     _require_sizes(ticks, orders)
     if loop and feed is None:
         raise InputError("--loop needs --feed")
+    impairments = Impairments(
+        drop=drop, duplicate=duplicate, reorder=reorder, corrupt=corrupt, delay=delay_ms / 1000
+    )
+    if tap is None and (address is not None or impairments != Impairments()):
+        raise InputError("--address and what happens to frames need --tap")
+    period_ns = clock_period_ns or (None if tap is None else 1000)
     options = Options(width=width, capacity=capacity, ticks=ticks, orders=orders, config=config)
     planned = None
     if feed is not None:
         with _progress() as progress:
             planned = plan(feed, options, progress)
     pieces = iter(()) if planned is None else feed_pieces(planned, loop=loop)
-    with Card(width=width, symbols=capacity, ticks=ticks, orders=orders) as card:
+    with contextlib.ExitStack() as stack:
+        network = None
+        if tap is not None:
+            try:
+                device = stack.enter_context(Tap(tap, address=address))
+            except TapError as error:
+                raise InputError(str(error)) from None
+            network = NetworkPort(device, impairments=impairments, seed=seed)
+        card = stack.enter_context(
+            Card(
+                width=width,
+                symbols=capacity,
+                ticks=ticks,
+                orders=orders,
+                clock_period_ps=None if period_ns is None else 1000 * period_ns,
+            )
+        )
         if planned is not None:
             configure(card, planned)
         try:
-            server = SerialServer(card, link=link, tcp=tcp)
+            server = stack.enter_context(SerialServer(card, link=link, tcp=tcp))
         except OSError as error:
             raise InputError(f"{link or tcp}: cannot be served: {error.strerror}") from None
-        with server, _until_stopped() as stop:
-            _announce(server, link, planned)
-            server.run(stop=stop, feed=pieces)
+        stop = stack.enter_context(_until_stopped())
+        _announce(server, link, planned)
+        if tap is not None:
+            typer.echo(f"network port: {tap}")
+        server.run(stop=stop, feed=pieces, network=network, pace=pace)
+        if network is not None:
+            typer.echo(f"frames: {network.summary()}")
 
 
 def _announce(server: Any, link: Path | None, planned: Any) -> None:

@@ -1,8 +1,12 @@
-"""The Verilated core as a fast library, and its serial attachments."""
+"""The Verilated core as a fast library, and its serial and network attachments."""
 
 from tickgate.sim.virtual.build import BuildError
 from tickgate.sim.virtual.card import CLOCK_PERIOD_PS, Card, CardSerial, Frame, Log, make_core
+from tickgate.sim.virtual.impair import Impairments, Wire
+from tickgate.sim.virtual.namespace import NamespaceError, in_own_network
+from tickgate.sim.virtual.network import NetworkPort
 from tickgate.sim.virtual.serve import SerialServer
+from tickgate.sim.virtual.tap import Tap, TapError
 
 __all__ = [
     "CLOCK_PERIOD_PS",
@@ -10,7 +14,14 @@ __all__ = [
     "Card",
     "CardSerial",
     "Frame",
+    "Impairments",
     "Log",
+    "NamespaceError",
+    "NetworkPort",
     "SerialServer",
+    "Tap",
+    "TapError",
+    "Wire",
+    "in_own_network",
     "make_core",
 ]

@@ -1,4 +1,4 @@
-"""Offers the UART of a virtual card to other programs: as a pseudo-terminal and on a TCP port.
+"""Offers a virtual card to other programs: its UART as a pseudo-terminal and on TCP; its network.
 
 Ref: pty(7), termios(3); pyserial, "URL Handlers" (`socket://`).
 """
@@ -8,12 +8,14 @@ import os
 import selectors
 import socket
 import threading
+import time
 import tty
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
 from tickgate.sim.virtual.card import Card, Log
+from tickgate.sim.virtual.network import NetworkPort
 
 __all__ = ["SerialServer"]
 
@@ -26,6 +28,12 @@ BUSY_CYCLES = 1 << 20
 BUSY_SLICE = 4096
 IDLE_SLICE = 512
 IDLE_PAUSE = 0.02
+# On a network an idle card keeps time instead, with a look at its wires this often, in seconds;
+# what it has missed beyond this many cycles is let go.
+NETWORK_PAUSE = 0.002
+CATCH_UP = 100_000
+# Idle cycles before each frame from the network: preamble and inter-frame gap at 1 octet a cycle.
+GAP = 20
 
 
 class SerialServer:
@@ -85,6 +93,8 @@ class SerialServer:
         *,
         stop: threading.Event | None = None,
         feed: Iterable[tuple] = (),
+        network: NetworkPort | None = None,
+        pace: int = 200_000,
         observe: Callable[[Log], None] | None = None,
     ) -> None:
         """Runs the card and serves its clients until `stop` is set (or Ctrl-C).
@@ -95,25 +105,47 @@ class SerialServer:
         feed : iterable of (frames, lengths, gap)
             Put on rx one after another meanwhile, as in `Card.send`; short pieces keep the UART
             prompt. Serving goes on when it ends.
+        network : NetworkPort or None
+            Carries frames to and from the card meanwhile.
+        pace : int
+            Cycles a second that pass on a network when there is nothing to do, for its timers.
         observe : callable or None
             Is given what the card did, piece by piece.
         """
         pieces = iter(feed)
         feeding, busy = True, BUSY_CYCLES
+        idle = self._idle_slices(pace if network else 0)
+        pause = NETWORK_PAUSE if network else IDLE_PAUSE
+        if network is not None:
+            self._selector.register(network, selectors.EVENT_READ, lambda _: False)
         while stop is None or not stop.is_set():
-            heard = self._listen(0 if busy > 0 else IDLE_PAUSE)
+            heard = self._listen(0 if busy > 0 else pause)
             piece = next(pieces, None) if feeding else None
+            arrivals = [] if network is None else network.arrivals()
             if piece is not None:
                 frames, lengths, gap = piece
                 self._card.send(frames, lengths, gap=gap)
-            else:
-                feeding = False
-                self._card.run(BUSY_SLICE if busy > 0 else IDLE_SLICE)
+            feeding = piece is not None
+            if arrivals:
+                self._card.send(b"".join(arrivals), [len(frame) for frame in arrivals], gap=GAP)
+            elif not feeding:
+                self._card.run(BUSY_SLICE if busy > 0 else next(idle))
             spoken = self._take_replies()
             busy = BUSY_CYCLES if heard or spoken or feeding else busy - BUSY_SLICE
             log = self._card.take()
+            if network is not None:
+                network.deliver(log.tx_frames)
             if observe is not None:
                 observe(log)
+
+    @staticmethod
+    def _idle_slices(pace: int) -> Iterator[int]:
+        """Cycles of each idle turn: a few, or as many as `pace` asks for since the last one."""
+        last = time.monotonic()
+        while True:
+            now = time.monotonic()
+            yield min(int((now - last) * pace), CATCH_UP) if pace else IDLE_SLICE
+            last = now
 
     def _open_terminal(self, link: Path | None) -> None:
         self._terminal, client_end = os.openpty()
