@@ -16,7 +16,10 @@ __all__ = ["PROPERTIES"]
 
 
 class ListHarness(Harness):
-    """One change of a list of levels, whatever list it is, and the place of any other level."""
+    """One change of a list of levels, whatever list it is, and any other level beside it.
+
+    That level has `total` shares in all, at `price`, whether it is listed or not.
+    """
 
     KEY = 4
 
@@ -36,8 +39,12 @@ class ListHarness(Harness):
                 "key": self.KEY,
                 "amount": 32,
                 "other": self.KEY,
+                "total": 32,
+                "price": 32,
+                "change_price": 32,
+                "prices": 32 * count,
             },
-            {"live_after": count, "keys_after": self.KEY * count, "dropped": 1},
+            {"live_after": count, "keys_after": self.KEY * count, "dropped": 1, "total_after": 32},
         )
 
     def elaborate(self, platform) -> Module:
@@ -49,6 +56,7 @@ class ListHarness(Harness):
             before.live.eq(self.live),
             before.keys.as_value().eq(self.keys),
             before.shares.as_value().eq(self.shares),
+            before.prices.as_value().eq(self.prices),
             before.more.eq(self.more),
             levels.enable.eq(self.enable),
             change.add.eq(self.add),
@@ -56,6 +64,7 @@ class ListHarness(Harness):
             change.end.eq(self.end),
             change.key.eq(self.key),
             change.shares.eq(self.amount),
+            change.price.eq(self.change_price),
             levels.fresh_place.eq(place_of(1, self.key, self.other)),
         ]
         last, places_right = Signal(self.KEY), []
@@ -69,20 +78,38 @@ class ListHarness(Harness):
             with m.If(before.live[n]):
                 m.d.comb += last.eq(before.keys[n])
         fits = Cat(
-            ~(before.live[n] & (before.keys[n] == self.key))
-            | Mux(
-                self.add,
-                before.shares[n] + self.amount < 1 << 32,
-                before.shares[n] >= self.amount,
-            )
+            ~(before.live[n] & (before.keys[n] == self.key)) | self._fits(before.shares[n])
             for n in range(g.LEVELS)
         ).all()
         follows = ~before.live[-1] & before.more & (self.end | ~before.live[0] | (self.key > last))
+        changes = self.enable & ~self.found & (self.key == self.other)
+        m.d.comb += self.total_after.eq(self.total)
+        with m.If(changes):
+            m.d.comb += self.total_after.eq(
+                Mux(self.add, self.total + self.amount, self.total - self.amount)
+            )
+        # What is found is the first level that has shares and is not listed.
+        unlisted = self.total.any() & ~self._lists(before)
+        is_first = ~unlisted | (~self.end & (self.key <= self.other))
+        is_it = (self.amount == self.total) & unlisted
+        told = ~self.enable | ((self.key != self.other) | self.end | ~self.found | is_it) & (
+            ~self.found | is_first
+        )
         m.d.comb += [
             self.assumed.eq(
-                self._is_list(before) & self.amount.any() & Mux(self.found, follows, fits)
+                self._is_list(before)
+                & self.amount.any()
+                & Mux(self.found, follows, fits)
+                & self._is_of(before, self.total)
+                & told
+                & (~changes | self._fits(self.total))
+                & ((self.key != self.other) | (self.change_price == self.price))
             ),
-            self.holds.eq(self._is_list(after) & Cat(places_right).all()),
+            self.holds.eq(
+                self._is_list(after)
+                & Cat(places_right).all()
+                & self._is_of(after, self.total_after)
+            ),
             self.seen.eq(levels.dropped & ~self.found),
             self.live_after.eq(after.live),
             self.keys_after.eq(after.keys.as_value()),
@@ -90,10 +117,38 @@ class ListHarness(Harness):
         ]
         return m
 
+    def _fits(self, total):
+        """The change can be one of a level with so many shares."""
+        return Mux(self.add, total + self.amount < 1 << 32, total >= self.amount)
+
+    def _lists(self, levels):
+        """The other level is listed."""
+        return Cat(
+            levels.live[n] & (levels.keys[n] == self.other) for n in range(Geometry.LEVELS)
+        ).any()
+
+    def _is_of(self, levels, total):
+        """The other level is listed with its shares and price, or empty, or beyond a list."""
+        places = range(Geometry.LEVELS)
+        here = [levels.live[n] & (levels.keys[n] == self.other) for n in places]
+        right = [
+            total.any() & (levels.shares[n] == total) & (levels.prices[n] == self.price)
+            for n in places
+        ]
+        beyond = (
+            levels.more & Cat(~levels.live[n] | (levels.keys[n] < self.other) for n in places).all()
+        )
+        return Cat(~here[n] | right[n] for n in places).all() & (
+            ~total.any() | Cat(here).any() | beyond
+        )
+
     def _is_list(self, levels):
         """In use from the first place on, best first, no level twice, none without shares."""
         count = Geometry.LEVELS
-        unused = [~(levels.keys[n].any() | levels.shares[n].any()) for n in range(count)]
+        unused = [
+            ~(levels.keys[n].any() | levels.shares[n].any() | levels.prices[n].any())
+            for n in range(count)
+        ]
         return Cat(
             *(~levels.live[n + 1] | levels.live[n] for n in range(count - 1)),
             *(
@@ -202,12 +257,14 @@ PROPERTIES = (
         for table, which in enumerate(("first", "second"))
     ),
     Property(
-        name="list-sorted",
+        name="list-of-the-best",
         component="book: best levels",
-        claim="after any change the list is in order, without gaps, and no level is twice in it or "
-        "without shares; the place of any other level beside it is what was said ahead",
+        claim="after any change the list is in order, without gaps or a level twice; any level "
+        "with shares is listed with all of them and its price, or worse than all that are listed, "
+        "and then the list says that there are more; the place of any other level beside the list is "
+        "what was said ahead",
         contract="so it was before; no level loses more shares than it has, or passes 32 bits; "
-        "what is found follows the last level of a list with room",
+        "what is found is the first level with shares that a list with room does not hold",
         size="16 ticks, lists as long as the card's",
         cover="a level is dropped to make room",
         method=Method.ALWAYS,
