@@ -261,8 +261,8 @@ PROPERTIES = (
         component="book: best levels",
         claim="after any change the list is in order, without gaps or a level twice; any level "
         "with shares is listed with all of them and its price, or worse than all that are listed, "
-        "and then the list says that there are more; the place of any other level beside the list is "
-        "what was said ahead",
+        "and then the list says that there are more; the place of any other level beside the list "
+        "is what was said ahead",
         contract="so it was before; no level loses more shares than it has, or passes 32 bits; "
         "what is found is the first level with shares that a list with room does not hold",
         size="16 ticks, lists as long as the card's",
