@@ -22,6 +22,8 @@ __all__ = [
     "Order",
     "Proposal",
     "Recovered",
+    "Report",
+    "ReportKind",
     "Side",
     "SnapshotOrder",
     "Span",
@@ -268,6 +270,54 @@ class Order(data.StructLayout):
                 "user_ref_num": 32,
             }
         )
+
+
+class ReportKind(enum.Enum, shape=5):
+    """What the venue says of an order, by the message of OUCH 5.0.
+
+    OTHER are messages that concern no one order; UNKNOWN have a type that OUCH does not.
+    """
+
+    UNKNOWN = 0
+    SYSTEM = 1
+    ACCEPTED = 2
+    REPLACED = 3
+    CANCELED = 4
+    AIQ_CANCELED = 5
+    EXECUTED = 6
+    BROKEN_TRADE = 7
+    TRADE_CORRECTION = 8
+    REJECTED = 9
+    CANCEL_PENDING = 10
+    CANCEL_REJECT = 11
+    PRIORITY_UPDATE = 12
+    MODIFIED = 13
+    RESTATED = 14
+    OTHER = 15
+
+
+class Report(data.Struct):
+    """One message of the venue, in sequence. What its kind does not have is 0.
+
+    `fits`: the length is right, and so is that of an appendage; otherwise nothing but `sequence`
+    may be relied upon. `sequence`: of SoupBinTCP. `previous`: the user reference number that was
+    replaced. `quantity`: of the order (accepted, replaced, modified), executed, or taken off it
+    (cancelled). `price`: in 1e-4 USD; one beyond 32 bits does not fit. `reference`: the order
+    reference number in ITCH (accepted, replaced, priority update) or the match number. `code`:
+    order state (accepted, replaced), liquidity flag (executed, corrected), event code (system),
+    display (priority update).
+    """
+
+    kind: ReportKind
+    fits: 1
+    sequence: 64
+    user_ref_num: 32
+    previous: 32
+    quantity: 32
+    price: 32
+    reference: 64
+    reason: 16
+    code: 8
 
 
 def pipe(m: Module, source: stream.Interface, sink: stream.Interface) -> None:

@@ -1,0 +1,1 @@
+"""SoupBinTCP and OUCH 5.0, as the venue sends them: from octets to reports."""
