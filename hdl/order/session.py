@@ -94,7 +94,7 @@ class OrderSession(wiring.Component):
 
     Latency: orders pass from `orders` to `tx` in LATENCY cycles (combinational); a report comes at
     most `report_latency` cycles after the last octet of its message was on `rx`, if the segment
-    ends with it; those before it in the segment in as many cycles each one after the other.
+    ends with it, and after those before it in the segment, every SPACING cycles one.
     Throughput: the line rate, both ways.
 
     The host opens the connection, hands in its login and its logout as packets of SoupBinTCP, and
@@ -118,8 +118,8 @@ class OrderSession(wiring.Component):
     heartbeat : In(16), silence : In(16)
         Ticks without anything sent before a heartbeat is; without anything received before the
         venue is `silent`. 0 for never.
-    reports : Out(stream of Report), login : Out(Login), session : Out(80), next_sequence : Out(64),
-    lost : Out(1)
+    reports : Out(stream of Report), coming : Out(32), login : Out(Login), session : Out(80),
+    next_sequence : Out(64), lost : Out(1)
         Of `Inbound`.
     silent : Out(1)
     busy : Out(1)
@@ -129,6 +129,7 @@ class OrderSession(wiring.Component):
     """
 
     LATENCY = TcpClient.LATENCY
+    SPACING = Inbound.SPACING
     COUNTERS = (*TcpClient.COUNTERS, *Inbound.COUNTERS)
     PASSED = (
         "rx",
@@ -187,6 +188,7 @@ class OrderSession(wiring.Component):
                 "state": Out(State),
                 "outcome": Out(Outcome),
                 "reports": Out(stream.Signature(Report, always_ready=True)),
+                "coming": Out(32),
                 "login": Out(Login),
                 "session": Out(SESSION_BITS),
                 "next_sequence": Out(64),
@@ -228,7 +230,7 @@ class OrderSession(wiring.Component):
             heart.sent.eq(self.order | (heart.octets.valid & heart.octets.ready)),
             self.busy.eq(inbound.busy),
         ]
-        for name in ("login", "session", "next_sequence", "lost"):
+        for name in ("coming", "login", "session", "next_sequence", "lost"):
             m.d.comb += getattr(self, name).eq(getattr(inbound, name))
         for part in (client, inbound):
             for name in part.COUNTERS:

@@ -4,6 +4,7 @@ Ref: docs/architecture.md, "The order session".
 """
 
 import ctypes
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Self
 
 import numpy as np
 
+from tickgate.hdl.order.session import OrderSession
 from tickgate.hdl.order.tcp.types import Outcome, State
 from tickgate.sim.endpoint.top import SETTINGS, EndpointTop
 from tickgate.sim.virtual.build import convert, library, octets_of, record_type
@@ -35,6 +37,7 @@ def _header(width: int) -> str:
     lines = [
         f"constexpr unsigned WIDTH = {width};",
         f"constexpr unsigned WINDOW = {SETTINGS['window']};",
+        f"constexpr unsigned REPORT_SPACING = {OrderSession.SPACING};",
         f"constexpr unsigned COUNTER_COUNT = {len(EndpointTop.COUNTERS)};",
     ]
     for name in ("CONFIG", "STATUS", "COMMANDS", "COUNTERS"):
@@ -45,6 +48,12 @@ def _header(width: int) -> str:
     )
     lines.append(f"#define REPORT(X) {report}")
     return "\n".join(lines) + "\n"
+
+
+@functools.cache
+def _build(width: int, quiet: bool) -> Path:
+    verilog = convert(EndpointTop(width=width), ports="{}", quiet=quiet) / "card.v"
+    return library(verilog, loop=LOOP, header=_header(width), quiet=quiet) / "card.so"
 
 
 class Endpoint:
@@ -66,9 +75,7 @@ class Endpoint:
     LIMIT = 200_000
 
     def __init__(self, *, width: int, memory_seed: int = 1, quiet: bool = True) -> None:
-        verilog = convert(EndpointTop(width=width), ports="{}", quiet=quiet) / "card.v"
-        directory = library(verilog, loop=LOOP, header=_header(width), quiet=quiet)
-        self._library = ctypes.CDLL(str(directory / "card.so"))
+        self._library = ctypes.CDLL(str(_build(width, quiet)))
         self._declare()
         self._it = self._library.endpoint_new(memory_seed)
 
@@ -139,7 +146,7 @@ class Endpoint:
 
     @property
     def faults(self) -> int:
-        """How often a stream broke its own rules."""
+        """How often a stream broke its own rules, or a report came unannounced or too soon."""
         return self._library.endpoint_faults(self._it)
 
     def command(self, name: str, *, settle: bool = True) -> None:

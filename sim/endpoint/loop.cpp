@@ -260,6 +260,11 @@ private:
         const bool ordering = dut_->orders_valid && dut_->orders_ready;
         if (dut_->busy) quiet_ = 0;
         if (dut_->reports_valid) {
+            // What an order manager relies on.
+            if (dut_->reports_user_ref_num != coming_ || dut_->reports_sequence != sequence_ ||
+                cycle_ < next_report_)
+                ++faults_;
+            next_report_ = cycle_ + REPORT_SPACING;
             ReportRecord record{};
             record.cycle = cycle_;
 #define X(type, name) record.name = dut_->reports_##name;
@@ -268,6 +273,8 @@ private:
             reports_.push_back(record);
             quiet_ = 0;
         }
+        coming_ = dut_->coming;
+        sequence_ = dut_->reports_sequence;
         if (dut_->tx_valid && dut_->tx_ready) transmit(ordering);
         if (ordering) {
             order_at_ += dut_->orders_count;
@@ -297,7 +304,7 @@ private:
     std::unique_ptr<VerilatedContext> context_;
     std::unique_ptr<Vcard> dut_;
     std::uint64_t cycle_ = 0, quiet_ = 0, faults_ = 0, first_cycle_ = 0;
-    std::uint64_t stall_ = 0, random_ = 1;
+    std::uint64_t stall_ = 0, random_ = 1, coming_ = 0, sequence_ = 0, next_report_ = 0;
     std::array<std::uint64_t, COUNTER_COUNT> counters_{};
     std::deque<Arrival> rx_;
     std::deque<std::pair<std::uint8_t, bool>> host_;

@@ -324,7 +324,8 @@ class RandomSession:
             payload=self._payload(self._model.rcv_nxt, self._random.choice((0, 5, 40))),
         )
         octets = bytearray(pack_frame(segment, ENDS.reversed()))
-        at = self._random.randrange(8 * 12, 8 * len(octets))
+        headers = self._random.random() < 0.6
+        at = self._random.randrange(8 * 12, 8 * (54 if headers else len(octets)))
         octets[at // 8] ^= 1 << at % 8
         if self._random.random() < 0.3:
             del octets[self._random.randrange(20, len(octets)) :]

@@ -89,11 +89,12 @@ class Inbound:
     )
     _rest: bytes = b""
     _broken: bool = False
+    _met: bool = False
 
     def restart(self) -> None:
         """A new connection; the sequence goes on."""
         self.accepted, self.rejected, self.ended, self.lost = False, None, False, False
-        self._rest, self._broken = b"", False
+        self._rest, self._broken, self._met = b"", False, False
 
     def feed(self, octets: bytes) -> None:
         """More of the stream."""
@@ -132,7 +133,10 @@ class Inbound:
                 self.counters["unknown_packets"] += 1
 
     def _login(self, body: bytes) -> None:
-        self.lost |= self.accepted
+        if self._met:
+            self.lost = True
+            return
+        self._met = True
         self.session = body[:10].decode("latin-1")
         digits = body[10:].decode("latin-1").strip(" ")
         if digits.isascii() and digits.isdecimal() and int(digits) < 1 << 64:

@@ -545,7 +545,7 @@ class TcpClient:
                 return self._again()
         if open_ and self._host and self._fits(len(self._host[0][0])):
             piece, ends = self._host.pop(0)
-            self.staged_anew = bool(self._host)
+            self.staged_anew |= bool(self._host)
             segment = self._make(payload=piece, flags=TCP_ACK | TCP_PSH)
             self._advance(piece)
             self._divided = not ends

@@ -51,11 +51,14 @@ def run(width, segments, *, gap=lambda: 12, settle=True):
     counts = dict.fromkeys(Inbound.COUNTERS, 0)
     reports, latencies = [], []
     verdict = 2 if width == 1 else 4
-    clock = {"now": 0, "judged": None}
+    clock = {"now": 0, "next": 0}
 
     async def cycle(ctx):
+        report = dut.reports.payload
         if ctx.get(dut.reports.valid):
-            report = dut.reports.payload
+            assert clock["announced"] == (ctx.get(report.user_ref_num), ctx.get(report.sequence))
+            assert clock["now"] >= clock["next"]
+            clock["next"] = clock["now"] + Inbound.SPACING
             values = {name: ctx.get(report[name]) for name in FIELDS}
             reports.append(
                 Report(
@@ -71,6 +74,7 @@ def run(width, segments, *, gap=lambda: 12, settle=True):
         told = ctx.get(Cat(getattr(dut, name) for name in counts))
         for n, name in enumerate(counts):
             counts[name] += told >> n & 1
+        clock["announced"] = (ctx.get(dut.coming), ctx.get(report.sequence))
         clock["now"] += 1
         await ctx.tick()
 
@@ -207,7 +211,17 @@ def test_a_login_without_a_number_is_of_no_use(text):
 
 
 def test_a_second_login_is_of_no_use():
-    model, *_ = run(8, [(login(5) + HEARTBEAT, True), (login(9), True)], gap=lambda: 60)
+    for between in (60, 0):
+        segments = [(login(5) + HEARTBEAT, True), (login(9), True)]
+        model, *_ = run(8, segments, gap=lambda between=between: between)
+        assert model.lost and model.next_sequence == 5
+
+
+def test_nothing_that_follows_a_login_changes_its_number(generator):
+    one = pack_report(generator, "C")
+    later = soupbintcp.pack("A", bytes(2)) + one + login(77) + one
+    # Reports before the login, too: they delay it, while the rest is already read.
+    model, *_ = run(8, [(one * 8 + login(5) + one + later, True), (login(99), False), (one, True)])
     assert model.lost and model.next_sequence == 9
 
 

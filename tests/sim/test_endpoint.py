@@ -275,7 +275,7 @@ def test_orders_host_and_acknowledgements_share_a_port_that_stalls(endpoint, ven
 
 def test_a_fill_is_reported_in_the_latency_that_the_session_promises(endpoint, venue):
     venue.open()
-    width = endpoint.width
+    width = WIDTH
     session = OrderSession(width=width, **SETTINGS)
     body = ouch50.encode(
         ouch50.OUTBOUND["E"],

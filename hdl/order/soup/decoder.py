@@ -123,7 +123,8 @@ class Decoder(wiring.Component):
     rows : In(stream of Row)
     records : Out(stream of Record)
     login : Out(8 * LOGIN_SIZE)
-        Session and sequence number of the last Login Accepted, the first character on top.
+        Session and sequence number of the first Login Accepted since `clear`, the first character
+        on top.
     idle : Out(1)
         No record is on its way.
     save, restore, clear : In(1)
@@ -204,8 +205,16 @@ class Decoder(wiring.Component):
         """Tells by the type of the packet what it is, if it has the length that this must have."""
         kind, body = record.kind, HEADER.size
         m.d.comb += [wanted.eq(1), kind.eq(RecordKind.UNKNOWN), record.fits.eq(1)]
-        with m.If(whole & (octets[HEADER.offset("type")] == ord(LOGIN_ACCEPTED.type))):
-            m.d.sync += self.login.eq(self._number(octets, body, LOGIN_SIZE))
+        # A later one must not change what may still have to be read.
+        met, saved_met = Signal(), Signal()
+        with m.If(whole & (kind == RecordKind.ACCEPTED) & ~met):
+            m.d.sync += [self.login.eq(self._number(octets, body, LOGIN_SIZE)), met.eq(1)]
+        with m.If(self.save):
+            m.d.sync += saved_met.eq(met)
+        with m.If(self.restore):
+            m.d.sync += met.eq(saved_met)
+        with m.If(self.clear):
+            m.d.sync += [met.eq(0), saved_met.eq(0)]
         right = {
             LOGIN_ACCEPTED.type: LOGIN_ACCEPTED.size - soupbintcp.LENGTH_SIZE,
             LOGIN_REJECTED.type: LOGIN_REJECTED.size - soupbintcp.LENGTH_SIZE,

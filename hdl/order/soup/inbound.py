@@ -89,7 +89,7 @@ class Inbound(wiring.Component):
     """Reads the venue's packets as their octets pass, and tells of them when they are good.
 
     Latency: `LATENCY` cycle from `judged` to the first report of a segment, if nothing piles up;
-    the following ones one a cycle. After a Login Accepted LOGIN_LATENCY more cycles pass
+    the following ones every SPACING cycles. After a Login Accepted LOGIN_LATENCY more cycles pass
     before the next. Throughput: a word a cycle for packets of more than a word; what piles up of
     shorter ones within a segment waits. A segment that comes before that is read is not taken.
 
@@ -111,8 +111,9 @@ class Inbound(wiring.Component):
         This segment cannot be taken; the last one is still being read.
     restart : In(1)
         A new connection: forget all but the sequence.
-    reports : Out(stream of Report)
-        One for each Sequenced Data packet.
+    reports : Out(stream of Report), coming : Out(32)
+        One for each Sequenced Data packet. What its user reference number would be if there is one
+        in the next cycle; its sequence number is there in that cycle, too.
     login : Out(Login), session : Out(80)
         Of this connection; the name of the session, its first character on top.
     next_sequence : Out(64)
@@ -121,7 +122,7 @@ class Inbound(wiring.Component):
         The venue has sent something.
     lost : Out(1)
         The octets can no longer be read as packets, or a Login Accepted has no number that can
-        be read, or is the second one; the connection is of no use.
+        be read, or is the second one, whose number does not count; the connection is of no use.
     debugs, unsequenced, unknown_packets, unfit_reports, unread : Out(1)
         Counter strobes: packets that are passed over, as such or because their type is not known
         or their length not that of their type; reports that do not fit; segments that came too
@@ -130,7 +131,8 @@ class Inbound(wiring.Component):
 
     COUNTERS = ("debugs", "unsequenced", "unknown_packets", "unfit_reports", "unread")
     LATENCY = Pending.LATENCY
-    LOGIN_LATENCY = _Digits.LATENCY + 1
+    LOGIN_LATENCY = _Digits.LATENCY + 2
+    SPACING = Pending.SPACING
 
     def __init__(self, *, width: int, longest: int) -> None:
         require_width(width)
@@ -144,6 +146,7 @@ class Inbound(wiring.Component):
                 "busy": Out(1),
                 "restart": In(1),
                 "reports": Out(stream.Signature(Report, always_ready=True)),
+                "coming": Out(32),
                 "login": Out(Login),
                 "session": Out(SESSION_BITS),
                 "next_sequence": Out(64),
@@ -157,12 +160,13 @@ class Inbound(wiring.Component):
         m = Module()
         m.submodules.aligner = aligner = Aligner(width=self._width)
         m.submodules.decoder = decoder = Decoder(width=self._width)
-        depth = 1 << (self._longest // SHORTEST_PACKET).bit_length()
+        # A segment may bring as many again before those of the one before it are passed on.
+        depth = 2 << (self._longest // SHORTEST_PACKET).bit_length()
         m.submodules.pending = pending = Pending(depth=depth)
         pipe(m, aligner.rows, decoder.rows)
         pipe(m, decoder.records, pending.records)
         commit, drop, busy, ignoring = Signal(), Signal(), Signal(), Signal()
-        waits = self._feed(m, aligner, drop=drop, busy=busy, ignoring=ignoring)
+        waits = self._feed(m, aligner, drop=drop, busy=busy | pending.crowded, ignoring=ignoring)
         idle = ~waits & aligner.idle & decoder.idle
         m.d.comb += [
             commit.eq((busy | (self.judged & self.take)) & idle & ~self.restart),
@@ -182,7 +186,7 @@ class Inbound(wiring.Component):
         with m.If(commit & aligner.broken):
             m.d.sync += self.lost.eq(1)
         reading = self._tell(m, decoder, pending)
-        m.d.comb += self.busy.eq(busy | reading)
+        m.d.comb += [self.busy.eq(busy | reading | pending.waits), self.coming.eq(pending.coming)]
         with m.If(self.restart):
             m.d.sync += [self.login.eq(0), self.lost.eq(0)]
         return m
@@ -227,13 +231,15 @@ class Inbound(wiring.Component):
         passed, record = pending.passed.valid, pending.passed.payload
         is_report = passed & (record.kind == RecordKind.REPORT)
         accepts = passed & (record.kind == RecordKind.ACCEPTED)
-        reading, report = Signal(), self.reports.payload
+        reading, met, report = Signal(), Signal(), self.reports.payload
+        # A report's number is there in the cycle before it.
+        read_before = Signal()
+        m.d.sync += read_before.eq(reading)
         m.d.comb += [
-            digits.start.eq(accepts),
+            digits.start.eq(accepts & ~met),
             digits.text.eq(decoder.login[: 8 * SEQUENCE_DIGITS]),
             # What follows a login must not come before its number is known.
-            pending.slow.eq(~self.login.accepted),
-            pending.pause.eq(reading),
+            pending.pause.eq(reading | read_before),
             self.reports.valid.eq(is_report),
             report.kind.eq(record.report),
             report.sequence.eq(self.next_sequence),
@@ -247,13 +253,14 @@ class Inbound(wiring.Component):
         m.d.comb += [report.reason.eq(record.reason), report.code.eq(record.code)]
         with m.If(is_report):
             m.d.sync += self.next_sequence.eq(self.next_sequence + 1)
-        with m.If(accepts):
+        with m.If(accepts & met):
+            m.d.sync += self.lost.eq(1)
+        with m.Elif(accepts):
             m.d.sync += [
+                met.eq(1),
                 reading.eq(1),
                 self.session.eq(decoder.login[8 * SEQUENCE_DIGITS :]),
             ]
-            with m.If(self.login.accepted):
-                m.d.sync += self.lost.eq(1)
         with m.Elif(reading & ~digits.busy):
             m.d.sync += reading.eq(0)
             with m.If(digits.sound):
@@ -264,4 +271,6 @@ class Inbound(wiring.Component):
             m.d.sync += [self.login.rejected.eq(1), self.login.reason.eq(record.reason)]
         with m.If(passed & (record.kind == RecordKind.END)):
             m.d.sync += self.login.ended.eq(1)
+        with m.If(self.restart):
+            m.d.sync += [met.eq(0), reading.eq(0)]
         return reading

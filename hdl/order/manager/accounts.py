@@ -1,0 +1,208 @@
+"""Positions, what was paid for them, and the shares that are still open.
+
+Ref: docs/risk.md, "Accounting"; gates 5, 6 and 30.
+"""
+
+from amaranth.hdl import Const, Module, Mux, ResetInserter, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from tickgate.hdl.memory import TableMemory
+from tickgate.hdl.order.manager.orders import Step
+from tickgate.hdl.stream import Order, Side
+
+__all__ = ["OPEN_BITS", "Account", "Accounts"]
+
+POSITION_BITS = 33
+HIGHEST, LOWEST = (1 << POSITION_BITS - 1) - 1, -(1 << POSITION_BITS - 1)
+OPEN_BITS = 44
+"""Wide enough for 2,048 orders of 32 bits, and a bit more for what a venue adds to them."""
+
+
+class _Open(data.Struct):
+    """Shares a side; differences of two of these are right whatever was carried out."""
+
+    buys: OPEN_BITS
+    sells: OPEN_BITS
+
+
+class _Turnover(data.Struct):
+    """Shares, and shares times price in 1e-4 USD, of all executions."""
+
+    bought_shares: 64
+    bought_notional: 64
+    sold_shares: 64
+    sold_notional: 64
+
+
+class Account(data.Struct):
+    """What there is of one symbol.
+
+    `position`: in shares, short is negative. `open_buys`, `open_sells`: shares that were sent and
+    may still be executed. `bought_notional` over `bought_shares` is the average price of the
+    buys, likewise of the sells; nothing is divided here, and so nothing is rounded. Profit is
+    `sold_notional` - `bought_notional` + `position` times a price.
+    """
+
+    position: signed(POSITION_BITS)
+    open_buys: OPEN_BITS
+    open_sells: OPEN_BITS
+    bought_shares: 64
+    bought_notional: 64
+    sold_shares: 64
+    sold_notional: 64
+
+
+class Accounts(wiring.Component):
+    """Adds up what is sent, and what becomes of it.
+
+    Latency: position and open shares LATENCY cycle after `step`, or after `sent`; shares and
+    notional TURNOVER_LATENCY cycles after `step`. Throughput: an order and a step a cycle, of the
+    same symbol too.
+
+    A sum that would overflow stays at its bound, and says so.
+
+    Parameters
+    ----------
+    symbols : int
+
+    Members
+    -------
+    sent : In(stream of Order)
+    step : In(Step), steps : In(1), price : In(32)
+        What becomes of an order; the price of what it fills.
+    symbol : In(range(symbols)), account : Out(Account)
+        Any symbol, and its account, combinational.
+    position_overflow, turnover_overflow : Out(1)
+    ready : Out(1)
+        Memories are clear.
+    clear : In(1)
+        Sets all to zero, in `symbols` cycles.
+    """
+
+    LATENCY = 1
+    TURNOVER_LATENCY = 4
+
+    def __init__(self, *, symbols: int) -> None:
+        if symbols < 1:
+            raise ValueError(f"symbols must be at least 1, not {symbols}")
+        self._symbols = symbols
+        super().__init__(
+            {
+                "sent": In(stream.Signature(Order(symbols), always_ready=True)),
+                "step": In(Step(symbols)),
+                "steps": In(1),
+                "price": In(32),
+                "symbol": In(range(symbols)),
+                "account": Out(Account),
+                "position_overflow": Out(1),
+                "turnover_overflow": Out(1),
+                "ready": Out(1),
+                "clear": In(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        tables = {
+            name: ResetInserter(self.clear)(TableMemory(depth=self._symbols, shape=shape, reads=2))
+            for name, shape in (
+                ("positions", signed(POSITION_BITS)),
+                ("reserved", _Open),
+                ("released", _Open),
+                ("turnover", _Turnover),
+            )
+        }
+        for name, table in tables.items():
+            m.submodules[name] = table
+            m.d.comb += table.address(0).eq(self.symbol)
+        positions, reserved, released, turnover = tables.values()
+        m.d.comb += [
+            self.ready.eq(~self._any_waits(tables)),
+            self.account.position.eq(positions.data(0)),
+            self.account.open_buys.eq(reserved.data(0).buys - released.data(0).buys),
+            self.account.open_sells.eq(reserved.data(0).sells - released.data(0).sells),
+        ]
+        for name, _ in data.Layout.cast(_Turnover):
+            m.d.comb += self.account[name].eq(turnover.data(0)[name])
+        order, step = self.sent.payload, self.step
+        self._add(m, reserved, self.sent.valid, order.symbol, order.side, order.quantity)
+        freed = step.before - step.after
+        self._add(m, released, self.steps, step.symbol, step.side, freed)
+        m.d.comb += [
+            self.position_overflow.eq(self._move(m, positions)),
+            self.turnover_overflow.eq(self._turn_over(m, turnover)),
+        ]
+        return m
+
+    @staticmethod
+    def _any_waits(tables):
+        waits = Const(0, 1)
+        for table in tables.values():
+            waits |= ~table.ready
+        return waits
+
+    @staticmethod
+    def _add(m: Module, table: TableMemory, when, symbol, side, amount) -> None:
+        """Adds to one side of a symbol. Open shares that were taken off are added to `released`."""
+        before, sums = table.data(1), table.write_data
+        m.d.comb += [
+            table.address(1).eq(symbol),
+            table.write_address.eq(symbol),
+            table.write.eq(when),
+            sums.buys.eq(before.buys + Mux(side == Side.BUY, amount, 0)),
+            sums.sells.eq(before.sells + Mux(side == Side.BUY, 0, amount)),
+        ]
+
+    def _move(self, m: Module, positions: TableMemory):
+        step, total = self.step, Signal(signed(POSITION_BITS + 1))
+        high, low = Signal(), Signal()
+        before = positions.data(1)
+        m.d.comb += [
+            positions.address(1).eq(step.symbol),
+            positions.write_address.eq(step.symbol),
+            positions.write.eq(self.steps),
+            total.eq(Mux(step.side == Side.BUY, before + step.fills, before - step.fills)),
+            high.eq(total > HIGHEST),
+            low.eq(total < LOWEST),
+            positions.write_data.eq(Mux(high, HIGHEST, Mux(low, LOWEST, total))),
+        ]
+        return self.steps & (high | low)
+
+    def _turn_over(self, m: Module, turnover: TableMemory):
+        """The product takes its time; nothing waits for it."""
+        valid, symbol, side = self.steps, self.step.symbol, self.step.side
+        shares, product = self.step.fills, self.step.fills * self.price
+        for n in range(self.TURNOVER_LATENCY - 1):
+            later = [
+                Signal.like(value, name=f"{name}_{n}")
+                for name, value in (
+                    ("valid", valid),
+                    ("symbol", symbol),
+                    ("side", side),
+                    ("shares", shares),
+                    ("product", product),
+                )
+            ]
+            m.d.sync += [
+                kept.eq(value)
+                for kept, value in zip(later, (valid, symbol, side, shares, product), strict=True)
+            ]
+            valid, symbol, side, shares, product = later
+        before, after = turnover.data(1), turnover.write_data
+        m.d.comb += [
+            turnover.address(1).eq(symbol),
+            turnover.write_address.eq(symbol),
+            turnover.write.eq(valid),
+        ]
+        lost = Const(0, 1)
+        for mine, done in (("bought", Side.BUY), ("sold", Side.SELL)):
+            for name, amount in (("shares", shares), ("notional", product)):
+                field = f"{mine}_{name}"
+                total = Signal(65, name=f"{field}_total")
+                m.d.comb += [
+                    total.eq(before[field] + Mux(side == done, amount, 0)),
+                    after[field].eq(Mux(total[-1], (1 << 64) - 1, total)),
+                ]
+                lost |= total[-1]
+        return valid & lost

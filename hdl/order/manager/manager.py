@@ -1,0 +1,200 @@
+"""Own orders from the moment they are sent to the last report of the venue.
+
+Ref: docs/risk.md, "Accounting"; OUCH 5.0, section 3; SoupBinTCP 3.00, section 2.2 (sequence).
+"""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from tickgate.hdl.order.manager.accounts import Account, Accounts
+from tickgate.hdl.order.manager.orders import OrderTable
+from tickgate.hdl.order.manager.watch import Watch
+from tickgate.hdl.stream import Order, Report, ReportKind
+
+__all__ = ["OrderManager"]
+
+
+class OrderManager(wiring.Component):
+    """Follows every order, and keeps position, open shares and turnover of every symbol.
+
+    Latency: position and open shares know of a report LATENCY cycle after it. Throughput: an order
+    every second cycle, a report every SPACING cycles.
+
+    Reports count in sequence. One whose number was there before is a repetition, as after a login
+    that asked for too much, and changes nothing. One that is ahead counts, and so does the gap
+    before it: then something was missed. Nothing is released but by a report.
+
+    A report on an order may come two cycles after it was sent at the earliest.
+
+    Parameters
+    ----------
+    symbols : int
+    slots : int
+        Orders that are kept, a power of two; see `OrderTable` and `room`.
+
+    Members
+    -------
+    sent : In(stream of Order)
+        Leaves in this cycle; also what replaces another one.
+    reports : In(stream of Report), coming : In(32)
+        As of `OrderSession`. The number of the order, and the sequence number of the report, must
+        be there in the cycle before the report.
+    next_sequence : Out(64)
+        Of the report that is due.
+    load : In(1), load_sequence : In(64)
+        Sets it.
+    tick : In(1), timeout : In(16)
+        See `Watch`.
+    room, open_orders, unanswered, overdue, overdue_symbol : Out
+        Of `Watch`.
+    symbol : In(range(symbols)), account : Out(Account)
+        Of `Accounts`.
+    violation : Out(1)
+        Something is not as it should be, and position or open shares may not be those that the
+        venue has: a strobe, a cycle after any of the counters from `unknown_orders` on.
+    ready : Out(1), clear : In(1)
+        Memories are clear. Forgets orders and accounts, but neither the sequence nor the last
+        user reference number.
+    repetitions, executions : Out(1)
+        Counter strobes: reports that were there before; executions that counted.
+    unknown_orders, overfills, contradictions : Out(1)
+        Counter strobes; see `OrderTable`. What an unknown order has executed is in no position:
+        nothing tells its symbol.
+    unfit, unreconciled, missed, reused_numbers, overruns : Out(1)
+        Counter strobes: reports that cannot be read; broken and corrected trades, which name what
+        is kept by no one here; gaps in the sequence; orders whose number does not rise, which are
+        not followed; orders that take the slot of one that may be open.
+    position_overflows, turnover_overflows : Out(1)
+        Counter strobes of `Accounts`.
+    """
+
+    LATENCY = Accounts.LATENCY
+    SPACING = OrderTable.SPACING
+    VIOLATIONS = (
+        "unknown_orders",
+        "overfills",
+        "contradictions",
+        "unfit",
+        "unreconciled",
+        "missed",
+        "reused_numbers",
+        "overruns",
+        "position_overflows",
+        "turnover_overflows",
+    )
+    COUNTERS = ("repetitions", "executions", *VIOLATIONS)
+
+    def __init__(self, *, symbols: int, slots: int = 64) -> None:
+        self._orders = OrderTable(symbols=symbols, slots=slots)
+        self._accounts = Accounts(symbols=symbols)
+        self._watch = Watch(symbols=symbols, slots=slots)
+        count = range(slots + 1)
+        super().__init__(
+            {
+                "sent": In(stream.Signature(Order(symbols), always_ready=True)),
+                "reports": In(stream.Signature(Report, always_ready=True)),
+                "coming": In(32),
+                "next_sequence": Out(64, init=1),
+                "load": In(1),
+                "load_sequence": In(64),
+                "tick": In(1),
+                "timeout": In(16),
+                "room": Out(1),
+                "open_orders": Out(count),
+                "unanswered": Out(count),
+                "overdue": Out(1),
+                "overdue_symbol": Out(range(symbols)),
+                "symbol": In(range(symbols)),
+                "account": Out(Account),
+                "violation": Out(1),
+                "ready": Out(1),
+                "clear": In(1),
+                **{name: Out(1) for name in self.COUNTERS},
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.orders = orders = self._orders
+        m.submodules.accounts = accounts = self._accounts
+        m.submodules.watch = watch = self._watch
+        order, report, time = self.sent.payload, self.reports.payload, Signal(16)
+        with m.If(self.tick):
+            m.d.sync += time.eq(time + 1)
+        due = self._sequence(m)
+        sends = self.sent.valid & ~self.reused_numbers
+        for part in (orders, accounts):
+            m.d.comb += [part.sent.payload.eq(order), part.sent.valid.eq(sends)]
+        m.d.comb += [
+            orders.time.eq(time),
+            orders.coming.eq(self.coming),
+            orders.report.payload.eq(report),
+            orders.report.valid.eq(due & report.fits),
+            orders.clear.eq(self.clear),
+            accounts.step.eq(orders.step),
+            accounts.steps.eq(orders.steps),
+            accounts.price.eq(report.price),
+            accounts.symbol.eq(self.symbol),
+            accounts.clear.eq(self.clear),
+            self.account.eq(accounts.account),
+            orders.walk.eq(watch.walk),
+            watch.walked.eq(orders.walked),
+            watch.sends.eq(sends),
+            watch.number.eq(order.user_ref_num),
+            watch.ends.eq(orders.steps & orders.step.ends),
+            watch.answers.eq(orders.steps & orders.step.answers),
+            watch.time.eq(time),
+            watch.timeout.eq(self.timeout),
+            watch.clear.eq(self.clear),
+            self.ready.eq(orders.ready & accounts.ready),
+            self.room.eq(watch.room & self.ready),
+        ]
+        for name in ("open_orders", "unanswered", "overdue", "overdue_symbol"):
+            m.d.comb += getattr(self, name).eq(getattr(watch, name))
+        self._count(m, due)
+        return m
+
+    def _sequence(self, m: Module) -> Signal:
+        """Returns whether a report counts."""
+        number, later = self.reports.payload.sequence, self.next_sequence + 1
+        old, ahead, due = Signal(), Signal(), Signal()
+        # In the cycle before, for a comparison of so many bits is long.
+        m.d.sync += [old.eq(number < self.next_sequence), ahead.eq(number > self.next_sequence)]
+        m.d.comb += [
+            due.eq(self.reports.valid & ~old),
+            self.repetitions.eq(self.reports.valid & old),
+            self.missed.eq(due & ahead),
+        ]
+        with m.If(due):
+            m.d.sync += self.next_sequence.eq(later)
+            with m.If(ahead):
+                m.d.sync += self.next_sequence.eq(number + 1)
+        with m.If(self.load):
+            m.d.sync += self.next_sequence.eq(self.load_sequence)
+        return due
+
+    def _count(self, m: Module, due) -> None:
+        report, orders, last = self.reports.payload, self._orders, Signal(32)
+        executed = report.kind == ReportKind.EXECUTED
+        broken = report.kind == ReportKind.BROKEN_TRADE
+        corrected = report.kind == ReportKind.TRADE_CORRECTION
+        m.d.comb += [
+            self.executions.eq(orders.steps & due & executed),
+            self.unknown_orders.eq(orders.unknown),
+            self.overfills.eq(orders.overfill),
+            self.contradictions.eq(orders.contradiction),
+            self.unfit.eq(due & ~report.fits),
+            self.unreconciled.eq(due & report.fits & (broken | corrected)),
+            self.reused_numbers.eq(self.sent.valid & (self.sent.payload.user_ref_num <= last)),
+            self.overruns.eq(self._watch.overrun | (self.sent.valid & ~self.ready)),
+            self.position_overflows.eq(self._accounts.position_overflow),
+            self.turnover_overflows.eq(self._accounts.turnover_overflow),
+        ]
+        with m.If(self.sent.valid & ~self.reused_numbers):
+            m.d.sync += last.eq(self.sent.payload.user_ref_num)
+        violated = [getattr(self, name) for name in self.VIOLATIONS]
+        any_of_them = violated[0]
+        for each in violated[1:]:
+            any_of_them |= each
+        m.d.sync += self.violation.eq(any_of_them)
