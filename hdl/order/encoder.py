@@ -59,10 +59,10 @@ class OrderEncoder(wiring.Component):
     Latency: `LATENCY` from `approved` to the first word (combinational: it holds nothing of the
     order). Throughput: one frame in `words` cycles, without bubbles while `octets.ready`.
 
-    A word stays until it is transferred. The order, the symbol's name and the sequence number are
-    taken with `approved`; `session` must not change from `SETTLING` cycles before it until the
-    frame has left. The TCP checksum is computed while the first words leave. An order that comes
-    while `busy` is lost: the risk gate refuses it before.
+    A word stays until it is transferred. The order, the symbol's name, the sequence number and
+    `session.acknowledgement` are taken with `approved`; the rest of `session` must not change from
+    `SETTLING` cycles before it until the frame has left. The TCP checksum is computed while the
+    first words leave. An order that comes while `busy` is lost: the risk gate refuses it before.
 
     Parameters
     ----------
@@ -112,7 +112,8 @@ class OrderEncoder(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        order, name, sequence = Signal(Order(self._symbols)), Signal(64), Signal(32)
+        order, name = Signal(Order(self._symbols)), Signal(64)
+        sequence, acknowledgement = Signal(32), Signal(32)
         m.d.comb += self.name_symbol.eq(self.approved.payload.symbol)
         # Whether it is approved comes late; what is taken in idle cycles does no harm.
         with m.If(~self.busy):
@@ -120,21 +121,22 @@ class OrderEncoder(wiring.Component):
                 order.eq(self.approved.payload),
                 name.eq(self.name),
                 sequence.eq(self.sequence),
+                acknowledgement.eq(self.session.acknowledgement),
             ]
         with m.If(self.approved.valid):
             m.d.sync += self.sequence.eq(self.sequence + SEGMENT_SIZE)
         with m.If(self.load_sequence):
             m.d.sync += self.sequence.eq(self.sequence_start)
-        self._send(m, self._frame(m, order, name, sequence))
+        self._send(m, self._frame(m, order, name, sequence, acknowledgement))
         return m
 
-    def _frame(self, m: Module, order, name, sequence) -> list[Value]:
+    def _frame(self, m: Module, order, name, sequence, acknowledgement) -> list[Value]:
         ipv4_checksum, tcp_checksum = Signal(16), Signal(16)
         fixed = place(HEADERS, self._fixed_fields())
         live = place(
             HEADERS,
             {
-                "tcp": {"sequence": sequence},
+                "tcp": {"sequence": sequence, "acknowledgement": acknowledgement},
                 "enter_order": {
                     "user_ref_num": order.user_ref_num,
                     "side": Mux(order.side == Side.SELL, Const(ord("S"), 8), Const(ord("B"), 8)),
@@ -186,7 +188,6 @@ class OrderEncoder(wiring.Component):
             "tcp": {
                 "source_port": session.source_port,
                 "destination_port": session.destination_port,
-                "acknowledgement": session.acknowledgement,
                 "data_offset": ethernet.TCP_DATA_OFFSET,
                 "flags": ethernet.TCP_PSH | ethernet.TCP_ACK,
                 "window": session.window,

@@ -158,6 +158,7 @@ class OrderSession(wiring.Component):
         require_width(width)
         self._client = TcpClient(width=width, largest_order=largest_order, mss=mss, **sizes)
         self._inbound = Inbound(width=width, longest=mss)
+        self.window = self._client.window
         fcs_words = max(1, 4 // width)
         self.report_latency = fcs_words + self._client.verdict_latency + Inbound.LATENCY
         octets = stream.Signature(Octets(width))

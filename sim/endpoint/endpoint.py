@@ -15,9 +15,10 @@ import numpy as np
 from tickgate.hdl.order.session import OrderSession
 from tickgate.hdl.order.tcp.types import Outcome, State
 from tickgate.sim.endpoint.top import SETTINGS, EndpointTop
-from tickgate.sim.virtual.build import convert, library, octets_of, record_type
+from tickgate.sim.virtual.build import convert, octets_of, record_type
+from tickgate.sim.virtual.build import library as compile_loop
 
-__all__ = ["Endpoint", "Sent"]
+__all__ = ["Endpoint", "Sent", "build"]
 
 LOOP = Path(__file__).with_name("loop.cpp")
 FRAMES, OCTETS, REPORTS, STARTS = range(4)
@@ -51,9 +52,10 @@ def _header(width: int) -> str:
 
 
 @functools.cache
-def _build(width: int, quiet: bool) -> Path:
+def build(width: int, *, quiet: bool = True) -> Path:
+    """Makes the library of an endpoint; returns where it is."""
     verilog = convert(EndpointTop(width=width), ports="{}", quiet=quiet) / "card.v"
-    return library(verilog, loop=LOOP, header=_header(width), quiet=quiet) / "card.so"
+    return compile_loop(verilog, loop=LOOP, header=_header(width), quiet=quiet) / "card.so"
 
 
 class Endpoint:
@@ -70,12 +72,21 @@ class Endpoint:
         Of the contents that memories have at first; 0 for none.
     quiet : bool
         Show no progress while building.
+    library : Path or None
+        One that `build` has made of this width.
     """
 
     LIMIT = 200_000
 
-    def __init__(self, *, width: int, memory_seed: int = 1, quiet: bool = True) -> None:
-        self._library = ctypes.CDLL(str(_build(width, quiet)))
+    def __init__(
+        self,
+        *,
+        width: int,
+        memory_seed: int = 1,
+        quiet: bool = True,
+        library: Path | None = None,
+    ) -> None:
+        self._library = ctypes.CDLL(str(library or build(width, quiet=quiet)))
         self._declare()
         self._it = self._library.endpoint_new(memory_seed)
 

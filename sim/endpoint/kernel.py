@@ -10,85 +10,58 @@ import argparse
 import contextlib
 import fcntl
 import json
-import os
 import random
 import select
 import socket
 import struct
-import subprocess
 import sys
 import time
+from pathlib import Path
 
 from tickgate.hdl.order.tcp.types import State
 from tickgate.sim.endpoint.endpoint import Endpoint
 from tickgate.sim.model.segments import Ends
 from tickgate.sim.packets import HEARTBEAT, Packets
-from tickgate.spec.ethernet import FCS_SIZE, MIN_FRAME, fcs, format_ipv4, format_mac
+from tickgate.sim.virtual import Impairments, NetworkPort, Tap
+from tickgate.spec.ethernet import format_ipv4
 
 __all__ = ["main"]
 
-TUNSETIFF = 0x400454CA
-IFF_TAP, IFF_NO_PI = 0x0002, 0x1000
-
-NAME = "tickgate0"
+INTERFACE = "tickgate0"
 CARD_IP, VENUE_IP = 0x0AFE0002, 0x0AFE0001
 CARD_MAC = 0x02AA00000001
 VENUE_PORT = 15000
 TICK_S = 0.01
 
+SIOCSARP = 0x8955
+ARPHRD_ETHER = 1
+ATF_COMPLETE, ATF_PERMANENT = 0x02, 0x04
 
-class _Wire:
-    """The TAP device, whose frames may be lost, doubled or delayed on the way."""
 
-    def __init__(self, generator: random.Random, *, loss: float) -> None:
-        self._random, self._loss = generator, loss
-        self._device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-        fcntl.ioctl(
-            self._device, TUNSETIFF, struct.pack("16sH22x", NAME.encode(), IFF_TAP | IFF_NO_PI)
-        )
-        for command in (
-            f"link set {NAME} up",
-            f"addr add {format_ipv4(VENUE_IP)}/24 dev {NAME}",
-            f"neigh replace {format_ipv4(CARD_IP)} lladdr {format_mac(CARD_MAC)} dev {NAME}",
-        ):
-            subprocess.run(["ip", *command.split()], check=True)
-        with socket.socket() as probe:
-            info = fcntl.ioctl(probe, 0x8927, struct.pack("256s", NAME.encode()))
-        self.mac = int.from_bytes(info[18:24], "big")
-
-    def _arrives(self, frame: bytes) -> list[bytes]:
-        if self._random.random() < self._loss:
-            return []
-        return [frame] * (2 if self._random.random() < self._loss / 5 else 1)
-
-    def frames(self, wait: float) -> list[bytes]:
-        """What the kernel has sent, FCS added."""
-        frames = []
-        while select.select([self._device], [], [], wait)[0]:
-            octets = os.read(self._device, 4096).ljust(MIN_FRAME - FCS_SIZE, b"\0")
-            frames += self._arrives(octets + fcs(octets).to_bytes(FCS_SIZE, "little"))
-            wait = 0
-        if len(frames) > 1 and self._random.random() < self._loss:
-            self._random.shuffle(frames)
-        return frames
-
-    def send(self, frame: bytes) -> None:
-        """To the kernel, which gets no FCS."""
-        for each in self._arrives(frame[:-FCS_SIZE]):
-            os.write(self._device, each)
+def _introduce(name: str) -> None:
+    """Tells the kernel the card's MAC address: what answers to ARP is not part of this end."""
+    address = struct.pack("HH4s8x", socket.AF_INET, 0, CARD_IP.to_bytes(4, "big"))
+    hardware = struct.pack("H6s8x", ARPHRD_ETHER, CARD_MAC.to_bytes(6, "big"))
+    request = struct.pack(
+        "16s16si16x16s", address, hardware, ATF_COMPLETE | ATF_PERMANENT, name.encode()
+    )
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, SIOCSARP, request)
 
 
 class _Play:
     """One session: a login, orders and reports both ways, and the end of it."""
 
-    def __init__(self, *, width: int, seed: int, loss: float, orders: int) -> None:
+    def __init__(
+        self, endpoint: Endpoint, tap: Tap, *, seed: int, impairments: Impairments, orders: int
+    ) -> None:
         self._random = random.Random(seed)
-        self._wire = _Wire(self._random, loss=loss)
+        self._port = NetworkPort(tap, impairments=impairments, seed=seed)
         self._orders = orders
-        self._endpoint = endpoint = Endpoint(width=width)
+        self._endpoint = endpoint
         ends = Ends(
             source_mac=CARD_MAC,
-            destination_mac=self._wire.mac,
+            destination_mac=tap.mac,
             source_ip=CARD_IP,
             destination_ip=VENUE_IP,
             source_port=40001,
@@ -124,13 +97,13 @@ class _Play:
 
     def _turn(self) -> None:
         """What has come by now goes its way."""
-        self._endpoint.receive(self._wire.frames(0.001))
+        select.select([self._port], [], [], 0.001)
+        self._endpoint.receive(self._port.arrivals())
         if time.monotonic() - self._ticked > TICK_S:
             self._ticked = time.monotonic()
             self._endpoint.command("tick")
         sent, reports = self._endpoint.take()
-        for each in sent:
-            self._wire.send(each.octets)
+        self._port.deliver(sent)
         self.reports += [int(each["sequence"]) for each in reports]
         if self._venue is None:
             try:
@@ -215,11 +188,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--width", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--loss", type=float, default=0.0)
+    parser.add_argument("--impairments", type=json.loads, default={}, help="rates, as JSON")
     parser.add_argument("--orders", type=int, default=200)
+    parser.add_argument("--library", type=Path, help="an endpoint of this width that was built")
     options = parser.parse_args()
-    play = _Play(width=options.width, seed=options.seed, loss=options.loss, orders=options.orders)
-    sys.stdout.write(json.dumps(play.run()) + "\n")
+    impairments = Impairments(**options.impairments)
+    with (
+        Tap(INTERFACE, address=f"{format_ipv4(VENUE_IP)}/24") as tap,
+        Endpoint(width=options.width, library=options.library) as endpoint,
+    ):
+        _introduce(INTERFACE)
+        play = _Play(
+            endpoint, tap, seed=options.seed, impairments=impairments, orders=options.orders
+        )
+        sys.stdout.write(json.dumps(play.run()) + "\n")
     return 0
 
 

@@ -230,6 +230,26 @@ def test_a_sequence_number_loaded_during_a_frame_is_that_of_the_next(width, gene
     simulate(width, venue)
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_an_order_acknowledges_what_was_received_when_it_was_approved(width, generator):
+
+    async def venue(ctx, dut, bench):
+        session = a_session(generator)
+        await configure(ctx, dut, session, 5)
+        for n in range(4):
+            order = an_order(generator)
+            # It may have changed in the cycle before, and changes in the one after.
+            session["acknowledgement"] = generator.getrandbits(32)
+            ctx.set(dut.session.acknowledgement, session["acknowledgement"])
+            await bench.step(order=order)
+            ctx.set(dut.session.acknowledgement, generator.getrandbits(32))
+            while len(bench.sent) == n:
+                await bench.step()
+            check(bench.sent[n].octets, order, session, 5 + 50 * n)
+
+    simulate(width, venue)
+
+
 def test_nothing_leaves_without_an_approval():
     async def venue(ctx, dut, bench):
         for _ in range(200):

@@ -1,22 +1,28 @@
 """The card's end of the order session: at random against the model, and by the standards."""
 
+import json
 import random
+import subprocess
+import sys
 
 import pytest
 
 from tickgate.hdl.order.session import OrderSession
 from tickgate.hdl.order.tcp.types import Outcome, State
 from tickgate.sim.endpoint import Endpoint
+from tickgate.sim.endpoint.endpoint import build
 from tickgate.sim.endpoint.sessions import ENDS, RandomSession, endpoint_ends
 from tickgate.sim.endpoint.top import SETTINGS
 from tickgate.sim.model.segments import Segment, pack_frame, unpack_frame
 from tickgate.sim.packets import HEARTBEAT, Packets
+from tickgate.sim.virtual import NamespaceError, in_own_network
 from tickgate.spec import ouch50, soupbintcp
 from tickgate.spec.ethernet import TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN
 
 WIDTH = 8
 """`make sessions` plays at the other one too."""
-EVENTS = 10_000
+EVENTS = 5_000
+LOSSY = {"drop": 0.05, "duplicate": 0.02, "reorder": 0.05, "corrupt": 0.02}
 MODULUS = 1 << 32
 ISN, PEER_ISN = 0xFFFFFFF0, 0xFFFFFFFA
 WINDOW = 8000
@@ -271,6 +277,24 @@ def test_orders_host_and_acknowledgements_share_a_port_that_stalls(endpoint, ven
                 assert segment.sequence == (base + len(stream)) % MODULUS
                 stream += segment.payload
     assert len(stream) == 20 * 43 + 5 * 3 and endpoint.faults == 0
+
+
+@pytest.mark.parametrize("impairments", [{}, LOSSY], ids=["on a good wire", "on a bad wire"])
+def test_the_kernel_s_own_tcp_hears_every_order_once_and_is_heard(impairments, seed):
+    arguments = ["--orders", "60", "--width", str(WIDTH), "--seed", str(seed)]
+    arguments += ["--library", str(build(WIDTH)), "--impairments", json.dumps(impairments)]
+    command = [sys.executable, "-m", "tickgate.sim.endpoint.kernel", *arguments]
+    try:
+        peer = in_own_network(command, stdout=subprocess.PIPE, text=True)
+    except NamespaceError as error:
+        pytest.skip(str(error))
+    with peer:
+        out, _ = peer.communicate(timeout=240)
+    assert peer.returncode == 0
+    told = json.loads(out)
+    assert told["orders_whole"] and told["reports_in_order"] and told["reports"] > 10
+    assert told["outcome"] == "FINISHED" and told["faults"] == 0
+    assert (told["retransmissions"] > 0) == (impairments != {})
 
 
 def test_a_fill_is_reported_in_the_latency_that_the_session_promises(endpoint, venue):

@@ -1,0 +1,153 @@
+"""The order stage with a live session: approved orders out, the venue's reports into positions.
+
+Ref: docs/architecture.md, "The order session" and "Own orders".
+"""
+
+from amaranth.hdl import Module
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from tickgate.hdl.order.encoder import SEGMENT_SIZE, OrderEncoder, SessionRegisters
+from tickgate.hdl.order.manager import OrderManager
+from tickgate.hdl.order.session import OrderSession
+from tickgate.hdl.stream import Order, pipe
+
+__all__ = ["OrderEntry"]
+
+
+class OrderEntry(wiring.Component):
+    """Sends approved orders on a live session, and follows them by what the venue reports.
+
+    Latency: from `approved` to the first word of its frame LATENCY cycles (combinational); from the
+    last octet of a fill on `rx`, at the end of its segment, to `account` at most
+    `position_latency` cycles. Throughput: an order each time its frame has left; the line rate on
+    `rx`.
+
+    `busy` is for the risk gate, which decides in one cycle and approves in the next: an order may
+    still be approved in the cycle after one without `busy`. Nothing is queued.
+
+    Parameters
+    ----------
+    width : int
+        Octets a cycle.
+    symbols : int
+    slots : int
+        Orders that are followed at a time; see `OrderManager`.
+    window, mss, and the others
+        Sizes of `TcpClient`.
+
+    Members
+    -------
+    approved : In(stream of Order)
+    busy : Out(1)
+        No order may be approved in the next cycle: one is leaving, the session is not one on which
+        orders may go, the window or the ring is full, there is no slot, or an order is overdue.
+    template : In(SessionRegisters)
+        Must not change but while the connection is closed; `acknowledgement` and `window` are
+        looked up in the connection instead.
+    name_symbol : Out(range(symbols)), name : In(64)
+        Of `OrderEncoder`.
+    tx : Out(stream of Octets)
+    due_sequence : Out(64)
+        Of the report that the manager waits for; what a login should ask for.
+    report_load, report_start
+        `load`, `load_sequence` of `OrderManager`.
+    reading : Out(1)
+        `busy` of `OrderSession`.
+    rx, and the others
+        Of `OrderSession` and `OrderManager`, by their names.
+    """
+
+    LATENCY = OrderEncoder.LATENCY + OrderSession.LATENCY
+    COUNTERS = (*OrderSession.COUNTERS, *OrderManager.COUNTERS)
+    OF_SESSION = (
+        *("rx", "frame_ends", "frame_good", "tx", "host", "port", "holds"),
+        *("connect", "close", "abort", "isn", "timing", "tick", "heartbeat", "silence"),
+        *("state", "outcome", "may_order", "sequence", "acknowledgement"),
+        *("login", "session", "next_sequence", "lost", "silent"),
+    )
+    OF_MANAGER = (
+        *("timeout", "symbol", "account", "open_orders", "unanswered", "overdue"),
+        *("overdue_symbol", "violation", "clear", "ready"),
+    )
+    RENAMED = (
+        ("due_sequence", "next_sequence"),
+        ("report_load", "load"),
+        ("report_start", "load_sequence"),
+    )
+
+    def __init__(self, *, width: int, symbols: int, slots: int = 64, **sizes: int) -> None:
+        self._encoder = OrderEncoder(width=width, symbols=symbols)
+        self._session = OrderSession(width=width, largest_order=SEGMENT_SIZE, **sizes)
+        self._manager = OrderManager(symbols=symbols, slots=slots)
+        self.position_latency = self._session.report_latency + OrderManager.LATENCY
+        session, manager = self._session.signature.members, self._manager.signature.members
+        super().__init__(
+            {
+                "approved": In(stream.Signature(Order(symbols), always_ready=True)),
+                "busy": Out(1),
+                "template": In(SessionRegisters),
+                "name_symbol": Out(range(symbols)),
+                "name": In(64),
+                **{name: session[name] for name in (*self.OF_SESSION, *OrderSession.COUNTERS)},
+                **{name: manager[name] for name in (*self.OF_MANAGER, *OrderManager.COUNTERS)},
+                **{mine: manager[its] for mine, its in self.RENAMED},
+                "reading": Out(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.encoder = encoder = self._encoder
+        m.submodules.session = session = self._session
+        m.submodules.manager = manager = self._manager
+        self._pass(m, session, (*self.OF_SESSION, *session.COUNTERS))
+        self._pass(m, manager, (*self.OF_MANAGER, *manager.COUNTERS))
+        for mine, its in self.RENAMED:
+            self._pass(m, manager, (its,), mine=mine)
+        pipe(m, encoder.octets, session.orders)
+        pipe(m, session.reports, manager.reports)
+        for part in (encoder.approved, manager.sent):
+            m.d.comb += [
+                part.payload.eq(self.approved.payload),
+                part.valid.eq(self.approved.valid),
+            ]
+        m.d.comb += [
+            session.order.eq(self.approved.valid),
+            session.order_size.eq(SEGMENT_SIZE),
+            manager.coming.eq(session.coming),
+            manager.tick.eq(self.tick),
+            self.name_symbol.eq(encoder.name_symbol),
+            encoder.name.eq(self.name),
+            # One cycle late, which is early enough: no order may go in the cycle after a change.
+            encoder.load_sequence.eq(1),
+            encoder.sequence_start.eq(session.sequence),
+            self.busy.eq(encoder.busy | ~session.may_order | ~manager.room | manager.overdue),
+            self.reading.eq(session.busy),
+        ]
+        self._configure(m, encoder, session)
+        return m
+
+    def _configure(self, m: Module, encoder, session) -> None:
+        template, ends = self.template, session.endpoints
+        live = {"acknowledgement": session.acknowledgement, "window": session.window}
+        for name, _ in data.Layout.cast(SessionRegisters):
+            m.d.comb += encoder.session[name].eq(live.get(name, template[name]))
+        m.d.comb += [
+            ends.local_mac.eq(template.source_mac),
+            ends.gateway_mac.eq(template.destination_mac),
+            ends.local_ip.eq(template.source_ip),
+            ends.remote_ip.eq(template.destination_ip),
+            ends.local_port.eq(template.source_port),
+            ends.remote_port.eq(template.destination_port),
+        ]
+
+    def _pass(self, m: Module, part, names, *, mine: str | None = None) -> None:
+        for name in names:
+            own, its = getattr(self, mine or name), getattr(part, name)
+            member = self.signature.members[mine or name]
+            if not member.is_port:
+                pair = (wiring.flipped(own), its)
+                pipe(m, *(pair if member.flow is In else reversed(pair)))
+            else:
+                m.d.comb += its.eq(own) if member.flow is In else own.eq(its)

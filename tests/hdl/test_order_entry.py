@@ -1,0 +1,283 @@
+# amaranth: UnusedElaboratable=no
+
+"""Orders on a live session and their fills: from approval to the wire, and into the position."""
+
+import random
+
+import pytest
+from amaranth.hdl import Module
+from amaranth.sim import Simulator
+
+from tickgate.hdl.eth import Receive
+from tickgate.hdl.order.entry import OrderEntry
+from tickgate.hdl.order.tcp.types import State
+from tickgate.hdl.stream import Side
+from tickgate.sim.model.segments import Ends, Segment, pack_frame, unpack_frame
+from tickgate.sim.packets import Packets
+from tickgate.spec import ouch50, soupbintcp
+from tickgate.spec.ethernet import TCP_ACK, TCP_FIN, TCP_PSH, TCP_SYN
+
+WIDTHS = (1, 4, 8)
+SYMBOLS = 4
+ENDS = Ends(
+    source_mac=0x02AA00000001,
+    destination_mac=0x02BB00000002,
+    source_ip=0x0A010203,
+    destination_ip=0x0A090807,
+    source_port=40001,
+    destination_port=15000,
+)
+ISN, PEER_ISN = 0xFFFFFFE0, 0x7FFFFFFF
+TEMPLATE = {
+    **{name: getattr(ENDS, name) for name in ("source_mac", "destination_mac")},
+    **{name: getattr(ENDS, name) for name in ("source_ip", "destination_ip")},
+    **{name: getattr(ENDS, name) for name in ("source_port", "destination_port")},
+    # Not for what comes from the connection.
+    "acknowledgement": 0xDEADBEEF,
+    "window": 1,
+    "time_in_force": ord("3"),
+    "display": ord("Y"),
+    "capacity": ord("P"),
+    "intermarket_sweep": ord("N"),
+    "cross_type": ord("N"),
+    "clordid": int.from_bytes(b"TICKGATE      "),
+}
+TIMING = {"rto_initial": 100, "rto_min": 100, "rto_max": 100, "retries": 3, "ack_delay": 2}
+SIZES = {"ring_size": 512, "longest_segment": 256, "mss": 400, "window": 2048}
+PROMISE = 8
+"""Cycles from the last octet of a fill to the position (docs/architecture.md)."""
+
+
+class Bench:
+    """A venue that does what it is told, a cycle at a time."""
+
+    def __init__(self, width: int) -> None:
+        self.dut = OrderEntry(width=width, symbols=SYMBOLS, **SIZES)
+        self.width, self.cycles = width, 0
+        self.sequence, self.acknowledgement = PEER_ISN, 0
+        self.frames: list[bytes] = []
+        self._frame = b""
+
+    async def cycle(self, ctx) -> None:
+        ctx.set(self.dut.tx.ready, 1)
+        if ctx.get(self.dut.tx.valid):
+            word = ctx.get(self.dut.tx.payload)
+            assert word.first == (not self._frame)
+            self._frame += word.data.to_bytes(self.width, "little")[: word.count]
+            if word.last:
+                self.frames.append(self._frame)
+                self._frame = b""
+        await ctx.tick()
+        self.cycles += 1
+
+    async def strobe(self, ctx, name: str) -> None:
+        ctx.set(getattr(self.dut, name), 1)
+        await self.cycle(ctx)
+        ctx.set(getattr(self.dut, name), 0)
+
+    async def hear(self, ctx) -> Segment:
+        """The next segment of the card."""
+        for _ in range(200 + 200 // self.width):
+            if self.frames:
+                break
+            await self.cycle(ctx)
+        segment = unpack_frame(self.frames.pop(0))
+        assert segment.window == 2048
+        if segment.flags & TCP_SYN:
+            self.acknowledgement = segment.sequence
+        assert segment.sequence == self.acknowledgement
+        self.acknowledgement = (segment.sequence + segment.length) % (1 << 32)
+        return segment
+
+    async def send(self, ctx, payload: bytes = b"", flags: int = TCP_ACK) -> int:
+        """Sends a segment; returns in which cycle the last octet before the FCS was on `rx`."""
+        segment = Segment(
+            sequence=self.sequence,
+            acknowledgement=self.acknowledgement,
+            flags=flags,
+            window=8000,
+            payload=payload,
+        )
+        self.sequence = (self.sequence + segment.length) % (1 << 32)
+        octets, rx = pack_frame(segment, ENDS.reversed()), self.dut.rx
+        last_octet = 0
+        for at in range(0, len(octets), self.width):
+            part = octets[at : at + self.width]
+            ctx.set(
+                rx.payload,
+                {
+                    "data": int.from_bytes(part, "little"),
+                    "count": len(part),
+                    "first": at == 0,
+                    "last": at + self.width >= len(octets),
+                },
+            )
+            ctx.set(rx.valid, 1)
+            if at <= 54 + len(payload) - 1:
+                last_octet = self.cycles
+            await self.cycle(ctx)
+        ctx.set(rx.valid, 0)
+        return last_octet
+
+    async def open(self, ctx) -> None:
+        assert ctx.get(self.dut.busy)
+        await self.strobe(ctx, "connect")
+        assert (await self.hear(ctx)).flags == TCP_SYN
+        await self.send(ctx, flags=TCP_SYN | TCP_ACK)
+        await self.hear(ctx)
+        assert ctx.get(self.dut.busy)
+        await self.send(ctx, Packets(random.Random(1)).login(1), TCP_ACK | TCP_PSH)
+        for _ in range(60):
+            await self.cycle(ctx)
+        assert not ctx.get(self.dut.busy)
+
+    async def approve(self, ctx, number: int, side: Side, quantity: int) -> None:
+        assert not ctx.get(self.dut.busy)
+        ctx.set(
+            self.dut.approved.payload,
+            {
+                "symbol": 2,
+                "side": side,
+                "price": 1_234_500,
+                "quantity": quantity,
+                "user_ref_num": number,
+            },
+        )
+        ctx.set(self.dut.approved.valid, 1)
+        await self.cycle(ctx)
+        ctx.set(self.dut.approved.valid, 0)
+        assert ctx.get(self.dut.busy)
+
+    def run(self, play) -> None:
+        m = Module()
+        m.submodules.dut = dut = self.dut
+        m.submodules.check = check = Receive(width=self.width)
+        m.d.comb += [
+            check.octets.valid.eq(dut.rx.valid),
+            check.octets.payload.eq(dut.rx.payload),
+            dut.frame_ends.eq(check.frames),
+            dut.frame_good.eq(~check.fcs_errors),
+        ]
+
+        async def testbench(ctx):
+            ctx.set(dut.template, TEMPLATE)
+            ctx.set(dut.timing, TIMING)
+            ctx.set(dut.isn, ISN)
+            ctx.set(dut.port, 1)
+            ctx.set(dut.name, int.from_bytes(b"AAPL    "))
+            ctx.set(dut.symbol, 2)
+            while not ctx.get(dut.ready):
+                await self.cycle(ctx)
+            await play(ctx)
+
+        simulator = Simulator(m)
+        simulator.add_clock(1e-8)
+        simulator.add_testbench(testbench)
+        simulator.run()
+
+
+def report(type_: str, **values) -> bytes:
+    message = ouch50.OUTBOUND[type_]
+    whole = dict.fromkeys((each.name for each in message if each.fixed is None), 0)
+    texts = {each.name: "" for each in message if each.kind.is_text and each.fixed is None}
+    whole.pop("appendage_len", None)
+    return soupbintcp.pack("S", ouch50.encode(message, {**whole, **texts, **values}))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_an_order_leaves_on_the_session_and_its_fill_is_in_the_position_in_time(width):
+    bench = Bench(width)
+    dut = bench.dut
+    assert OrderEntry.LATENCY == 0 and dut.position_latency <= PROMISE
+
+    async def play(ctx):
+        await bench.open(ctx)
+        at = bench.cycles
+        await bench.approve(ctx, 1, Side.BUY, 100)
+        assert ctx.get(dut.account.open_buys) == 100
+        order = await bench.hear(ctx)
+        assert order.acknowledgement == bench.sequence and order.payload[:3] == b"\0\x30U"
+        entered = ouch50.INBOUND["O"].unpack(order.payload[3:])
+        assert (entered["user_ref_num"], entered["quantity"], entered["side"]) == (1, 100, "B")
+        assert entered["symbol"] == "AAPL" and bench.cycles - at <= 110 // width + 10
+
+        accepted = report("A", user_ref_num=1, quantity=100, order_state="L")
+        await bench.send(ctx, accepted + report("E", user_ref_num=1, quantity=30, price=1_234_400))
+        for _ in range(60):
+            await bench.cycle(ctx)
+        assert ctx.get(dut.account.position) == 30 and ctx.get(dut.account.open_buys) == 70
+        # The next order tells the venue what has come, in the very cycle in which it may go.
+        last = await bench.send(ctx, report("E", user_ref_num=1, quantity=70, price=1_234_500))
+        while ctx.get(dut.account.position) != 100:
+            await bench.cycle(ctx)
+            assert bench.cycles - last <= PROMISE
+        assert bench.cycles - last <= dut.position_latency
+        assert ctx.get(dut.account.open_buys) == 0
+        while ctx.get(dut.busy):
+            await bench.cycle(ctx)
+        bench.frames.clear()
+        await bench.approve(ctx, 2, Side.SELL, 5)
+        assert ctx.get(dut.account.open_sells) == 5
+        assert ctx.get(dut.account.bought_notional) == 30 * 1_234_400 + 70 * 1_234_500
+        assert ctx.get(dut.due_sequence) == 4
+
+    bench.run(play)
+
+
+def test_no_order_may_go_without_a_session_a_slot_or_an_answer_in_time():
+    bench = Bench(8)
+    dut = bench.dut
+
+    async def play(ctx):
+        ctx.set(dut.timeout, 1)
+        await bench.open(ctx)
+        await bench.approve(ctx, 1, Side.BUY, 100)
+        await bench.hear(ctx)
+        for _ in range(8):
+            await bench.cycle(ctx)
+        assert not ctx.get(dut.busy)
+        for _ in range(2):
+            await bench.strobe(ctx, "tick")
+        for _ in range(8):
+            await bench.cycle(ctx)
+        assert ctx.get(dut.overdue) and ctx.get(dut.busy)
+        await bench.send(ctx, report("A", user_ref_num=1, quantity=100, order_state="L"))
+        for _ in range(40):
+            await bench.cycle(ctx)
+        assert not ctx.get(dut.busy)
+        await bench.send(ctx, soupbintcp.pack("Z"))
+        for _ in range(40):
+            await bench.cycle(ctx)
+        assert ctx.get(dut.busy) and ctx.get(dut.login.ended)
+        await bench.send(ctx, flags=TCP_FIN | TCP_ACK)
+        for _ in range(60):
+            await bench.cycle(ctx)
+        assert ctx.get(dut.state) == State.LAST_ACK and ctx.get(dut.busy)
+
+    bench.run(play)
+
+
+def test_an_order_is_followed_over_the_end_of_a_connection():
+    bench = Bench(8)
+    dut = bench.dut
+
+    async def play(ctx):
+        await bench.open(ctx)
+        await bench.approve(ctx, 1, Side.BUY, 100)
+        await bench.hear(ctx)
+        await bench.strobe(ctx, "abort")
+        for _ in range(60):
+            await bench.cycle(ctx)
+        assert ctx.get(dut.state) == State.CLOSED and ctx.get(dut.busy)
+        assert ctx.get(dut.account.open_buys) == 100
+        bench.frames.clear()
+        bench.sequence, bench.acknowledgement = PEER_ISN, 0
+        await bench.open(ctx)
+        # A login that asked for too much brings what was there, and then what was missed.
+        await bench.send(ctx, report("A", user_ref_num=1, quantity=100, order_state="L"))
+        await bench.send(ctx, report("E", user_ref_num=1, quantity=100, price=1))
+        for _ in range(60):
+            await bench.cycle(ctx)
+        assert ctx.get(dut.account.position) == 100 and ctx.get(dut.account.open_buys) == 0
+
+    bench.run(play)
