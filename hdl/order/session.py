@@ -13,6 +13,7 @@ from tickgate.hdl.order.tcp.staging import HostOctet
 from tickgate.hdl.order.tcp.types import Endpoints, Outcome, State, Timing
 from tickgate.hdl.stream import Octets, Report, pipe, require_width
 from tickgate.spec import soupbintcp
+from tickgate.spec.ethernet import FCS_SIZE
 
 __all__ = ["OrderSession"]
 
@@ -94,7 +95,8 @@ class OrderSession(wiring.Component):
 
     Latency: orders pass from `orders` to `tx` in LATENCY cycles (combinational); a report comes at
     most `report_latency` cycles after the last octet of its message was on `rx`, if the segment
-    ends with it, and after those before it in the segment, every SPACING cycles one.
+    ends with it, and after those before it in the segment, every SPACING cycles one. A packet that
+    is shorter than a word, such as a heartbeat, in front of it in the segment costs a cycle or two.
     Throughput: the line rate, both ways.
 
     The host opens the connection, hands in its login and its logout as packets of SoupBinTCP, and
@@ -159,8 +161,10 @@ class OrderSession(wiring.Component):
         self._client = TcpClient(width=width, largest_order=largest_order, mss=mss, **sizes)
         self._inbound = Inbound(width=width, longest=mss)
         self.window = self._client.window
-        fcs_words = max(1, 4 // width)
-        self.report_latency = fcs_words + self._client.verdict_latency + Inbound.LATENCY
+        fcs_words = max(1, FCS_SIZE // width)
+        judging = fcs_words + self._client.verdict_latency
+        reading = self._client.payload_latency + Inbound.READ_LATENCY
+        self.report_latency = max(judging, reading) + Inbound.LATENCY
         octets = stream.Signature(Octets(width))
         super().__init__(
             {

@@ -76,7 +76,7 @@ class _Play:
             endpoints_remote_port=ends.destination_port,
             isn=0xFFFFFF00,
             timing_rto_initial=20,
-            timing_rto_min=4,
+            timing_rto_min=20,
             timing_rto_max=200,
             timing_retries=15,
             timing_ack_delay=2,
@@ -158,6 +158,7 @@ class _Play:
         endpoint.command("close")
         self._until(lambda: endpoint.state is not State.FIN_WAIT_1, "answer to FIN")
         venue.close()
+        self._venue = None
         self._until(lambda: endpoint.state is State.CLOSED, "end")
         counters = endpoint.counters
         return {

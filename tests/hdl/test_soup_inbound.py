@@ -154,7 +154,7 @@ def test_packets_cut_at_any_octet_are_read_as_the_whole_stream_is(width, generat
     data = login(generator.randrange(1, 10**9))
     for type_ in ouch50.OUTBOUND:
         data += pack_report(generator, type_)
-    data += soupbintcp.pack("S", b"?") + some_packets(generator, 12 if width == 1 else 40)
+    data += soupbintcp.pack("S", b"?") + some_packets(generator, 8 if width == 1 else 20)
     pieces = cut(generator, data, (1, 2, 3, 5, 8, 16, 39, 60, 200))
     model, *_ = run(width, [(piece, True) for piece in pieces], gap=lambda: 30)
     assert {report.kind for report in model.reports} == {kind.name for kind in ReportKind}
@@ -163,7 +163,7 @@ def test_packets_cut_at_any_octet_are_read_as_the_whole_stream_is(width, generat
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_segment_that_is_void_leaves_no_trace(width, generator):
-    data = login(7) + some_packets(generator, 12 if width == 1 else 35)
+    data = login(7) + some_packets(generator, 8 if width == 1 else 20)
     segments = []
     for piece in cut(generator, data, (1, 4, 9, 33, 90)):
         if generator.random() < 0.4:

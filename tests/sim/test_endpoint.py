@@ -1,3 +1,5 @@
+# amaranth: UnusedElaboratable=no
+
 """The card's end of the order session: at random against the model, and by the standards."""
 
 import json
@@ -100,7 +102,7 @@ def test_random_sessions_are_what_the_model_makes_of_them(generator):
         assert session.reports > 100
         # Each kind of trouble was met.
         unmet = {name for name, count in built.counters.items() if not count}
-        assert unmet <= {"unread", "ip_length", "overlong"}
+        assert unmet <= {"unread", "ip_length", "ip_fragment", "overlong"}
 
 
 def test_a_connection_opens_sends_orders_and_closes_and_its_numbers_wrap(endpoint, venue):
@@ -254,7 +256,8 @@ def test_no_order_comes_between_the_pieces_of_a_packet_and_all_of_it_is_sent(end
     venue.open()
     packet = bytes(range(150))
     endpoint.host(packet, settle=False)
-    endpoint.run(30)
+    # The first piece is under way, the last one not even here.
+    endpoint.run(100)
     for n in range(3):
         assert endpoint.order(bytes([n]) * 12, patience=5000)
     sent = venue.hear()
@@ -294,42 +297,32 @@ def test_the_kernel_s_own_tcp_hears_every_order_once_and_is_heard(impairments, s
     told = json.loads(out)
     assert told["orders_whole"] and told["reports_in_order"] and told["reports"] > 10
     assert told["outcome"] == "FINISHED" and told["faults"] == 0
-    assert (told["retransmissions"] > 0) == (impairments != {})
+    # On a busy machine the kernel may be late, and so something sent again, on a good wire, too.
+    assert told["retransmissions"] > 0 or not impairments
 
 
 def test_a_fill_is_reported_in_the_latency_that_the_session_promises(endpoint, venue):
     venue.open()
-    width = WIDTH
-    session = OrderSession(width=width, **SETTINGS)
-    body = ouch50.encode(
-        ouch50.OUTBOUND["E"],
-        {
-            "timestamp": 1,
-            "user_ref_num": 7,
-            "quantity": 100,
-            "price": 1_234_500,
-            "liquidity": "R",
-            "match_number": 99,
-        },
-    )
-    for ahead in range(9):
-        packet = HEARTBEAT * ahead + soupbintcp.pack("S", body)
-        frame = pack_frame(
-            Segment(
-                sequence=venue.sequence,
-                acknowledgement=venue.acknowledgement,
-                window=WINDOW,
-                payload=packet,
-            ),
-            ENDS.reversed(),
+    promise = OrderSession(width=WIDTH, **SETTINGS).report_latency
+    # A cycle is left for the position.
+    assert promise <= 7
+    values = {"timestamp": 1, "user_ref_num": 7, "quantity": 100, "price": 1_234_500}
+    values |= {"liquidity": "R", "match_number": 99}
+    packet = soupbintcp.pack("S", ouch50.encode(ouch50.OUTBOUND["E"], values))
+    # Whatever of it has come in the segment before.
+    for cut in range(len(packet)):
+        if cut:
+            venue.send(packet[:cut])
+        rest = packet[cut:]
+        segment = Segment(
+            sequence=venue.sequence,
+            acknowledgement=venue.acknowledgement,
+            window=WINDOW,
+            payload=rest,
         )
-        venue.sequence = (venue.sequence + len(packet)) % MODULUS
-        first = endpoint.cycle + 3
-        endpoint.receive([frame], gap=3)
+        venue.sequence = (venue.sequence + len(rest)) % MODULUS
+        last_octet = endpoint.cycle + (54 + len(rest) - 1) // WIDTH
+        endpoint.receive([pack_frame(segment, ENDS.reversed())], gap=0)
         _, (report,) = endpoint.take()
-        last_octet = first + (54 + len(packet) - 1) // width
         assert (report["user_ref_num"], report["quantity"], report["price"]) == (7, 100, 1_234_500)
-        latency = int(report["cycle"]) - last_octet
-        assert latency <= session.report_latency
-        # A cycle is left for the position.
-        assert session.report_latency <= 7
+        assert int(report["cycle"]) - last_octet <= promise

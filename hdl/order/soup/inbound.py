@@ -88,7 +88,8 @@ class _Digits(wiring.Component):
 class Inbound(wiring.Component):
     """Reads the venue's packets as their octets pass, and tells of them when they are good.
 
-    Latency: `LATENCY` cycle from `judged` to the first report of a segment, if nothing piles up;
+    Latency: `LATENCY` cycle from `judged` to the first report of a segment, or, if that is later,
+    from READ_LATENCY cycles after its last octet (which may end two rows), if nothing piles up;
     the following ones every SPACING cycles. After a Login Accepted LOGIN_LATENCY more cycles pass
     before the next. Throughput: a word a cycle for packets of more than a word; what piles up of
     shorter ones within a segment waits. A segment that comes before that is read is not taken.
@@ -131,6 +132,7 @@ class Inbound(wiring.Component):
 
     COUNTERS = ("debugs", "unsequenced", "unknown_packets", "unfit_reports", "unread")
     LATENCY = Pending.LATENCY
+    READ_LATENCY = Aligner.LATENCY + 1 + Decoder.LATENCY + 1
     LOGIN_LATENCY = _Digits.LATENCY + 2
     SPACING = Pending.SPACING
 

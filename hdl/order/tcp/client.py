@@ -115,7 +115,8 @@ class TcpClient(wiring.Component):
         self._recorder = Recorder(width=width, ring_size=ring_size, longest=largest_order)
         self._staging = Staging(size=packet_size, ring_size=ring_size)
         self._options = OptionReader(width=width)
-        self.window, self.verdict_latency = window, self._receive.verdict_latency
+        self.window, self.payload_latency = window, Receive.LATENCY
+        self.verdict_latency = self._receive.verdict_latency
         octets = stream.Signature(Octets(width))
         super().__init__(
             {
