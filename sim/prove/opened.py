@@ -7,23 +7,30 @@ can be reached. A memory is named by its place among the submodules, as in `m.su
 from amaranth.hdl import Module, Value
 from amaranth.lib import wiring
 
-__all__ = ["opened", "read"]
+__all__ = ["inside", "opened", "read"]
 
 
 def opened(m: Module, name: str, part: wiring.Component) -> Module:
     """Adds `part` to `m` as its submodule `name` and returns what is inside."""
     m.submodules[name] = part
-    return _inside(part)
+    return _elaborated(part)
 
 
-def read(m: Module, inside: Module, name: str, address: Value) -> Value:
-    """What the memory `name` holds at `address` in this cycle; `inside` is an opened part."""
-    port = _inside(getattr(inside.submodules, name)).submodules.ram.read_port(domain="comb")
+def inside(whole: Module, name: str) -> Module:
+    """What is inside of the submodule `name` of an opened part."""
+    part = getattr(whole.submodules, name)
+    # A part whose reset is inserted is a wrapper around it.
+    return _elaborated(getattr(part, "_elaboratable_", part))
+
+
+def read(m: Module, whole: Module, name: str, address: Value) -> Value:
+    """What the memory `name` of an opened part holds at `address` in this cycle."""
+    port = inside(whole, name).submodules.ram.read_port(domain="comb")
     m.d.comb += port.addr.eq(address)
     return port.data
 
 
-def _inside(part: wiring.Component) -> Module:
-    inside = part.elaborate(None)
-    part.elaborate = lambda _platform: inside
-    return inside
+def _elaborated(part: wiring.Component) -> Module:
+    made = part.elaborate(None)
+    part.elaborate = lambda _platform: made
+    return made
