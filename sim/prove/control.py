@@ -7,6 +7,7 @@ from amaranth.hdl import Cat, Module, Signal, Value
 
 from tickgate.hdl.control.parameters import READERS, ParametersInForce
 from tickgate.sim.prove.engine import Harness, Method, Property
+from tickgate.spec.registers import PAGE_WORDS
 
 __all__ = ["PROPERTIES"]
 
@@ -17,9 +18,15 @@ class BanksHarness(Harness):
     """Both banks of parameters, while one of them is written, and any symbol of them."""
 
     def __init__(self) -> None:
-        words = ParametersInForce(symbols=SYMBOLS).write_address.shape().width
         super().__init__(
-            {"symbol": 1, "write": 1, "address": words, "word": 32, "flip": 1}, {"changed": 1}
+            {
+                "symbol": range(SYMBOLS),
+                "write": 1,
+                "address": range(SYMBOLS * PAGE_WORDS),
+                "word": 32,
+                "flip": 1,
+            },
+            {"changed": 1},
         )
 
     def elaborate(self, platform) -> Module:
@@ -57,7 +64,7 @@ PROPERTIES = (
         cover="a parameter changes",
         method=Method.INDUCTION,
         depth=1,
-        reached=2,
+        reached=1,
         make=BanksHarness,
     ),
 )

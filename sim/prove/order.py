@@ -5,7 +5,7 @@ Ref: docs/risk.md.
 
 from amaranth.hdl import Module, Signal
 
-from tickgate.hdl.order.encoder import OrderEncoder
+from tickgate.hdl.order.encoder import FRAME_SIZE, OrderEncoder
 from tickgate.sim.prove.engine import Harness, Method, Property
 
 __all__ = ["PROPERTIES"]
@@ -56,7 +56,8 @@ PROPERTIES = (
         cover="a second order is approved after the first one has left",
         method=Method.INDUCTION,
         depth=1,
-        reached=OrderEncoder(width=WIDTH, symbols=2).words,
+        # As many words as a frame and its FCS have.
+        reached=FRAME_SIZE // WIDTH + 1,
         make=EncoderHarness,
     ),
 )
