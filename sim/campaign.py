@@ -210,7 +210,13 @@ def campaign(
     share, rest = divmod(messages, len(widths))
     for place, width in enumerate(widths):
         with Card(
-            width=width, symbols=SYMBOLS, ticks=TICKS, orders=ORDERS, event_depth=64, quiet=quiet
+            width=width,
+            symbols=SYMBOLS,
+            ticks=TICKS,
+            orders=ORDERS,
+            event_depth=64,
+            uart_divisor=0,
+            quiet=quiet,
         ) as card:
             ring = _Ring(card, outcome)
             for number, name, size in _rounds(share + (place < rest), shapes):

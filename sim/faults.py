@@ -689,7 +689,7 @@ class Bench:
     def __init__(self, *, width: int, seed: int) -> None:
         self._card = Card(
             width=width, symbols=len(LOCATES), ticks=TICKS, orders=self.ORDERS, tx_gap=TX_GAP,
-            event_depth=16, quiet=True,
+            event_depth=16, uart_divisor=0, quiet=True,
         )  # fmt: skip
         born = self._card.cycle
         self._last: dict[int, list[int]] = {}

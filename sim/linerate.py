@@ -26,7 +26,17 @@ from tickgate.sim.trace import Trace
 from tickgate.sim.virtual import CLOCK_PERIOD_PS, Card
 from tickgate.spec import ethernet
 
-__all__ = ["DOUBTS", "GAPS", "LINES", "PACKINGS", "LineRate", "Load", "Waiting", "line_rate"]
+__all__ = [
+    "DOUBTS",
+    "GAPS",
+    "KINDS",
+    "LINES",
+    "PACKINGS",
+    "LineRate",
+    "Load",
+    "Waiting",
+    "line_rate",
+]
 
 PACKINGS = {"single": 1, "full": STRETCH}
 """Messages in a datagram, as far as its frame has room."""
@@ -39,6 +49,9 @@ LINES = {
     "both": ((FEED_ADDRESS, FEED_PORT), (FEED_ADDRESS_B, FEED_PORT_B)),
 }
 """Where each frame is sent, one copy after the other."""
+
+KINDS = tuple(product(LINES, PACKINGS, GAPS))
+"""All kinds of load: lines, packing and gap."""
 
 DUPLICATES = "feed_duplicate_datagrams"
 """Counts the copies that come second, and must count nothing else."""
@@ -190,22 +203,22 @@ def line_rate(
     messages: int = 200_000,
     seed: int = 1,
     mixes: Sequence[str] = tuple(MIXES),
+    kinds: Sequence[tuple[str, str, str]] = KINDS,
     progress: Progress = lambda what, done, total: None,
     quiet: bool = False,
 ) -> LineRate:
-    """Sends `messages` messages of each mix, split among all kinds of frames, gaps and lines.
+    """Sends `messages` messages of each mix, split among `kinds` of lines, packings and gaps.
 
     The card is armed and trades; its books are emptied before each load.
 
     Raises ValueError for fewer messages than there are kinds, or no mix.
     """
-    kinds = list(product(LINES, PACKINGS, GAPS))
     if messages < len(kinds) or not mixes:
         raise ValueError(f"a load needs a mix, and at least {len(kinds)} messages, not {messages}")
     began = time.perf_counter()
     loads = []
     total = messages // len(kinds) * len(kinds) * len(mixes)
-    with Card(width=width, quiet=quiet) as card:
+    with Card(width=width, uart_divisor=0, quiet=quiet) as card:
         bench = _Bench(card)
         for mix in mixes:
             for lines, frames, gap in kinds:

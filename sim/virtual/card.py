@@ -100,8 +100,8 @@ class Card:
     core : wiring.Component or None
         A core to use instead of `TickToTrade`, with the same ports.
     uart_divisor : int
-        Clock cycles of one UART bit; 0: no UART, whole octets a cycle each. For cards whose many
-        symbols take long to configure bit by bit.
+        Clock cycles of one UART bit; 0: the host's octets come whole, one a cycle, past the UART.
+        For whatever tells a card more than the simulation should spend its time on.
     tx_gap : int
         Octets of preamble and inter-frame gap after each sent frame, in which the card's
         transmit stream waits.
@@ -159,9 +159,10 @@ class Card:
             "event_depth": event_depth,
             "clock_period_ps": clock_period_ps,
         }
+        divisor = uart_divisor or self.UART_DIVISOR
         artefact = build.build(
-            lambda: VirtualTop(core or make_core(**parameters), uart_divisor=uart_divisor),
-            recipe=repr((parameters, uart_divisor)) if core is None else None,
+            lambda: VirtualTop(core or make_core(**parameters), uart_divisor=divisor),
+            recipe=repr((parameters, divisor)) if core is None else None,
             trace=trace is not None,
             quiet=quiet,
         )
@@ -177,7 +178,7 @@ class Card:
             if size != expected.itemsize:
                 raise AssertionError(f"record {kind}: {size} octets in C++, {expected} in NumPy")
         path = b"" if trace is None else str(Path(trace)).encode()
-        self._handle = self._library.card_new(tx_gap, memory_seed, path)
+        self._handle = self._library.card_new(tx_gap, not uart_divisor, memory_seed, path)
         self.serial = CardSerial(self)
         self.reset()
 
@@ -398,7 +399,7 @@ def _load(path: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
     handle, octets, number = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64
     signatures = {
-        "card_new": (handle, number, number, ctypes.c_char_p),
+        "card_new": (handle, number, number, number, ctypes.c_char_p),
         "card_delete": (None, handle),
         "card_cycle": (number, handle),
         "card_reset": (None, handle, number),

@@ -36,10 +36,11 @@ struct FrameRecord {
     std::uint64_t length;
 };
 
-#if UART_DIVISOR
-// Puts octets on a line as start bit, eight data bits from the lowest, stop bit.
+// Puts octets on a line as start bit, eight data bits from the lowest, stop bit; or, directly, whole
+// ones on the control stream, each until it is taken.
 class OctetSender {
 public:
+    explicit OctetSender(bool direct) : direct_(direct) {}
     void push(const std::uint8_t* octets, std::size_t count) {
         if (next_ == queue_.size()) {
             queue_.clear();
@@ -48,9 +49,18 @@ public:
         queue_.insert(queue_.end(), octets, octets + count);
     }
     std::size_t pending() const { return queue_.size() - next_ + (bits_ || hold_ ? 1 : 0); }
-    void clear() { *this = OctetSender(); }
-    void offer(Vcard& dut) { dut.uart_rx = step(); }
-    void advance(const Vcard&) {}
+    void clear() { *this = OctetSender(direct_); }
+    void offer(Vcard& dut) {
+        if (direct_) {
+            dut.control_rx_valid = next_ < queue_.size();
+            if (dut.control_rx_valid) dut.control_rx_payload = queue_[next_];
+        } else {
+            dut.uart_rx = step();
+        }
+    }
+    void advance(const Vcard& dut) {
+        if (direct_ && dut.control_rx_valid && dut.control_rx_ready) ++next_;
+    }
 
 private:
     bool step() {
@@ -70,6 +80,7 @@ private:
         return line_;
     }
 
+    bool direct_;
     std::vector<std::uint8_t> queue_;
     std::size_t next_ = 0;
     std::uint16_t shift_ = 0;
@@ -78,9 +89,11 @@ private:
     bool line_ = true;
 };
 
-// Takes octets off a line, sampling each bit in its middle; drops one whose stop bit is low.
+// Takes octets off a line, sampling each bit in its middle, and drops one whose stop bit is low; or,
+// directly, off the control stream.
 class OctetReceiver {
 public:
+    explicit OctetReceiver(bool direct) : direct_(direct) {}
     std::vector<std::uint8_t> octets;
     std::uint64_t framing_errors = 0;
 
@@ -88,7 +101,12 @@ public:
         octets.clear();
         bits_ = 0;
     }
-    void observe(const Vcard& dut) { step(dut.uart_tx); }
+    void observe(const Vcard& dut) {
+        if (!direct_)
+            step(dut.uart_tx);
+        else if (dut.control_tx_valid)
+            octets.push_back(dut.control_tx_payload);
+    }
 
 private:
     void step(bool line) {
@@ -112,50 +130,18 @@ private:
         }
     }
 
+    bool direct_;
     std::uint16_t shift_ = 0;
     unsigned bits_ = 0;
     unsigned wait_ = 0;
 };
-#else
-// Hands whole octets to the control stream, each when it is taken.
-class OctetSender {
-public:
-    void push(const std::uint8_t* octets, std::size_t count) {
-        queue_.insert(queue_.end(), octets, octets + count);
-    }
-    std::size_t pending() const { return queue_.size(); }
-    void clear() { queue_.clear(); }
-    void offer(Vcard& dut) {
-        dut.control_rx_valid = !queue_.empty();
-        if (!queue_.empty()) dut.control_rx_payload = queue_.front();
-    }
-    void advance(const Vcard& dut) {
-        if (dut.control_rx_valid && dut.control_rx_ready) queue_.pop_front();
-    }
-
-private:
-    std::deque<std::uint8_t> queue_;
-};
-
-// Takes whole octets from the control stream.
-class OctetReceiver {
-public:
-    std::vector<std::uint8_t> octets;
-    std::uint64_t framing_errors = 0;
-
-    void clear() { octets.clear(); }
-    void observe(Vcard& dut) {
-        if (dut.control_tx_valid) octets.push_back(dut.control_tx_payload);
-    }
-};
-#endif
 
 enum Kind : unsigned { STARTS, GAPS, TOPS, VERDICTS, FRAMES, OCTETS, KINDS };
 
 class Card {
 public:
-    Card(std::uint64_t tx_gap, std::uint64_t memory_seed, const char* trace_path)
-        : tx_gap_(tx_gap) {
+    Card(std::uint64_t tx_gap, bool direct, std::uint64_t memory_seed, const char* trace_path)
+        : uart_in_(direct), uart_out_(direct), tx_gap_(tx_gap) {
         context_ = std::make_unique<VerilatedContext>();
         if (memory_seed) {
             context_->randReset(2);
@@ -176,12 +162,10 @@ public:
 #endif
         dut_->clk = 0;
         dut_->rst = 0;
-#if UART_DIVISOR
         dut_->uart_rx = 1;
-#else
+        dut_->direct = direct;
         dut_->control_rx_valid = 0;
         dut_->control_tx_ready = 1;
-#endif
         idle_rx();
     }
     ~Card() {
@@ -390,8 +374,9 @@ private:
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
-EXPORT Card* card_new(std::uint64_t tx_gap, std::uint64_t memory_seed, const char* trace_path) {
-    return new Card(tx_gap, memory_seed, trace_path);
+EXPORT Card* card_new(std::uint64_t tx_gap, std::uint64_t direct, std::uint64_t memory_seed,
+                      const char* trace_path) {
+    return new Card(tx_gap, direct, memory_seed, trace_path);
 }
 EXPORT void card_delete(Card* card) { delete card; }
 EXPORT std::uint64_t card_cycle(const Card* card) { return card->cycle(); }

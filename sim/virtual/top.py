@@ -35,7 +35,7 @@ class VirtualTop(wiring.Component):
     core : wiring.Component
         `tickgate.hdl.core.TickToTrade`, or anything with the same ports.
     uart_divisor : int
-        Clock cycles of one UART bit, at least 4; or 0 for no UART: whole octets, one a cycle.
+        Clock cycles of one UART bit, at least 4.
 
     Members
     -------
@@ -46,10 +46,11 @@ class VirtualTop(wiring.Component):
     tx_data, tx_count, tx_first, tx_last, tx_valid : Out, tx_ready : In
         Transmit stream.
     uart_rx : In(1), uart_tx : Out(1)
-        8N1, idle high; where there is a UART.
+        8N1, idle high.
+    direct : In(1)
+        The control streams are on the ports below, a whole octet a cycle, and the UART is idle.
     control_rx_payload, control_rx_valid : In, control_rx_ready : Out(1)
     control_tx_payload, control_tx_valid : Out, control_tx_ready : In(1)
-        The core's control streams, where there is none.
     top_valid : Out(1), top_<field> : Out
         A top of book changed.
     verdict_valid : Out(1), verdict_<field> : Out
@@ -59,8 +60,6 @@ class VirtualTop(wiring.Component):
     """
 
     def __init__(self, core: wiring.Component, *, uart_divisor: int = 4) -> None:
-        if uart_divisor and uart_divisor < 4:
-            raise ValueError(f"a UART bit takes at least 4 cycles (0: no UART), not {uart_divisor}")
         self.core = core
         self.uart_divisor = uart_divisor
         octets = core.rx.payload.shape()
@@ -68,13 +67,11 @@ class VirtualTop(wiring.Component):
         self.top_layout = core.tops.payload.shape()
         self.verdict_layout = core.verdicts.payload.shape()
         members = {"clk": In(1), "rst": In(1), "gap": Out(1)}
-        if uart_divisor:
-            members |= {"uart_rx": In(1, init=1), "uart_tx": Out(1, init=1)}
-        else:
-            for direction, back, name in (In, Out, "rx"), (Out, In, "tx"):
-                members[f"control_{name}_payload"] = direction(8)
-                members[f"control_{name}_valid"] = direction(1)
-                members[f"control_{name}_ready"] = back(1)
+        members |= {"uart_rx": In(1, init=1), "uart_tx": Out(1, init=1), "direct": In(1)}
+        for direction, back, name in (In, Out, "rx"), (Out, In, "tx"):
+            members[f"control_{name}_payload"] = direction(8)
+            members[f"control_{name}_valid"] = direction(1)
+            members[f"control_{name}_ready"] = back(1)
         for direction, name in (In, "rx"), (Out, "tx"):
             members[f"{name}_valid"] = direction(1)
             for field, _, bits in fields_of(octets):
@@ -95,12 +92,9 @@ class VirtualTop(wiring.Component):
         m.d.comb += [sync.clk.eq(self.clk), pins.clk.eq(self.clk)]
         m.d.pins += sync.rst.eq(self.rst)
         m.submodules.core = core = self.core
-        if self.uart_divisor:
-            m.submodules.uart = uart = Uart(divisor=self.uart_divisor)
-            pipe(m, uart.received, core.control_rx)
-            pipe(m, core.control_tx, uart.octets)
-            m.d.comb += [uart.rx.eq(self.uart_rx), self.uart_tx.eq(uart.tx)]
-        else:
+        m.submodules.uart = uart = Uart(divisor=self.uart_divisor)
+        m.d.comb += [uart.rx.eq(self.uart_rx), self.uart_tx.eq(uart.tx)]
+        with m.If(self.direct):
             m.d.comb += [
                 core.control_rx.payload.eq(self.control_rx_payload),
                 core.control_rx.valid.eq(self.control_rx_valid),
@@ -109,6 +103,9 @@ class VirtualTop(wiring.Component):
                 self.control_tx_valid.eq(core.control_tx.valid),
                 core.control_tx.ready.eq(self.control_tx_ready),
             ]
+        with m.Else():
+            pipe(m, uart.received, core.control_rx)
+            pipe(m, core.control_tx, uart.octets)
         m.d.comb += [
             core.rx.valid.eq(self.rx_valid),
             self.tx_valid.eq(core.tx.valid),

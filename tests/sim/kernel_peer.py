@@ -5,29 +5,24 @@ A program, since a network of one's own is for a whole process: see test_on_a_ne
 
 import json
 import socket
-import struct
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from tickgate.host.config import Config
 from tickgate.host.driver import Driver
+from tickgate.sim.feeding import configure
 from tickgate.sim.replay import DRAIN, Options, plan
 from tickgate.sim.virtual import Card, Impairments, NetworkPort, SerialServer, Tap
+from tickgate.spec.ethernet import internet_checksum
+from tickgate.spec.icmp import ECHO, ECHO_REPLY, ECHO_REQUEST
 
 INTERFACE, ADDRESS = "tickgate0", "192.0.2.77"
 PATIENCE = 30.0
-HEADERS = 42
 SERVICES = {"arp": True, "icmp_echo": True, "igmp": True}
-ECHO, ECHO_REPLY = 8, 0
-
-
-def checksum(octets: bytes) -> int:
-    """The Internet checksum (RFC 1071) of an even number of octets."""
-    total = sum(struct.unpack(f">{len(octets) // 2}H", octets))
-    total = (total & 0xFFFF) + (total >> 16)
-    return ~(total + (total >> 16)) & 0xFFFF
+DATA = bytes(range(64))
 
 
 def ping(address: str, count: int) -> list[int]:
@@ -36,8 +31,9 @@ def ping(address: str, count: int) -> list[int]:
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as asker:
         asker.settimeout(1)
         for number in range(count):
-            head = struct.pack(">BBHHH", ECHO, 0, 0, 7, number) + bytes(range(64))
-            request = head[:2] + struct.pack(">H", checksum(head)) + head[4:]
+            fields = {"type": ECHO_REQUEST, "code": 0, "identifier": 7, "sequence": number}
+            checksum = internet_checksum(ECHO.pack(checksum=0, **fields) + DATA)
+            request = ECHO.pack(checksum=checksum, **fields) + DATA
             deadline = time.monotonic() + PATIENCE
             while number not in answered and time.monotonic() < deadline:
                 asker.sendto(request, (address, 0))
@@ -47,7 +43,7 @@ def ping(address: str, count: int) -> list[int]:
                         reply = asker.recv(2048)[20:]
                 except TimeoutError:
                     continue
-                if checksum(reply) == 0 and reply[8:] == request[8:]:
+                if internet_checksum(reply) == 0 and reply[8:] == request[8:]:
                     answered.append(number)
     return answered
 
@@ -57,11 +53,11 @@ def datagrams(planned) -> list[bytes]:
     feed = planned.config.feed
     payloads = []
     for frames in planned.source.frames((int(feed.address), feed.port)):
-        octets, at = frames.octets.tobytes(), 0
-        for length in frames.lengths.tolist():
-            size = int.from_bytes(octets[at + 38 : at + 40], "big") - 8
-            payloads.append(octets[at + HEADERS : at + HEADERS + size])
-            at += length
+        begins = frames.starts + frames.payload_at
+        payloads += [
+            frames.octets[at : at + size].tobytes()
+            for at, size in zip(begins.tolist(), frames.payload_size.tolist(), strict=True)
+        ]
     return payloads
 
 
@@ -71,23 +67,11 @@ def shown(tops) -> list[tuple]:
     return list(zip(tops["exact"].tolist(), tops[names].tolist(), strict=True))
 
 
-def configured(card: Card, planned, config: Config) -> Driver:
-    """The card as it is for both runs."""
-    driver = Driver(card.serial)
-    driver.apply(config)
-    driver.begin_day()
-    for symbol in planned.tracked:
-        driver.set_whole(symbol.index)
-    card.run(DRAIN)
-    return driver
-
-
-def straight(planned, config: Config) -> list[tuple]:
+def straight(planned) -> list[tuple]:
     """The tops of the same market without a network between."""
-    feed = config.feed
+    feed = planned.config.feed
     with Card(width=8, quiet=True) as card:
-        configured(card, planned, config)
-        card.take()
+        configure(card, planned)
         for frames in planned.source.frames((int(feed.address), feed.port)):
             card.send(frames.octets, frames.lengths, gap=20, drain=DRAIN)
         return shown(card.take().tops)
@@ -98,11 +82,11 @@ def main() -> None:
     impairments = Impairments(**json.loads(sys.argv[2]))
     planned = plan(Path(sys.argv[1]), Options())
     config = Config.from_dict({**planned.config.model_dump(), "network": SERVICES})
-    expected = straight(planned, config)
+    planned = replace(planned, config=config)
+    expected = straight(planned)
     with Tap(INTERFACE, address=f"{ADDRESS}/24") as tap, Card(width=8, quiet=True) as card:
         network = NetworkPort(tap, impairments=impairments, seed=1)
-        driver = configured(card, planned, config)
-        network.deliver(card.take().tx_frames)
+        configure(card, planned)
         stop, tops = threading.Event(), []
         with SerialServer(card) as server:
             arguments = {
@@ -126,7 +110,7 @@ def main() -> None:
             time.sleep(0.3)
             stop.set()
             serving.join()
-        counters = driver.counters()
+        counters = Driver(card.serial).counters()
         known = {top for _, top in expected}
         told = {
             "answered": answered,

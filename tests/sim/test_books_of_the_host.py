@@ -173,7 +173,13 @@ def model():
 @pytest.fixture(scope="module")
 def built():
     with Card(
-        width=WIDTH, symbols=SYMBOLS, ticks=TICKS, orders=ORDERS, event_depth=64, quiet=True
+        width=WIDTH,
+        symbols=SYMBOLS,
+        ticks=TICKS,
+        orders=ORDERS,
+        event_depth=64,
+        uart_divisor=0,
+        quiet=True,
     ) as card:
         Driver(card.serial).apply(configuration())
         yield card

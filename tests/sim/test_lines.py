@@ -172,7 +172,7 @@ def undisturbed(planned):
 
 @pytest.fixture(params=[1, 8])
 def card(request):
-    with Card(width=request.param, tx_gap=TX_GAP, quiet=True) as card:
+    with Card(width=request.param, tx_gap=TX_GAP, uart_divisor=0, quiet=True) as card:
         yield card
 
 
