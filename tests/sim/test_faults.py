@@ -11,7 +11,7 @@ from tickgate.sim.reception import CAUSES, seal
 from tickgate.spec import ethernet, moldudp64
 
 WIDTHS = (1, 8)
-CAMPAIGN = {1: 15_000, 4: 15_000, 8: 70_000}
+CAMPAIGN = {1: 8_000, 4: 8_000, 8: 84_000}
 """Mutated frames by width: 100 thousand in all."""
 
 VLAN = (ethernet.ETHERTYPE_VLAN,)

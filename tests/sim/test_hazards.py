@@ -110,6 +110,7 @@ def test_prices_leave_the_window_on_every_side_and_books_are_exact_again():
     assert changes.count((1, 0)) > 10 and changes.count((0, 1)) > 10
 
 
+@cache
 def set_of(reference: int) -> tuple[int, ...]:
     return tuple(each.of(reference) for each in hashes(ARENA.set_bits))
 

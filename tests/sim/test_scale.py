@@ -57,7 +57,7 @@ def test_the_largest_reference_size_elaborates_and_has_its_memories():
     assert size.symbols == MAX_SYMBOLS > parameters.BANK_SYMBOLS
     options = {"symbols": size.symbols, "ticks": size.ticks, "orders": size.orders}
     made = build.netlist(
-        lambda: VirtualTop(make_core(width=8, **options), uart_divisor=0),
+        lambda: VirtualTop(make_core(width=8, **options)),
         recipe=f"test of scale {options}",
         quiet=True,
     )
