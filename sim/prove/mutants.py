@@ -22,8 +22,8 @@ MUTANTS: dict[str, Mutant] = {
             name="trust-word-overtakes",
             bug="the host's word on a book goes before a loss that is pending",
             module="book.trust",
-            before="with m.If(self.calm & self.pending.any()):",
-            after="with m.If(self.calm & ~word & self.pending.any()):",
+            before="losing = self.pending.any()",
+            after="losing = ~word & self.pending.any()",
             catcher="trust-told",
         ),
         Mutant(
@@ -46,8 +46,8 @@ MUTANTS: dict[str, Mutant] = {
             name="list-empties-twice",
             bug="a level that loses its last shares stays in the list",
             module="book.levels",
-            before="removes.eq(((counts & ~change.add).replicate(count) & same & leaves).any()),",
-            after="removes.eq(((counts & change.add).replicate(count) & same & leaves).any()),",
+            before="removes.eq(self.enable & ~change.add & (same & equal).any()),",
+            after="removes.eq(self.enable & change.add & (same & equal).any()),",
             catcher="list-of-the-best",
         ),
         Mutant(
@@ -86,8 +86,8 @@ MUTANTS: dict[str, Mutant] = {
             name="ladder-misses-a-total",
             bug="a total that is being written by the next update counts as read",
             module="book.ladder",
-            before="(self.update_valid | (level(self.WRITE) == total_wanted))",
-            after="self.update_valid",
+            before="(self.near | (level(self.WRITE) == total_wanted))",
+            after="self.near",
             catcher="ladder-answers",
         ),
         Mutant(
