@@ -32,8 +32,12 @@ class BestLevels(wiring.Component):
     Members
     -------
     ready : Out(1)
+    next_symbol : In
+        The symbol of the update of the next cycle, unless that comes `alone`.
     near : In(1)
         There may be an update in this cycle.
+    alone : In(1), alone_symbol : In
+        It is of this symbol, and changes no level.
     update_valid : In(1), update : In(Update)
     found_valid : In(1), found : In(Found), found_taken : Out(1), found_late : Out(1)
         Taken in a cycle in which no update comes, nor is made; late if one of its side is made.
@@ -58,7 +62,10 @@ class BestLevels(wiring.Component):
         super().__init__(
             {
                 "ready": Out(1),
+                "next_symbol": In(range(geometry.symbols)),
                 "near": In(1),
+                "alone": In(1),
+                "alone_symbol": In(range(geometry.symbols)),
                 "update_valid": In(1),
                 "update": In(Update(geometry)),
                 "found_valid": In(1),
@@ -85,21 +92,18 @@ class BestLevels(wiring.Component):
         request = found.request
 
         # The lists of the symbol are read, and the level of the change is found in them.
-        symbol, row_symbol, row_side = (
-            Signal(range(g.symbols)),
-            Signal(range(g.symbols)),
-            Signal(Side),
-        )
+        symbol, row_symbol = Signal(range(g.symbols)), Signal(range(g.symbols))
+        row_side = Signal(Side)
         valid, change = Signal(), Signal(Change(g))
         base, cent = Signal(32), Signal()
         m.d.comb += [
-            symbol.eq(Mux(self.near, update.symbol, request.symbol)),
             self.found_taken.eq(~self.near & ~self.now_valid),
             self.found_late.eq(valid & (row_symbol == request.symbol) & (row_side == request.side)),
         ]
         m.d.sync += [
             self.now_valid.eq(self.update_valid),
             self.now.eq(update),
+            symbol.eq(self.next_symbol),
             valid.eq(self.update_valid & update.changes),
             row_symbol.eq(update.symbol),
             row_side.eq(update.side),
@@ -114,15 +118,16 @@ class BestLevels(wiring.Component):
         for name in Side:
             lists[name] = levels = LevelList(geometry=g)
             m.submodules[f"{name.name.lower()}_list"] = levels
-            memory = TableMemory(depth=g.symbols, shape=Levels(g))
+            memory = TableMemory(depth=g.symbols, shape=Levels(g), reads=2)
             m.submodules[name.name.lower()] = memory
-            read = memory.data()
+            read, other = memory.data(0), memory.data(1)
             # What is found is added at once: the update that comes next may be of the same list.
             grows[name] = grown = Signal(Levels(g), name=f"grown_{name.name.lower()}")
             takes = self.found_valid & self.found_taken & (request.side == name)
             m.d.comb += [
-                grown.eq(Mux(found.void, read, list_grown(read, found.level, g))),
-                memory.address().eq(symbol),
+                grown.eq(Mux(found.void, other, list_grown(other, found.level, g))),
+                memory.address(0).eq(symbol),
+                memory.address(1).eq(Mux(self.alone, self.alone_symbol, request.symbol)),
                 memory.write.eq((valid & (row_side == name)) | (takes & ~found.void)),
                 memory.write_address.eq(Mux(self.now_valid, row_symbol, request.symbol)),
                 memory.write_data.eq(Mux(self.now_valid, levels.after, grown)),
@@ -130,7 +135,7 @@ class BestLevels(wiring.Component):
             ]
             m.d.sync += [
                 levels.enable.eq(self.update_valid & update.changes & (update.side == name)),
-                levels.before.eq(read),
+                levels.before.eq(Mux(self.alone, other, read)),
             ]
             for n in range(g.LEVELS):
                 m.d.sync += levels.places[n].eq(

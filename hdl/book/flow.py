@@ -57,6 +57,7 @@ class MessageFlow(wiring.Component):
         One of them is high in the cycle of a look-up of its kind, and perhaps in others, but never
         both. The reference is to be looked up whether it is valid or not.
     messages : In(stream of Message)
+        The symbol of a Replace is there in the cycle before, too.
     window_symbol : Out, window_base : In(32), window_cent : In(1)
         Price window of a symbol, read in the cycle of the message.
     inject : In(1), injected : In(Injected)
@@ -69,6 +70,8 @@ class MessageFlow(wiring.Component):
     spare : In(1), spare_set, spare_tag : In
         Looks up this reference for it, `Injector.LATENCY` cycles before the update; without effect
         in the cycle of a `lookup`.
+    next_symbol : Out
+        That of the update of the next cycle, if one comes.
     near_update : Out(1)
         There may be an update in this cycle; known from its start. `update` is of its symbol then.
     update_valid, update : Out
@@ -109,6 +112,7 @@ class MessageFlow(wiring.Component):
                 "spare": In(1),
                 "spare_set": In(data.ArrayLayout(geometry.set_bits, geometry.TABLES)),
                 "spare_tag": In(geometry.tag_bits),
+                "next_symbol": Out(range(symbols)),
                 "near_update": Out(1),
                 "update_valid": Out(1),
                 "update": Out(Update(geometry)),
@@ -216,6 +220,13 @@ class MessageFlow(wiring.Component):
 
         m.d.comb += [
             self.busy.eq(arriving | soon_valid | now_valid),
+            self.next_symbol.eq(
+                Mux(
+                    self.inject,
+                    self.injected.symbol,
+                    Mux(soon_valid, soon.message.symbol, self.messages.payload.symbol),
+                )
+            ),
             self.near_update.eq(now_valid | self.messages.valid),
             self.update_valid.eq(replaces | now_updates),
         ]

@@ -26,6 +26,8 @@ class Queue(wiring.Component):
     r_data : Out(width), r_en : In(1), r_rdy : Out(1)
     level : Out(range(depth + 1))
         Entries, that at the output included.
+    waits : Out(1)
+        There are any.
     """
 
     def __init__(self, *, width: int, depth: int) -> None:
@@ -41,6 +43,7 @@ class Queue(wiring.Component):
                 "r_en": In(1),
                 "r_rdy": Out(1),
                 "level": Out(range(depth + 1)),
+                "waits": Out(1),
             }
         )
 
@@ -58,6 +61,7 @@ class Queue(wiring.Component):
             inner.r_en.eq(moves),
             self.r_data.eq(first),
             self.level.eq(inner.level + self.r_rdy),
+            self.waits.eq(inner.level.any() | self.r_rdy),
         ]
         with m.If(~self.r_rdy | self.r_en):
             m.d.sync += [first.eq(inner.r_data), self.r_rdy.eq(inner.r_rdy)]

@@ -382,7 +382,7 @@ class Recovery(wiring.Component):
     def _join(self, m, queue) -> None:
         """Applies what was held, and lets messages go straight again."""
         join, held, change = Signal(32), Signal(Held), self._change
-        waits = queue.level.any()
+        waits = queue.waits
         m.d.comb += held.eq(queue.r_data)
         with m.Switch(self._step):
             with m.Case(Step.LOAD):

@@ -37,8 +37,12 @@ class TopOfBook(wiring.Component):
     Members
     -------
     ready : Out(1)
+    next_symbol : In
+        The symbol of the update of the next cycle, unless that comes `alone`.
     near : In(1)
         There may be an update in this cycle; known early.
+    alone : In(1), alone_symbol : In
+        It is of this symbol, and changes no level.
     update_valid : In(1), update : In(Update)
     tops : Out(stream of Top)
     quiet : Out(1)
@@ -62,7 +66,10 @@ class TopOfBook(wiring.Component):
         super().__init__(
             {
                 "ready": Out(1),
+                "next_symbol": In(range(geometry.symbols)),
                 "near": In(1),
+                "alone": In(1),
+                "alone_symbol": In(range(geometry.symbols)),
                 "update_valid": In(1),
                 "update": In(Update(geometry)),
                 "tops": Out(stream.Signature(Top(geometry.symbols), always_ready=True)),
@@ -88,7 +95,10 @@ class TopOfBook(wiring.Component):
         m.submodules.slow = slow = Answer(geometry=g)
         slow_path = Signal()
         m.d.comb += [
+            best.next_symbol.eq(self.next_symbol),
             best.near.eq(self.near),
+            best.alone.eq(self.alone),
+            best.alone_symbol.eq(self.alone_symbol),
             best.update_valid.eq(self.update_valid),
             best.update.eq(self.update),
             ladder.near.eq(self.near),

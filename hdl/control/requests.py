@@ -64,8 +64,10 @@ class RequestExecutor(wiring.Component):
         total, wait = Signal(range(MAX_WORDS + 1)), Signal(range(8))
         partial, apply = Signal(24), Signal()
         # Between two steps of `index`, and of `total`, there is time to know what follows from it.
+        address = Signal(16)
         at_last, final = Signal(), Signal(range(WORD_SIZE * MAX_WORDS + REQUEST_HEADER_SIZE))
         m.d.sync += [
+            address.eq(header.address + index),
             at_last.eq(index == header.count - 1),
             final.eq(WORD_SIZE * total + REPLY_HEADER_SIZE - 1),
         ]
@@ -109,7 +111,7 @@ class RequestExecutor(wiring.Component):
                     m.d.sync += wait.eq(0)
                     m.next = "RESULT"
             with m.State("RESULT"):
-                self._conclude(m, header, status, words, index, total, apply, at_last)
+                self._conclude(m, header, status, words, index, total, apply, at_last, address)
             with m.State("ACKNOWLEDGE"):
                 m.d.comb += self.head.acknowledge.eq(wait == 0)
                 m.d.sync += [wait.eq(wait + 1), status.eq(Status.OK)]
@@ -150,7 +152,7 @@ class RequestExecutor(wiring.Component):
             with m.Default():
                 m.d.sync += status.eq(Status.UNKNOWN_OPCODE)
 
-    def _conclude(self, m, header, status, words, index, total, apply, at_last) -> None:
+    def _conclude(self, m, header, status, words, index, total, apply, at_last, address) -> None:
         """Goes on to the next word of a READ or WRITE, or ends it."""
         reads = header.opcode == Opcode.READ
         m.d.comb += words.data.eq(self.bus.word)
@@ -160,7 +162,7 @@ class RequestExecutor(wiring.Component):
             m.d.comb += [
                 words.en.eq(1),
                 words.addr.eq(0),
-                words.data.eq(self.bus.access.address),
+                words.data.eq(address),
             ]
             m.d.sync += total.eq(1)
             m.next = "PREPARE"

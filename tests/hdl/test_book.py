@@ -191,6 +191,8 @@ def run(flow, width, *, rng, idle=0, orders=ORDERS):
             ctx.set(dut.lookup_new.payload.reference, news.get(cycle, 0))
             fields = ends.get(cycle - 1)
             ctx.set(dut.messages.valid, fields is not None)
+            if cycle in ends:
+                ctx.set(message.symbol, ends[cycle]["locate"])
             if fields is not None:
                 sequence += 1
                 ctx.set(message.kind, KINDS[fields["type"]])

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The queue of the book, entry by entry beside a list."""
 
 import random
@@ -20,6 +21,7 @@ def test_what_goes_in_comes_out_in_order_and_as_much_as_fits(depth):
             busy = 0.8 if (cycle // 100) % 2 else 0.3
             enters, leaves, entry = rng.random() < busy, rng.random() > busy, rng.getrandbits(16)
             assert ctx.get(dut.level) == len(held)
+            assert ctx.get(dut.waits) == bool(held)
             fullest = max(fullest, len(held))
             ctx.set(dut.w_en, enters)
             ctx.set(dut.w_data, entry)

@@ -72,6 +72,7 @@ def run(messages, *, exact=None):
             ctx.set(update.trust, 1)
         for cycle in range(end):
             change = plan.get(cycle)
+            ctx.set(dut.next_symbol, plan.get(cycle + 1, (0,))[0])
             ctx.set(dut.near, change is not None)
             ctx.set(dut.update_valid, change is not None)
             if change is not None:
