@@ -330,5 +330,13 @@ MUTANTS: dict[str, Mutant] = {
             after="self._address(self.write_address[WORD_BITS:], bank)",
             catcher="commit-at-once",
         ),
+        Mutant(
+            name="top-keeps-the-best",
+            bug="a better level than the best is listed after it",
+            module="book.levels",
+            before="live & (key < changed),",
+            after="live & (key != changed),",
+            catcher="top-agrees",
+        ),
     )
 }
