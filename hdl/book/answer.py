@@ -25,7 +25,8 @@ class Escapes(data.StructLayout):
 class Answer(wiring.Component):
     """Puts together the top of book after an update, and follows what makes it exact.
 
-    Latency: 1 cycle. Throughput: an update every second cycle, which must come in order.
+    Latency: 1 cycle. Throughput: an update every second cycle, which must come in order. Right
+    behind one that is about nothing but trust, another one must repeat it.
 
     `exact` means: the book is trusted, no order lies outside the window on the better side, and a
     side that looks empty has no order on the worse side either.

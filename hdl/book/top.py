@@ -25,7 +25,7 @@ class TopOfBook(wiring.Component):
     Latency: `LATENCY` cycles from the update where the best levels are at hand; `SLOW_LATENCY`
     where a list of them is exhausted, or an earlier answer of the symbol is still being found. A
     fast answer that meets a slow one of another symbol waits one cycle. Throughput: an update
-    every second cycle.
+    every second cycle; right behind one that comes `alone`, another one that repeats its trust.
 
     A top is told when any of its prices, shares or its exactness differ from what was told last
     of the symbol; after reset that is an empty book that is not exact.

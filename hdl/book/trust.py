@@ -26,7 +26,8 @@ class Trust(wiring.Component):
     A loss (a gap: all symbols; an overflow of a level: one) is pending from the cycle after its
     strobe. It goes with the symbol's next update, or by itself when the book is calm. A host's
     declaration that a book is whole waits until no loss is pending; a second one before the first
-    has gone is lost, which at serial speed cannot happen.
+    has gone is lost, which at serial speed cannot happen. What goes by itself goes once more with
+    an update of its symbol in the next cycle.
 
     Parameters
     ----------
@@ -140,6 +141,18 @@ class Trust(wiring.Component):
                 self.out.distrust.eq(1),
                 rest.eq(self.pending & ~along),
             ]
+        # A Replace may follow in the next cycle, too soon to find what went by itself: it says it
+        # again.
+        told, told_symbol, told_trust = Signal(), Signal.like(alone_symbol), Signal()
+        m.d.sync += [
+            told.eq(alone_valid),
+            told_symbol.eq(alone_symbol),
+            told_trust.eq(alone_trust),
+        ]
+        with m.If(told & (self.update.symbol == told_symbol)):
+            m.d.comb += self.out.trust.eq(told_trust)
+            with m.If(~told_trust):
+                m.d.comb += self.out.distrust.eq(1)
         losing = self.pending.any()
         m.d.sync += [
             ready.eq(self.calm & ~ready & (losing | word)),

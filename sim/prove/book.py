@@ -211,8 +211,13 @@ class TrustHarness(Harness):
         lost = self.gap | (self.doubt & (self.doubt_symbol == which))
         out = trust.out_valid & (trust.out.symbol == which)
         settled = out & trust.out.distrust
+        alone = out & ~self.valid
+        was_alone, was_trust = Signal(), Signal()
+        repeats = Mux(was_trust, trust.out.trust | owed, trust.out.distrust)
         m.d.sync += [
             begun.eq(1),
+            was_alone.eq(alone),
+            was_trust.eq(trust.out.trust),
             kept.eq(which),
             owed.eq(lost | (owed & ~settled)),
             was_owed.eq(owed & ~settled),
@@ -233,10 +238,11 @@ class TrustHarness(Harness):
             self.assumed.eq((~begun | (kept == which)) & (~self.valid | (self.near & ~self.calm))),
             # What goes by itself was decided on a cycle ago.
             self.holds.eq(
-                (~(out & owed & (self.valid | was_owed)) | (trust.out.distrust & ~trust.out.trust))
+                (~(out & owed & (self.valid | was_owed)) | trust.out.distrust)
                 & (~owed | settled | trust.pending.bit_select(which, 1))
+                & (~(was_alone & out) | repeats)
             ),
-            self.seen.eq(out & owed & ~self.valid & trust.out.distrust),
+            self.seen.eq(alone & owed & trust.out.distrust),
             self.owed.eq(owed),
             self.out.eq(out),
             self.distrust.eq(trust.out.distrust),
@@ -280,7 +286,8 @@ PROPERTIES = (
         name="trust-told",
         component="book: trust",
         claim="after a loss, the next that any symbol is told is the loss; the host's word does "
-        "not overtake it; until then the loss is pending",
+        "not overtake it; until then the loss is pending; what it is told by itself, an update in "
+        "the next cycle repeats",
         contract="calm means that no update comes in this cycle; an update is near when it comes",
         size="4 symbols",
         cover="a loss is told by itself",

@@ -27,6 +27,14 @@ MUTANTS: dict[str, Mutant] = {
             catcher="trust-told",
         ),
         Mutant(
+            name="trust-told-once",
+            bug="an update right behind trust that went by itself does not repeat it",
+            module="book.trust",
+            before="told.eq(alone_valid),",
+            after="told.eq(0),",
+            catcher="trust-told",
+        ),
+        Mutant(
             name="list-place-of-last",
             bug="a level that is added moves the last one of a full list nowhere",
             module="book.levels",
