@@ -81,7 +81,7 @@ class Octets(data.StructLayout):
     """A word of an Ethernet frame, from the destination MAC to the FCS inclusive.
 
     Octet 0, the first on the wire, is in bits 7:0 of `data`. Only a word with `last` may hold
-    fewer than `width` octets.
+    fewer than `width` octets, and none holds no octet.
     """
 
     def __init__(self, width: int) -> None:

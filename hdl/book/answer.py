@@ -25,7 +25,8 @@ class Escapes(data.StructLayout):
 class Answer(wiring.Component):
     """Puts together the top of book after an update, and follows what makes it exact.
 
-    Latency: 1 cycle. Throughput: one update a cycle, which must come in order.
+    Latency: 1 cycle. Throughput: an update every second cycle, which must come in order. Right
+    behind one that is about nothing but trust, another one must repeat it.
 
     `exact` means: the book is trusted, no order lies outside the window on the better side, and a
     side that looks empty has no order on the worse side either.
@@ -37,6 +38,8 @@ class Answer(wiring.Component):
     Members
     -------
     ready : Out(1)
+    next_symbol : In
+        The symbol of the update that comes in the next cycle, if any does.
     update_valid : In(1), update : In(Update)
     bid, ask : In(Best)
         The best levels after the update.
@@ -56,6 +59,7 @@ class Answer(wiring.Component):
         super().__init__(
             {
                 "ready": Out(1),
+                "next_symbol": In(range(geometry.symbols)),
                 "update_valid": In(1),
                 "update": In(Update(geometry)),
                 "bid": In(Best(geometry)),
@@ -71,10 +75,10 @@ class Answer(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         g, update = self._geometry, self.update
-        trust = Signal()
-        m.d.comb += trust.eq(
-            (bit_of(self.trusted, update.symbol) | update.trust) & ~update.distrust
-        )
+        # What is known of a symbol is read in the cycle before its update: none is made then.
+        trust, was_trusted = Signal(), Signal()
+        m.d.sync += was_trusted.eq(bit_of(self.trusted, self.next_symbol))
+        m.d.comb += trust.eq((was_trusted | update.trust) & ~update.distrust)
         mine = one_hot(m, update.symbol, g.symbols, name="mine")
         with m.If(self.update_valid):
             m.d.sync += self.trusted.eq(with_bit(self.trusted, mine, trust))
@@ -84,20 +88,22 @@ class Answer(wiring.Component):
             m.submodules[f"escapes_{side.name.lower()}"] = memory = TableMemory(
                 depth=g.symbols, shape=Escapes(g)
             )
+            before = Signal(Escapes(g), name=f"before_{side.name.lower()}", reset_less=True)
             count = Signal(Escapes(g), name=f"escapes_{side.name.lower()}")
+            m.d.sync += before.eq(memory.data())
             moves = self.update_valid & update.escapes & (update.side == side)
             step = Mux(update.add, 1, -1)
             m.d.comb += [
-                memory.address().eq(update.symbol),
-                count.eq(memory.data()),
+                memory.address().eq(self.next_symbol),
+                count.eq(before),
                 memory.write.eq(moves),
                 memory.write_address.eq(update.symbol),
                 memory.write_data.eq(count),
             ]
             with m.If(moves & (update.escape == Escape.BETTER)):
-                m.d.comb += count.better.eq(memory.data().better + step)
+                m.d.comb += count.better.eq(before.better + step)
             with m.If(moves & (update.escape == Escape.WORSE)):
-                m.d.comb += count.worse.eq(memory.data().worse + step)
+                m.d.comb += count.worse.eq(before.worse + step)
             readies.append(memory.ready)
             outside.append(count.as_value().any())
             unhidden.append(~count.better.any() & (best.present | ~count.worse.any()))

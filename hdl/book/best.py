@@ -8,6 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.book.levels import Change, LevelList, Levels, ListEvent, first, place_of
+from tickgate.hdl.book.levels import grown as list_grown
 from tickgate.hdl.book.types import Best, Found, Geometry, Update
 from tickgate.hdl.memory import TableMemory
 from tickgate.hdl.stream import Side
@@ -18,7 +19,7 @@ __all__ = ["BestLevels"]
 class BestLevels(wiring.Component):
     """Works out the best levels after an update from the best levels before it.
 
-    Latency: `LATENCY` cycles. Throughput: one update a cycle.
+    Latency: `LATENCY` cycles. Throughput: an update every second cycle.
 
     Of each side the first `Geometry.LEVELS` levels are kept: when the best one empties, the next is
     at hand. The list grows again by what the ladder finds (`found`). A side whose list has run
@@ -31,10 +32,15 @@ class BestLevels(wiring.Component):
     Members
     -------
     ready : Out(1)
+    next_symbol : In
+        The symbol of the update of the next cycle, unless that comes `alone`.
+    near : In(1)
+        There may be an update in this cycle.
+    alone : In(1), alone_symbol : In
+        It is of this symbol, and changes no level.
     update_valid : In(1), update : In(Update)
     found_valid : In(1), found : In(Found), found_taken : Out(1), found_late : Out(1)
-        Taken in a cycle without an update, unless its side has changed in the cycle before: then
-        it is late.
+        Taken in a cycle in which no update comes, nor is made; late if one of its side is made.
     now_valid : Out(1), now : Out(Update)
         The update of `LATENCY` cycles ago.
     mine, bid, ask : Out(Best)
@@ -56,6 +62,10 @@ class BestLevels(wiring.Component):
         super().__init__(
             {
                 "ready": Out(1),
+                "next_symbol": In(range(geometry.symbols)),
+                "near": In(1),
+                "alone": In(1),
+                "alone_symbol": In(range(geometry.symbols)),
                 "update_valid": In(1),
                 "update": In(Update(geometry)),
                 "found_valid": In(1),
@@ -82,67 +92,55 @@ class BestLevels(wiring.Component):
         request = found.request
 
         # The lists of the symbol are read, and the level of the change is found in them.
-        symbol, side, key = Signal(range(g.symbols)), Signal(Side), Signal(g.key_bits)
+        symbol, row_symbol = Signal(range(g.symbols)), Signal(range(g.symbols))
+        row_side = Signal(Side)
+        valid, change = Signal(), Signal(Change(g))
+        base, cent = Signal(32), Signal()
         m.d.comb += [
-            symbol.eq(Mux(self.update_valid, update.symbol, request.symbol)),
-            side.eq(Mux(self.update_valid, update.side, request.side)),
-            key.eq(Mux(self.update_valid, update.key, found.level.key)),
+            self.found_taken.eq(~self.near & ~self.now_valid),
+            self.found_late.eq(valid & (row_symbol == request.symbol) & (row_side == request.side)),
         ]
-        valid, row_symbol, row_side = Signal(), Signal.like(symbol), Signal(Side)
-        base, cent, finds = Signal(32), Signal(), Signal()
-        change = Signal(Change(g))
-        # What a change that is being made does to the answer is told in the next cycle.
-        changing = valid & (row_symbol == request.symbol) & (row_side == request.side)
-        m.d.comb += [
-            self.found_taken.eq(~self.update_valid & ~changing),
-            self.found_late.eq(changing),
-        ]
-        takes = self.found_valid & ~changing
-        changes = Mux(self.update_valid, update.changes, takes)
         m.d.sync += [
             self.now_valid.eq(self.update_valid),
             self.now.eq(update),
-            valid.eq(changes),
-            finds.eq(~self.update_valid),
-            row_symbol.eq(symbol),
-            row_side.eq(side),
-            base.eq(Mux(self.update_valid, update.base, request.base)),
-            cent.eq(Mux(self.update_valid, update.cent, request.cent)),
+            symbol.eq(self.next_symbol),
+            valid.eq(self.update_valid & update.changes),
+            row_symbol.eq(update.symbol),
+            row_side.eq(update.side),
+            base.eq(update.base),
+            cent.eq(update.cent),
             change.add.eq(update.add),
-            change.found.eq(~self.update_valid),
-            change.end.eq(~found.level.present),
-            change.key.eq(key),
-            change.price.eq(Mux(self.update_valid, update.price, found.level.price)),
-            change.shares.eq(Mux(self.update_valid, update.shares, found.level.shares)),
+            change.key.eq(update.key),
+            change.price.eq(update.price),
+            change.shares.eq(update.shares),
         ]
-        again = Signal()
-        m.d.comb += again.eq(row_symbol == symbol)
-        lists = {}
+        lists, grows = {}, {}
         for name in Side:
             lists[name] = levels = LevelList(geometry=g)
             m.submodules[f"{name.name.lower()}_list"] = levels
-            memory = TableMemory(depth=g.symbols, shape=Levels(g))
+            memory = TableMemory(depth=g.symbols, shape=Levels(g), reads=2)
             m.submodules[name.name.lower()] = memory
-            read = memory.data()
+            read, other = memory.data(0), memory.data(1)
+            # What is found is added at once: the update that comes next may be of the same list.
+            grows[name] = grown = Signal(Levels(g), name=f"grown_{name.name.lower()}")
+            takes = self.found_valid & self.found_taken & (request.side == name)
             m.d.comb += [
-                memory.address().eq(symbol),
-                memory.write.eq(valid & (row_side == name)),
-                memory.write_address.eq(row_symbol),
-                memory.write_data.eq(levels.after),
+                grown.eq(Mux(found.void, other, list_grown(other, found.level, g))),
+                memory.address(0).eq(symbol),
+                memory.address(1).eq(Mux(self.alone, self.alone_symbol, request.symbol)),
+                memory.write.eq((valid & (row_side == name)) | (takes & ~found.void)),
+                memory.write_address.eq(Mux(self.now_valid, row_symbol, request.symbol)),
+                memory.write_data.eq(Mux(self.now_valid, levels.after, grown)),
                 levels.change.eq(change),
-                levels.fresh_place.eq(place_of(1, change.key, key)),
             ]
-            m.d.sync += levels.enable.eq(
-                (side == name) & Mux(self.update_valid, update.changes, takes & ~found.void)
-            )
-            # Both as if the change that is being made were of these lists, and as if it were not.
+            m.d.sync += [
+                levels.enable.eq(self.update_valid & update.changes & (update.side == name)),
+                levels.before.eq(Mux(self.alone, other, read)),
+            ]
             for n in range(g.LEVELS):
-                before = levels.before
-                m.d.comb += levels.other_places[n].eq(place_of(before.live[n], before.keys[n], key))
                 m.d.sync += levels.places[n].eq(
-                    Mux(again, levels.places_after[n], place_of(read.live[n], read.keys[n], key))
+                    place_of(read.live[n], read.keys[n], read.shares[n], update.key, update.shares)
                 )
-            m.d.sync += levels.before.eq(Mux(again, levels.after, read))
         m.d.comb += self.ready.eq(m.submodules.buy.ready & m.submodules.sell.ready)
 
         # The change is made.
@@ -160,20 +158,24 @@ class BestLevels(wiring.Component):
             self.mine_lost.eq(Mux(sold, ask_lost, bid_lost)),
             self.other_lost.eq(Mux(sold, bid_lost, ask_lost)),
         ]
-        after = Signal(Levels(g))
-        m.d.comb += after.eq(Mux(sold, sells.after, buys.after))
+        event, after = self.event, Signal(Levels(g))
+        grown = Mux(request.side == Side.SELL, grows[Side.SELL], grows[Side.BUY])
+        m.d.comb += after.eq(
+            Mux(self.now_valid, Mux(sold, sells.after, buys.after), Levels(g)(grown))
+        )
         m.d.sync += [
-            self.event.valid.eq(valid),
-            self.event.symbol.eq(row_symbol),
-            self.event.side.eq(row_side),
-            self.event.base.eq(base),
-            self.event.cent.eq(cent),
-            self.event.key.eq(change.key),
-            self.event.changed.eq(~finds),
-            self.event.beyond.eq(Mux(sold, sells.beyond, buys.beyond)),
-            self.event.dropped.eq(Mux(sold, sells.dropped, buys.dropped)),
-            self.event.short.eq(~after.live[-1] & after.more),
-            self.event.live.eq(after.live),
-            self.event.keys.eq(after.keys),
+            event.valid.eq(valid | (self.found_valid & self.found_taken)),
+            event.symbol.eq(Mux(self.now_valid, row_symbol, request.symbol)),
+            event.side.eq(Mux(self.now_valid, row_side, request.side)),
+            event.base.eq(Mux(self.now_valid, base, request.base)),
+            event.cent.eq(Mux(self.now_valid, cent, request.cent)),
+            event.key.eq(change.key),
+            event.changed.eq(self.now_valid),
+            event.beyond.eq(Mux(sold, sells.beyond, buys.beyond)),
+            event.dropped.eq(self.now_valid & Mux(sold, sells.dropped, buys.dropped)),
+            event.grew.eq(~self.now_valid & ~found.void),
+            event.short.eq(~after.live[-1] & after.more),
+            event.live.eq(after.live),
+            event.keys.eq(after.keys),
         ]
         return m

@@ -156,10 +156,11 @@ class OrderBook(wiring.Component):
             m.d.sync += left.eq(leaving)
             leaving = left
             lost |= left
-        # The sum whose carry it is leaves no time for what follows from it.
+        # The sum whose carry it is, and the comparison, leave no time for what follows from them.
         m.d.sync += [
             trust.doubt.eq(top.level_overflow),
             trust.doubt_symbol.eq(top.overflow_symbol),
+            self.disagreement.eq(top.disagreement),
         ]
         m.d.comb += [
             self.ready.eq(flow.ready & top.ready),
@@ -168,6 +169,7 @@ class OrderBook(wiring.Component):
             self.window_symbol.eq(flow.window_symbol),
             flow.window_base.eq(self.window_base),
             flow.window_cent.eq(self.window_cent),
+            trust.near.eq(flow.near_update),
             trust.update_valid.eq(flow.update_valid),
             trust.update.eq(flow.update),
             trust.calm.eq(top.quiet & ~flow.busy & ~injector.busy),
@@ -181,6 +183,10 @@ class OrderBook(wiring.Component):
             ),
             trust.whole_symbol.eq(self.whole_symbol),
             trust.whole_value.eq(self.whole_value),
+            top.next_symbol.eq(flow.next_symbol),
+            top.near.eq(trust.out_near),
+            top.alone.eq(trust.out_alone),
+            top.alone_symbol.eq(trust.out_alone_symbol),
             top.update_valid.eq(trust.out_valid),
             top.update.eq(trust.out),
             self.trades.valid.eq(flow.trade_valid),
@@ -190,11 +196,10 @@ class OrderBook(wiring.Component):
             self.over_execution.eq(flow.over_execution),
             self.store_overflow.eq(flow.store_overflow),
             self.duplicate_reference.eq(flow.duplicate_reference),
-            self.level_overflow.eq(top.level_overflow),
-            self.disagreement.eq(top.disagreement),
+            self.level_overflow.eq(trust.doubt),
         ]
         self._inject(m, flow, top, injector, viewer, recovery)
-        self._recover(m, flow, top, recovery)
+        self._recover(m, flow, trust, top, recovery)
         return m
 
     def _inject(self, m, flow, top, injector, viewer, recovery) -> None:
@@ -236,7 +241,7 @@ class OrderBook(wiring.Component):
         with m.Else():
             m.d.comb += flow.injected.eq(recovery.injection)
 
-    def _recover(self, m, flow, top, recovery) -> None:
+    def _recover(self, m, flow, trust, top, recovery) -> None:
         for name in (
             *("begin", "begin_symbol", "abort", "order", "order_number", "order_is"),
             *("join", "join_sequence"),
@@ -250,8 +255,8 @@ class OrderBook(wiring.Component):
             recovery.message.eq(self.messages.valid),
             recovery.sequence.eq(self.messages.payload.sequence),
             recovery.lost.eq(self.gap | self.restarted),
-            recovery.overflow.eq(top.level_overflow),
-            recovery.overflow_symbol.eq(top.overflow_symbol),
+            recovery.overflow.eq(trust.doubt),
+            recovery.overflow_symbol.eq(trust.doubt_symbol),
             flow.hold.eq(recovery.holding),
             flow.hold_symbol.eq(recovery.symbol),
             flow.peek_symbol.eq(recovery.symbol),

@@ -34,7 +34,8 @@ class MessageFlow(wiring.Component):
     """Resolves each message against the order store and tells which level changes by how much.
 
     Latency: an update leaves `LATENCY` cycles after its message; of a Replace, the removal leaves
-    one cycle earlier. Throughput: a message every second cycle, as fast as the wire can bring them.
+    with it. Throughput: a message every second cycle, as fast as the wire can bring them, with an
+    update every second cycle at most.
 
     Looks up start with `lookup`, ahead of the message, so that an order is found in the cycle
     `LATENCY` after the message even when its reference number ends the message (Delete).
@@ -51,16 +52,17 @@ class MessageFlow(wiring.Component):
         A message is here or has yet to become an update.
     lookup, lookup_new : In(stream of Lookup)
         The reference number of a message as soon as it is in; at the latest one cycle before
-        `messages`, the second (Replace) after the first.
+        `messages`, or of a Replace three cycles, and the second one two.
     near, near_new : In(1)
         One of them is high in the cycle of a look-up of its kind, and perhaps in others, but never
         both. The reference is to be looked up whether it is valid or not.
     messages : In(stream of Message)
+        The symbol of a Replace is there in the cycle before, too.
     window_symbol : Out, window_base : In(32), window_cent : In(1)
         Price window of a symbol, read in the cycle of the message.
     inject : In(1), injected : In(Injected)
         What is an update in the next cycle, when its finding stands. There must be no message now,
-        nor in the two cycles before and the next one.
+        nor in the two cycles before and the next one, nor a Replace in the one after.
     hold : In(1), hold_symbol : In, held_valid : Out(1), held : Out(Message)
         Messages that would change the book of this symbol do not; they are told, a cycle later.
     peek : In(1), peek_symbol : In, peeked : Out(Peeked), found : Out(Finding)
@@ -68,6 +70,10 @@ class MessageFlow(wiring.Component):
     spare : In(1), spare_set, spare_tag : In
         Looks up this reference for it, `Injector.LATENCY` cycles before the update; without effect
         in the cycle of a `lookup`.
+    next_symbol : Out
+        That of the update of the next cycle, if one comes.
+    near_update : Out(1)
+        There may be an update in this cycle; known from its start. `update` is of its symbol then.
     update_valid, update : Out
     trade_valid, trade : Out
         Prints that may serve as reference price, `TRADE_LATENCY` cycles after the message.
@@ -106,6 +112,8 @@ class MessageFlow(wiring.Component):
                 "spare": In(1),
                 "spare_set": In(data.ArrayLayout(geometry.set_bits, geometry.TABLES)),
                 "spare_tag": In(geometry.tag_bits),
+                "next_symbol": Out(range(symbols)),
+                "near_update": Out(1),
                 "update_valid": Out(1),
                 "update": Out(Update(geometry)),
                 "trade_valid": Out(1),
@@ -167,9 +175,10 @@ class MessageFlow(wiring.Component):
             {"message": Message(symbols), "base": 32, "cent": 1, "keeps_reference": 1, "trust": 1}
         )
         soon_valid, now_valid = Signal(), Signal()
-        soon_replaces, now_updates, now_trades = Signal(), Signal(), Signal()
+        now_updates, now_inserts, now_adds, now_trades = Signal(), Signal(), Signal(), Signal()
         soon, now = Signal(shape, reset_less=True), Signal(shape, reset_less=True)
-        is_held, arrives = Signal(), Signal()
+        here = Signal(shape)
+        is_held, arrives, replaces = Signal(), Signal(), Signal()
         m.d.comb += [
             is_held.eq(
                 self.hold
@@ -177,16 +186,21 @@ class MessageFlow(wiring.Component):
                 & (self.messages.payload.kind != MessageKind.TRADE)
             ),
             arrives.eq(arriving & ~is_held),
+            replaces.eq(arrives & (self.messages.payload.kind == MessageKind.REPLACE)),
             self.held.eq(soon.message),
+            here.message.eq(self.messages.payload),
+            here.base.eq(self.window_base),
+            here.cent.eq(self.window_cent),
         ]
         m.d.sync += [
             self.held_valid.eq(arriving & is_held),
             soon_valid.eq(arrives),
-            soon_replaces.eq(arrives & (self.messages.payload.kind == MessageKind.REPLACE)),
             now_updates.eq(self.inject | (soon_valid & (soon.message.kind != MessageKind.TRADE))),
-            soon.message.eq(self.messages.payload),
-            soon.base.eq(self.window_base),
-            soon.cent.eq(self.window_cent),
+            now_adds.eq(soon_valid & (soon.message.kind == MessageKind.ADD)),
+            now_inserts.eq(
+                soon_valid & is_one_of(soon.message.kind, MessageKind.ADD, MessageKind.REPLACE)
+            ),
+            soon.eq(here),
             now_valid.eq(soon_valid | self.inject),
             now.eq(soon),
             now.keeps_reference.eq(soon.message.new_reference == soon.message.reference),
@@ -194,6 +208,10 @@ class MessageFlow(wiring.Component):
             now_trades.eq(soon_valid),
         ]
         with m.If(self.inject):
+            m.d.sync += [
+                now_adds.eq(self.injected.kind == MessageKind.ADD),
+                now_inserts.eq(is_one_of(self.injected.kind, MessageKind.ADD, MessageKind.REPLACE)),
+            ]
             for name in ("kind", "symbol", "side", "shares", "price", "sequence"):
                 m.d.sync += now.message[name].eq(self.injected[name])
             for name in ("base", "cent", "trust"):
@@ -202,16 +220,34 @@ class MessageFlow(wiring.Component):
 
         m.d.comb += [
             self.busy.eq(arriving | soon_valid | now_valid),
-            self.update_valid.eq(soon_replaces | now_updates),
+            self.next_symbol.eq(
+                Mux(
+                    self.inject,
+                    self.injected.symbol,
+                    Mux(soon_valid, soon.message.symbol, self.messages.payload.symbol),
+                )
+            ),
+            self.near_update.eq(now_valid | self.messages.valid),
+            self.update_valid.eq(replaces | now_updates),
         ]
 
-        self._half(m, store, window, soon, soon_valid, first_half=True)
+        # The level is worked out by itself, for what follows from it is long.
+        order, place = store.found.order, Signal(Placement(geometry))
+        m.d.comb += place.eq(Mux(self.update.side == Side.BUY, window.bid, window.ask))
+        self._half(m, store, place, here, replaces, first_half=True)
         with m.If(now_valid):
-            self._half(m, store, window, now, now_valid, first_half=False)
+            self._half(m, store, place, now, now_valid, first_half=False)
+        m.d.comb += [
+            # Of a removal, nothing is told.
+            self.update.sequence.eq(now.message.sequence),
+            self.update.stamp.eq(now.message.stamp),
+            self.update.side.eq(Mux(now_adds, now.message.side, order.side)),
+            self.update.key.eq(Mux(now_inserts, place.key, order.key)),
+        ]
         self._trades(m, store, now, now_trades)
         return m
 
-    def _half(self, m, store, window, held, valid, *, first_half: bool) -> None:
+    def _half(self, m, store, place, held, valid, *, first_half: bool) -> None:
         """The removal by a Replace (`first_half`), or all that any other message does."""
         message, found, write = held.message, store.found, store.update
         order, update = found.order, self.update
@@ -220,8 +256,6 @@ class MessageFlow(wiring.Component):
             update.symbol.eq(message.symbol),
             update.base.eq(held.base),
             update.cent.eq(held.cent),
-            update.sequence.eq(message.sequence),
-            update.stamp.eq(message.stamp),
         ]
         if first_half:
             # What is found does not wait for whether it is meant; only facts do.
@@ -230,7 +264,7 @@ class MessageFlow(wiring.Component):
             m.d.comb += [
                 update.last.eq(0),
                 write.live.eq(0),
-                store.write.eq(valid & (message.kind == MessageKind.REPLACE) & known),
+                store.write.eq(valid & known),
             ]
             return
 
@@ -243,11 +277,11 @@ class MessageFlow(wiring.Component):
         ]
         with m.Switch(message.kind):
             with m.Case(MessageKind.ADD):
-                self._insert(m, window, store, found, message, message.side, Const(1))
+                self._insert(m, place, store, found, message, Const(1))
             with m.Case(MessageKind.REPLACE):
                 # The removal freed the order but its finding stands until the next look-up.
                 finding = self._room(m, held, found, store.found_new)
-                self._insert(m, window, store, finding, message, order.side, known)
+                self._insert(m, place, store, finding, message, known)
                 with m.If(~known):
                     m.d.comb += [self.unknown_reference.eq(1), update.distrust.eq(1)]
             with m.Case(
@@ -279,13 +313,10 @@ class MessageFlow(wiring.Component):
             update.distrust.eq(~known | self.over_execution),
         ]
 
-    def _insert(self, m, window, store, finding, message, side, wanted) -> None:
+    def _insert(self, m, place, store, finding, message, wanted) -> None:
         update, write = self.update, store.update
-        place = Signal(Placement(self._geometry), name="place")
         new = wanted & ~finding.hit
         m.d.comb += [
-            place.eq(Mux(side == Side.BUY, window.bid, window.ask)),
-            update.side.eq(side),
             # What the store has no room for could never be taken away again.
             update.changes.eq(
                 new & ~finding.full & (place.escape == Escape.NONE) & message.shares.any()
@@ -293,7 +324,6 @@ class MessageFlow(wiring.Component):
             update.escapes.eq(new & ~finding.full & (place.escape != Escape.NONE)),
             update.escape.eq(place.escape),
             update.add.eq(1),
-            update.key.eq(place.key),
             update.price.eq(message.price),
             update.shares.eq(message.shares),
             self.duplicate_reference.eq(wanted & finding.hit),
@@ -305,7 +335,7 @@ class MessageFlow(wiring.Component):
             write.tag.eq(finding.tag),
             write.way.eq(finding.free_way),
             write.order.symbol.eq(message.symbol),
-            write.order.side.eq(side),
+            write.order.side.eq(update.side),
             write.order.escape.eq(place.escape),
             write.order.key.eq(place.key),
             write.order.shares.eq(message.shares),
@@ -322,12 +352,10 @@ class MessageFlow(wiring.Component):
     @staticmethod
     def _remove(m, update, order: StoredOrder, shares, known) -> None:
         m.d.comb += [
-            update.side.eq(order.side),
             update.changes.eq(known & (order.escape == Escape.NONE) & order.shares.any()),
             update.escapes.eq(known & (order.escape != Escape.NONE)),
             update.escape.eq(order.escape),
             update.add.eq(0),
-            update.key.eq(order.key),
             update.shares.eq(shares),
         ]
 

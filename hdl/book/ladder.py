@@ -18,7 +18,7 @@ __all__ = ["Ladder"]
 class Ladder(wiring.Component):
     """Applies updates in order and tells the best level of the updated side after each.
 
-    In a cycle without an update it takes a request for the level that follows another one.
+    In a cycle in which none can come it takes a request for the level that follows another one.
 
     Latency: `LATENCY` cycles, whatever the data. Throughput: one update or request a cycle, hazards
     on the same level included.
@@ -38,6 +38,8 @@ class Ladder(wiring.Component):
     Members
     -------
     ready : Out(1)
+    near : In(1)
+        There may be an update in this cycle; known early.
     update_valid : In(1), update : In(Update)
     slow : In(1), claim_valid : In(1), claim : In(Best)
         Of the update of one cycle ago: whether its answer is to come from here, and the best level
@@ -45,6 +47,8 @@ class Ladder(wiring.Component):
     ask_valid : In(1), ask : In(Request), ask_taken : Out(1)
     settled_valid, settled, settled_slow : Out
         The update of `LATENCY` cycles ago.
+    settling_symbol : Out
+        The symbol of that which is settled in the next cycle.
     best : Out(Best)
         Best level of its side after it; or the answer to the request of `LATENCY` cycles ago.
     missed : Out(1)
@@ -70,6 +74,7 @@ class Ladder(wiring.Component):
         super().__init__(
             {
                 "ready": Out(1),
+                "near": In(1),
                 "update_valid": In(1),
                 "update": In(Update(geometry)),
                 "slow": In(1),
@@ -81,6 +86,7 @@ class Ladder(wiring.Component):
                 "settled_valid": Out(1),
                 "settled": Out(Update(geometry)),
                 "settled_slow": Out(1),
+                "settling_symbol": Out(range(geometry.symbols)),
                 "best": Out(Best(geometry)),
                 "missed": Out(1),
                 "slow_before": Out(1),
@@ -103,8 +109,8 @@ class Ladder(wiring.Component):
         m.d.comb += self.ready.eq(totals.ready & words.ready & summaries.ready)
 
         entry, bounded = Signal(Update(g)), Signal()
-        m.d.comb += [entry.eq(self.update), self.ask_taken.eq(~self.update_valid)]
-        with m.If(~self.update_valid):
+        m.d.comb += [entry.eq(self.update), self.ask_taken.eq(~self.near)]
+        with m.If(~self.near):
             m.d.comb += [
                 entry.symbol.eq(self.ask.symbol),
                 entry.side.eq(self.ask.side),
@@ -232,13 +238,13 @@ class Ladder(wiring.Component):
         writes = changes[self.WRITE]
         total_wanted = Cat(key, row(at))
         m.d.comb += [
-            totals.address(0).eq(Mux(self.update_valid, level(0), total_wanted)),
+            totals.address(0).eq(Mux(self.near, level(0), total_wanted)),
             totals.write.eq(writes),
             totals.write_address.eq(Mux(writes, level(self.WRITE), total_wanted)),
             totals.write_data.eq(total[self.WRITE]),
         ]
         on_first = carried(writes, at)
-        missed = carried(writes & (self.update_valid | (level(self.WRITE) == total_wanted)), at)
+        missed = carried(writes & (self.near | (level(self.WRITE) == total_wanted)), at)
         key = carried(key, at)
 
         # Stage 6: its price.
@@ -252,6 +258,7 @@ class Ladder(wiring.Component):
         m.d.comb += [
             self.settled_valid.eq(valid[at]),
             self.settled.eq(update[at]),
+            self.settling_symbol.eq(update[at - 1].symbol),
             self.settled_slow.eq(slow[at]),
             self.slow_before.eq(
                 Cat(
@@ -264,7 +271,7 @@ class Ladder(wiring.Component):
             self.disagreement.eq(
                 Mux(
                     missed[at],
-                    valid[at] & slow[at] & update[at].last,
+                    changes[at] & slow[at] & update[at].last,
                     changes[at] & claim_valid[at] & (claim[at] != self.best),
                 )
             ),

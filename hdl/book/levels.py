@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from tickgate.hdl.book.types import Best, Geometry
 from tickgate.hdl.stream import Side
 
-__all__ = ["Change", "LevelList", "Levels", "ListEvent", "Place", "first", "place_of"]
+__all__ = ["Change", "LevelList", "Levels", "ListEvent", "Place", "first", "grown", "place_of"]
 
 
 class Levels(data.StructLayout):
@@ -34,18 +34,12 @@ class Levels(data.StructLayout):
 
 
 class Change(data.StructLayout):
-    """What happens to a list.
-
-    A level `key` gains (`add`) or loses `shares`; or, with `found`, it is the level that follows
-    the last one, of which there is none if `end`.
-    """
+    """What happens to a list: a level `key` gains (`add`) or loses `shares`."""
 
     def __init__(self, geometry: Geometry) -> None:
         super().__init__(
             {
                 "add": 1,
-                "found": 1,
-                "end": 1,
                 "key": geometry.key_bits,
                 "price": 32,
                 "shares": 32,
@@ -57,7 +51,7 @@ class ListEvent(data.StructLayout):
     """What has become of a list.
 
     The level `key` was `changed`; it lies `beyond` what the list holds; a level was `dropped` to
-    make room.
+    make room. Or it `grew` by what was found, if only by knowing that nothing follows.
     The list is `short`: it has room for levels that may exist. `live` and `keys` are those of the
     list now.
     """
@@ -74,6 +68,7 @@ class ListEvent(data.StructLayout):
                 "changed": 1,
                 "beyond": 1,
                 "dropped": 1,
+                "grew": 1,
                 "short": 1,
                 "live": geometry.LEVELS,
                 "keys": data.ArrayLayout(geometry.key_bits, geometry.LEVELS),
@@ -86,17 +81,43 @@ def first(levels, geometry: Geometry):
     return Best(geometry)(Cat(levels.live[0], levels.keys[0], levels.prices[0], levels.shares[0]))
 
 
+def grown(levels, level, geometry: Geometry) -> Levels:
+    """A list after the level was found that follows its last one, or, not present, none."""
+    free = ~levels.live & Cat(1, levels.live[:-1]) & level.present.replicate(geometry.LEVELS)
+    after = [levels.live | free, levels.more & level.present]
+    for old, new in (
+        (levels.keys, level.key),
+        (levels.prices, level.price),
+        (levels.shares, level.shares),
+    ):
+        # Places not in use are all zero.
+        after += [old[n] | Mux(free[n], new, 0) for n in range(geometry.LEVELS)]
+    return Levels(geometry)(Cat(after))
+
+
 class Place(data.Struct):
-    """How a listed level stands to the level of a change: it is better, or it is that level."""
+    """How a listed level stands to a change: better or worse than its level, or that level.
+
+    `equal`: it has the shares of the change.
+    """
 
     better: 1
+    worse: 1
     same: 1
+    equal: 1
 
 
-def place_of(live, key, changed) -> Place:
-    """The place of the level `key`, if it is listed, beside the level `changed`."""
+def place_of(live, key, shares, changed, change) -> Place:
+    """The place of a level, if it is listed, beside the level `changed` by `change` shares."""
     # Bit by bit: synthesis would take `==` from the carry chain of `<`, which is slower.
-    return Place(Cat(live & (key < changed), live & ~(key ^ changed).any()))
+    return Place(
+        Cat(
+            live & (key < changed),
+            live & (key > changed),
+            live & ~(key ^ changed).any(),
+            ~(shares ^ change).any(),
+        )
+    )
 
 
 class LevelList(wiring.Component):
@@ -104,9 +125,7 @@ class LevelList(wiring.Component):
 
     Latency: 0 cycles (combinational). Throughput: one change a cycle.
 
-    How the levels stand to that of the change must be known before (`places`). To know it of a
-    change that follows at once, compare that with the levels before this one (`other_places`) and
-    with the level of this one (`fresh_place`): `places_after` are those of the levels after it.
+    How the levels stand to that of the change must be known before (`places`).
 
     Parameters
     ----------
@@ -119,7 +138,6 @@ class LevelList(wiring.Component):
     enable : In(1), change : In(Change)
     places : In(Place), one for each level
         Of the levels before the change beside that of the change.
-    other_places, fresh_place : In(Place), places_after : Out(Place)
     beyond : Out(1)
         The change is of a level that the list does not hold, and that is worse than all it holds.
     dropped : Out(1)
@@ -139,10 +157,7 @@ class LevelList(wiring.Component):
                 "enable": In(1),
                 "change": In(Change(geometry)),
                 "places": In(places),
-                "other_places": In(places),
-                "fresh_place": In(Place),
                 "after": Out(Levels(geometry)),
-                "places_after": Out(places),
                 "beyond": Out(1),
                 "dropped": Out(1),
                 "overflow": Out(1),
@@ -154,48 +169,35 @@ class LevelList(wiring.Component):
         old, new, change = self.before, self.after, self.change
         count = self._geometry.LEVELS
         full = old.live[-1]
-        better, same, leaves = Signal(count), Signal(count), Signal(count)
+        better, worse, same = Signal(count), Signal(count), Signal(count)
+        equal = Signal(count)
         m.d.comb += [
-            better.eq(Cat(place.better for place in self.places)),
-            same.eq(Cat(place.same for place in self.places)),
-            leaves.eq(Cat(~(shares ^ change.shares).any() for shares in old.shares)),
+            Cat(bits[n] for n in range(count) for bits in (better, worse, same, equal)).eq(
+                self.places
+            )
         ]
-        counts, removes, inserts, within = Signal(), Signal(), Signal(), Signal()
-        # Where the change lies, one of the places at most: not beyond a full list.
-        here = Signal(count)
+        # A new level has its place before a listed one, or at the end where nothing follows.
+        adds, removes, inserts = Signal(), Signal(), Signal()
         m.d.comb += [
-            here.eq(~better & Cat(1, better)),
-            counts.eq(self.enable & ~change.found),
-            within.eq((here & old.live).any()),
-            removes.eq(((counts & ~change.add).replicate(count) & same & leaves).any()),
-            # A new level has its place before a listed one, or at the end where nothing follows.
-            inserts.eq(
-                (
-                    here
-                    & Mux(
-                        change.found,
-                        ~old.live & (self.enable & ~change.end).replicate(count),
-                        ~same
-                        & (self.enable & change.add).replicate(count)
-                        & (old.live | (~old.more).replicate(count)),
-                    )
-                ).any()
+            adds.eq(self.enable & change.add),
+            removes.eq(self.enable & ~change.add & (same & equal).any()),
+            inserts.eq(adds & ~same.any() & (~old.more | worse.any())),
+            self.dropped.eq(adds & ~same.any() & worse.any() & full),
+            self.beyond.eq(
+                self.enable & ~same.any() & ~worse.any() & (~change.add | old.more | full)
             ),
-            self.dropped.eq(inserts & full),
-            self.beyond.eq(counts & ~within & ~inserts),
-            new.more.eq(
-                (old.more & ~(self.enable & change.found & change.end)) | self.dropped | self.beyond
-            ),
+            new.more.eq(old.more | self.dropped | self.beyond),
         ]
         carries = Signal(count)
-        m.d.comb += self.overflow.eq(counts & change.add & (same & carries).any())
+        m.d.comb += self.overflow.eq(self.enable & change.add & (same & carries).any())
         for n in range(count):
             shares = Signal(32, name=f"shares_{n}")
             more = Signal(33, name=f"more_{n}")
             moved = Mux(change.add, more[:32], old.shares[n] - change.shares)
             m.d.comb += [more.eq(old.shares[n] + change.shares), carries[n].eq(more[32])]
-            m.d.comb += shares.eq(Mux(same[n] & counts, moved, old.shares[n]))
+            m.d.comb += shares.eq(Mux(same[n] & self.enable, moved, old.shares[n]))
             # From its own place on, a new level moves the others down, a lost one moves them up.
+            # In a full list of better ones, it has none.
             place = ~better[n]
             enters = inserts & place
             moves = place & Mux(inserts, better[n - 1] if n else 1, removes)
@@ -211,7 +213,4 @@ class LevelList(wiring.Component):
                 new.prices[n].eq(choose(old.prices, old.prices[n], change.price)),
                 new.shares[n].eq(choose(old.shares, shares, change.shares)),
             ]
-            places = [place.as_value() for place in self.other_places]
-            after = choose(places, places[n], self.fresh_place.as_value())
-            m.d.comb += self.places_after[n].as_value().eq(after)
         return m

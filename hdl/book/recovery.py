@@ -4,12 +4,13 @@ Ref: docs/architecture.md, "The book".
 """
 
 from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal
-from amaranth.lib import data, enum, fifo, wiring
+from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.book.hashing import REFERENCE_BITS, hashes
 from tickgate.hdl.book.levels import Levels
 from tickgate.hdl.book.placer import Placer
+from tickgate.hdl.book.queue import Queue
 from tickgate.hdl.book.types import Finding, Geometry, Injected, Peeked
 from tickgate.hdl.stream import Message, MessageKind, Recovered, SnapshotOrder
 from tickgate.spec.registers import RecoveryCause, RecoveryPhase
@@ -166,7 +167,7 @@ class Recovery(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         g = self._geometry
-        queue = fifo.SyncFIFOBuffered(width=Held.as_shape().size, depth=self._depth)
+        queue = Queue(width=Held.as_shape().size, depth=self._depth)
         # What is still on its way when a recovery begins, from before a loss or for the one before
         # it, is not held: `first` is told when the card has settled.
         flush = Signal()
@@ -381,7 +382,7 @@ class Recovery(wiring.Component):
     def _join(self, m, queue) -> None:
         """Applies what was held, and lets messages go straight again."""
         join, held, change = Signal(32), Signal(Held), self._change
-        waits = queue.level.any()
+        waits = queue.waits
         m.d.comb += held.eq(queue.r_data)
         with m.Switch(self._step):
             with m.Case(Step.LOAD):

@@ -29,11 +29,13 @@ class Pursued(data.StructLayout):
         )
 
 
-class Waiting(data.StructLayout):
+class Answered(data.StructLayout):
     """A request that has its answer."""
 
     def __init__(self, geometry: Geometry) -> None:
-        super().__init__({"answer": Pursued(geometry), "level": Best(geometry)})
+        super().__init__(
+            {"valid": 1, "request": Request(geometry), "void": 1, "level": Best(geometry)}
+        )
 
 
 class Refill(wiring.Component):
@@ -41,9 +43,9 @@ class Refill(wiring.Component):
 
     After every change that leaves a list short, the level that follows its last one is asked for,
     as soon as the ladder has a free cycle. An answer is as old as the ladder is deep: it is void if
-    the list has dropped a level since, or if a level was changed since that lay beyond the list, or
-    beyond the level that the request named, but not beyond the answer. What makes an answer void
-    leaves the list full, or has it asked for again.
+    the list has dropped a level or grown since, or if a level was changed since that lay beyond the
+    list, or beyond the level that the request named, but not beyond the answer. What makes an
+    answer void leaves the list full, or has it asked for again.
 
     Throughput: a request a cycle. Up to `WAITING` requests of different sides wait; a further one
     is forgotten, and made again with the next change of its side.
@@ -102,49 +104,51 @@ class Refill(wiring.Component):
             # The event from which a request is made is no later one.
             m.d.sync += later.eq(Mux(fresh_valid, asked, after) if pursued is asked else after)
             pursued = later
-        arrived = Signal(Pursued(g))
-        m.d.comb += arrived.eq(pursued)
-
-        with m.If(self.missed):
-            m.d.comb += arrived.void.eq(1)
-
         # Then it waits, with at most one more, for a cycle in which the lists are free.
-        offered, offered_level = Signal(Pursued(g)), Signal(Best(g))
+        arrived = Signal(Answered(g))
         first, second = (
-            Signal(Waiting(g), name=name, reset_less=True) for name in ("first", "second")
+            Signal(Answered(g), name=name, reset_less=True) for name in ("first", "second")
         )
-        held, follows, last, leaves = (
-            Signal(Waiting(g)),
-            Signal(Waiting(g)),
-            Signal(Waiting(g)),
-            Signal(),
-        )
+        level = self.level
         m.d.comb += [
-            offered.eq(Mux(first.answer.valid, first.answer, arrived)),
-            offered_level.eq(Mux(first.answer.valid, first.level, self.level)),
-            self.found_valid.eq(offered.valid),
-            self.found.request.eq(offered.request),
-            self.found.level.eq(offered_level),
-            self.found.void.eq(self._void(offered, offered_level)),
-            # The first makes room where its side is about to ask again.
-            leaves.eq(self.found_taken | (self.found_late & second.answer.valid)),
-            held.answer.eq(self._after_event(m, offered, "held")),
-            held.level.eq(offered_level),
-            last.answer.eq(self._after_event(m, arrived, "last")),
-            last.answer.valid.eq(arrived.valid & first.answer.valid),
-            last.level.eq(self.level),
-            follows.eq(last),
+            arrived.valid.eq(pursued.valid),
+            arrived.request.eq(pursued.request),
+            arrived.level.eq(level),
+            arrived.void.eq(
+                pursued.void
+                | self.missed
+                | (pursued.touched & (~level.present | (pursued.floor <= level.key)))
+            ),
         ]
-        with m.If(second.answer.valid):
-            m.d.comb += [
-                follows.answer.eq(self._after_event(m, second.answer, "next")),
-                follows.level.eq(second.level),
-            ]
-        m.d.sync += [first.eq(Mux(leaves, follows, held)), second.eq(follows)]
-        with m.If(leaves):
-            m.d.sync += second.eq(last)
-            with m.If(~second.answer.valid):
-                m.d.sync += second.answer.valid.eq(0)
+        first_void, leaves = Signal(), Signal()
+        first_after, second_after = Signal.like(first), Signal.like(second)
+        arrived_after = Signal.like(arrived)
+        m.d.comb += [
+            first_void.eq(self._voids(first)),
+            # What makes it void in this cycle has it asked for again.
+            self.found_valid.eq(first.valid & ~first_void),
+            self.found.request.eq(first.request),
+            self.found.level.eq(first.level),
+            self.found.void.eq(first.void),
+            # The first makes room where its side is about to ask again.
+            leaves.eq(~first.valid | self.found_taken | (self.found_late & second.valid)),
+            first_after.eq(first),
+            first_after.void.eq(first.void | first_void),
+            second_after.eq(second),
+            second_after.void.eq(second.void | self._voids(second)),
+            arrived_after.eq(arrived),
+            arrived_after.void.eq(arrived.void | self._voids(arrived)),
+        ]
+        with m.If(~leaves):
+            m.d.sync += first.eq(first_after)
+            with m.If(~second.valid):
+                m.d.sync += second.eq(arrived_after)
+            with m.Else():
+                m.d.sync += second.eq(second_after)
+        with m.Elif(second.valid):
+            m.d.sync += [first.eq(second_after), second.eq(arrived_after)]
+        with m.Else():
+            m.d.sync += [first.eq(arrived_after), second.valid.eq(0)]
         return m
 
     def _concerns(self, request):
@@ -163,7 +167,7 @@ class Refill(wiring.Component):
         after = Signal.like(pursued, name=f"after_{name}")
         concerned = self._concerns(pursued.request)
         m.d.comb += after.eq(pursued)
-        with m.If(concerned & event.dropped):
+        with m.If(concerned & (event.dropped | event.grew)):
             m.d.comb += after.void.eq(1)
         with m.If(concerned & self._touches(pursued.request)):
             m.d.comb += after.touched.eq(1)
@@ -171,19 +175,13 @@ class Refill(wiring.Component):
                 m.d.comb += after.floor.eq(event.key)
         return after
 
-    def _void(self, pursued, level):
-        """Whether `level` is not what follows the list as this cycle's event leaves it."""
-        event = self.event
-        return (
-            pursued.void
-            | (pursued.touched & (~level.present | (pursued.floor <= level.key)))
-            | (
-                self._concerns(pursued.request)
-                & (
-                    event.dropped
-                    | (self._touches(pursued.request) & (~level.present | (event.key <= level.key)))
-                )
-            )
+    def _voids(self, answered):
+        """Whether by this cycle's event the answer is not what follows the list any more."""
+        event, level = self.event, answered.level
+        return self._concerns(answered.request) & (
+            event.dropped
+            | event.grew
+            | (self._touches(answered.request) & (~level.present | (event.key <= level.key)))
         )
 
     def _ask(self, m) -> Signal:

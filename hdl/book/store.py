@@ -154,12 +154,18 @@ class OrderStore(wiring.Component):
             asked.find_new.eq(self.find_new),
             asked.tag.eq(reference[geometry.set_bits :]),
         ]
+        # Whose turn it is comes late: each has its sets before that.
         for table, each in enumerate(hashes(geometry.set_bits)):
-            m.d.comb += asked.set[table].eq(each.circuit(reference))
-        with m.If(~near):
-            m.d.comb += asked.set.eq(Mux(self.spare, self.spare_set, stash.stashed.set))
-            with m.If(self.spare):
-                m.d.comb += asked.tag.eq(self.spare_tag)
+            first, second = Signal(geometry.set_bits), Signal(geometry.set_bits)
+            idle = Signal(geometry.set_bits)
+            m.d.comb += [
+                first.eq(each.circuit(self.reference)),
+                second.eq(each.circuit(self.new_reference)),
+                idle.eq(Mux(self.spare, self.spare_set[table], stash.stashed.set[table])),
+                asked.set[table].eq(Mux(self.near_new, second, Mux(self.near, first, idle))),
+            ]
+        with m.If(~near & self.spare):
+            m.d.comb += asked.tag.eq(self.spare_tag)
         asked_1, asked_2 = (Signal.like(asked, reset_less=True) for _ in range(2))
         m.d.sync += [asked_1.eq(asked), asked_2.eq(asked_1)]
         slots = self._tables(m, asked, commit)

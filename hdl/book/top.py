@@ -24,8 +24,8 @@ class TopOfBook(wiring.Component):
 
     Latency: `LATENCY` cycles from the update where the best levels are at hand; `SLOW_LATENCY`
     where a list of them is exhausted, or an earlier answer of the symbol is still being found. A
-    fast answer that meets a slow one of another symbol waits one cycle. Throughput: one update a
-    cycle, of which every second one may be the last of a message.
+    fast answer that meets a slow one of another symbol waits one cycle. Throughput: an update
+    every second cycle; right behind one that comes `alone`, another one that repeats its trust.
 
     A top is told when any of its prices, shares or its exactness differ from what was told last
     of the symbol; after reset that is an empty book that is not exact.
@@ -37,6 +37,12 @@ class TopOfBook(wiring.Component):
     Members
     -------
     ready : Out(1)
+    next_symbol : In
+        The symbol of the update of the next cycle, unless that comes `alone`.
+    near : In(1)
+        There may be an update in this cycle; known early.
+    alone : In(1), alone_symbol : In
+        It is of this symbol, and changes no level.
     update_valid : In(1), update : In(Update)
     tops : Out(stream of Top)
     quiet : Out(1)
@@ -60,6 +66,10 @@ class TopOfBook(wiring.Component):
         super().__init__(
             {
                 "ready": Out(1),
+                "next_symbol": In(range(geometry.symbols)),
+                "near": In(1),
+                "alone": In(1),
+                "alone_symbol": In(range(geometry.symbols)),
                 "update_valid": In(1),
                 "update": In(Update(geometry)),
                 "tops": Out(stream.Signature(Top(geometry.symbols), always_ready=True)),
@@ -85,8 +95,13 @@ class TopOfBook(wiring.Component):
         m.submodules.slow = slow = Answer(geometry=g)
         slow_path = Signal()
         m.d.comb += [
+            best.next_symbol.eq(self.next_symbol),
+            best.near.eq(self.near),
+            best.alone.eq(self.alone),
+            best.alone_symbol.eq(self.alone_symbol),
             best.update_valid.eq(self.update_valid),
             best.update.eq(self.update),
+            ladder.near.eq(self.near),
             ladder.update_valid.eq(self.update_valid),
             ladder.update.eq(self.update),
             refill.event.eq(best.event),
@@ -103,6 +118,7 @@ class TopOfBook(wiring.Component):
             ladder.slow.eq(slow_path),
             ladder.claim_valid.eq(~best.mine_lost),
             ladder.claim.eq(best.mine),
+            fast.next_symbol.eq(self.update.symbol),
             fast.update_valid.eq(best.now_valid),
             fast.update.eq(best.now),
             fast.update.distrust.eq(best.now.distrust | best.overflow),
@@ -140,6 +156,7 @@ class TopOfBook(wiring.Component):
                 output.eq(Mux(changed, ladder.best, memory.data())),
             ]
         m.d.comb += [
+            slow.next_symbol.eq(ladder.settling_symbol),
             slow.update_valid.eq(ladder.settled_valid),
             slow.update.eq(settled),
             slow.tell.eq(settled.last & ladder.settled_slow),

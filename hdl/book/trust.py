@@ -26,7 +26,8 @@ class Trust(wiring.Component):
     A loss (a gap: all symbols; an overflow of a level: one) is pending from the cycle after its
     strobe. It goes with the symbol's next update, or by itself when the book is calm. A host's
     declaration that a book is whole waits until no loss is pending; a second one before the first
-    has gone is lost, which at serial speed cannot happen.
+    has gone is lost, which at serial speed cannot happen. What goes by itself goes once more with
+    an update of its symbol in the next cycle.
 
     Parameters
     ----------
@@ -34,10 +35,14 @@ class Trust(wiring.Component):
 
     Members
     -------
+    near : In(1)
+        There may be an update in this cycle.
     update_valid : In(1), update : In(Update)
-    out_valid : Out(1), out : Out(Update)
+    out_near : Out(1), out_valid : Out(1), out : Out(Update)
+    out_alone : Out(1), out_alone_symbol : Out
+        What leaves goes by itself; its symbol, known early.
     calm : In(1)
-        No update is on its way, nor about to come within this cycle and the next.
+        No update is on its way in this cycle, nor is one `near`.
     gap : In(1), gap_sequence : In(32)
     doubt : In(1), doubt_symbol : In
         A single symbol is to lose its trust.
@@ -55,8 +60,12 @@ class Trust(wiring.Component):
         symbol = range(geometry.symbols)
         super().__init__(
             {
+                "near": In(1),
                 "update_valid": In(1),
                 "update": In(Update(geometry)),
+                "out_near": Out(1),
+                "out_alone": Out(1),
+                "out_alone_symbol": Out(symbol),
                 "out_valid": Out(1),
                 "out": Out(Update(geometry)),
                 "calm": In(1),
@@ -83,25 +92,41 @@ class Trust(wiring.Component):
         group, symbol = Signal(range(len(groups))), Signal(range(g.symbols))
         sequence = Signal(32)
         word, word_symbol, word_value = Signal(), Signal(range(g.symbols)), Signal()
-        # What goes by itself goes a cycle after its decision: calm is long to work out. No update
-        # comes then, for one that was about to come would not have left the book calm.
-        alone_valid, alone = Signal(), Signal(Update(g))
-        m.d.sync += [alone_valid.eq(0), alone.eq(0), alone.last.eq(1)]
+        # What goes by itself goes a cycle after its decision: calm is long to work out. Should an
+        # update come then, it is decided anew.
+        ready, alone_valid, by_word = Signal(), Signal(), Signal()
+        alone_symbol, alone_trust = Signal(range(g.symbols)), Signal()
         m.d.comb += [
             padded.eq(self.pending),
             groups.eq(Cat(padded[at : at + size].any() for at in range(0, len(padded), size))),
             group.eq(lowest_set(groups)),
             members.eq(padded.word_select(group, size)),
             symbol.eq(Cat(lowest_set(members), group)),
+            alone_valid.eq(ready & ~self.near),
+            self.out_near.eq(self.near | ready),
+            self.out_alone.eq(alone_valid),
+            self.out_alone_symbol.eq(alone_symbol),
             self.out_valid.eq(self.update_valid | alone_valid),
-            self.out.eq(Mux(alone_valid, alone, self.update)),
+            self.out.eq(self.update),
         ]
+        # Nothing else of an update matters if no level changes, no count and no order.
+        with m.If(~self.near):
+            m.d.comb += [
+                self.out.symbol.eq(alone_symbol),
+                self.out.changes.eq(0),
+                self.out.escapes.eq(0),
+                self.out.trust.eq(alone_trust),
+                self.out.distrust.eq(~alone_trust),
+                self.out.last.eq(1),
+                self.out.sequence.eq(Mux(by_word, 0, sequence)),
+                self.out.stamp.eq(0),
+            ]
         # What is pending after this cycle's leaving, first with an update, then by itself.
         along, lone, doubted, held = (
             one_hot(m, which, g.symbols, name=name)
             for name, which in (
                 ("along", self.update.symbol),
-                ("lone", symbol),
+                ("lone", alone_symbol),
                 ("doubted", self.doubt_symbol),
                 ("held", self.hold_symbol),
             )
@@ -116,22 +141,30 @@ class Trust(wiring.Component):
                 self.out.distrust.eq(1),
                 rest.eq(self.pending & ~along),
             ]
-        with m.If(self.calm & self.pending.any()):
-            m.d.comb += left.eq(rest & ~lone)
-            m.d.sync += [
-                alone_valid.eq(1),
-                alone.symbol.eq(symbol),
-                alone.distrust.eq(1),
-                alone.sequence.eq(sequence),
-            ]
-        with m.Elif(self.calm & word):
-            m.d.sync += [
-                alone_valid.eq(1),
-                alone.symbol.eq(word_symbol),
-                alone.trust.eq(word_value),
-                alone.distrust.eq(~word_value),
-                word.eq(0),
-            ]
+        # A Replace may follow in the next cycle, too soon to find what went by itself: it says it
+        # again.
+        told, told_symbol, told_trust = Signal(), Signal.like(alone_symbol), Signal()
+        m.d.sync += [
+            told.eq(alone_valid),
+            told_symbol.eq(alone_symbol),
+            told_trust.eq(alone_trust),
+        ]
+        with m.If(told & (self.update.symbol == told_symbol)):
+            m.d.comb += self.out.trust.eq(told_trust)
+            with m.If(~told_trust):
+                m.d.comb += self.out.distrust.eq(1)
+        losing = self.pending.any()
+        m.d.sync += [
+            ready.eq(self.calm & ~ready & (losing | word)),
+            by_word.eq(~losing),
+            alone_symbol.eq(Mux(losing, symbol, word_symbol)),
+            alone_trust.eq(~losing & word_value),
+        ]
+        with m.If(alone_valid):
+            with m.If(by_word):
+                m.d.sync += word.eq(0)
+            with m.Else():
+                m.d.comb += left.eq(rest & ~lone)
         with m.If(self.whole):
             m.d.sync += [
                 word.eq(1),

@@ -134,7 +134,8 @@ class Update(data.StructLayout):
 
     `changes`: the level `key` gains (`add`) or loses `shares`.
     `escapes`: the side's count of orders in `escape` goes up (`add`) or down by one.
-    `distrust`, `trust`: the symbol's book is known to be broken, or declared whole.
+    `distrust`, `trust`: the symbol's book is known to be broken, or declared whole; the former
+    prevails.
     `last`: the message is complete after this update, so its top of book may be told.
     """
 

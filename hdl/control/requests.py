@@ -63,6 +63,14 @@ class RequestExecutor(wiring.Component):
         at, index = Signal(range(128)), Signal(range(MAX_WORDS + 1))
         total, wait = Signal(range(MAX_WORDS + 1)), Signal(range(8))
         partial, apply = Signal(24), Signal()
+        # Between two steps of `index`, and of `total`, there is time to know what follows from it.
+        address = Signal(16)
+        at_last, final = Signal(), Signal(range(WORD_SIZE * MAX_WORDS + REQUEST_HEADER_SIZE))
+        m.d.sync += [
+            address.eq(header.address + index),
+            at_last.eq(index == header.count - 1),
+            final.eq(WORD_SIZE * total + REPLY_HEADER_SIZE - 1),
+        ]
         m.d.comb += [
             self.frame.address.eq(at),
             words.addr.eq(index),
@@ -91,7 +99,7 @@ class RequestExecutor(wiring.Component):
                 with m.If(wait == WORD_SIZE - 1):
                     m.d.comb += words.en.eq(1)
                     m.d.sync += [index.eq(index + 1), wait.eq(0)]
-                    with m.If(index == header.count - 1):
+                    with m.If(at_last):
                         m.d.sync += index.eq(0)
                         m.next = "ACCESS"
                         with m.If(header.opcode == Opcode.EVENT):
@@ -103,7 +111,7 @@ class RequestExecutor(wiring.Component):
                     m.d.sync += wait.eq(0)
                     m.next = "RESULT"
             with m.State("RESULT"):
-                self._conclude(m, header, status, words, index, total, apply)
+                self._conclude(m, header, status, words, index, total, apply, at_last, address)
             with m.State("ACKNOWLEDGE"):
                 m.d.comb += self.head.acknowledge.eq(wait == 0)
                 m.d.sync += [wait.eq(wait + 1), status.eq(Status.OK)]
@@ -122,7 +130,7 @@ class RequestExecutor(wiring.Component):
                 m.d.sync += [at.eq(0), index.eq(0)]
                 m.next = "REPLY"
             with m.State("REPLY"):
-                self._reply(m, header, status, word, at, index, total)
+                self._reply(m, header, status, word, at, index, total, final)
         return m
 
     def _decode(self, m: Module, header, status: Signal) -> None:
@@ -144,7 +152,7 @@ class RequestExecutor(wiring.Component):
             with m.Default():
                 m.d.sync += status.eq(Status.UNKNOWN_OPCODE)
 
-    def _conclude(self, m: Module, header, status: Signal, words, index, total, apply) -> None:
+    def _conclude(self, m, header, status, words, index, total, apply, at_last, address) -> None:
         """Goes on to the next word of a READ or WRITE, or ends it."""
         reads = header.opcode == Opcode.READ
         m.d.comb += words.data.eq(self.bus.word)
@@ -154,18 +162,18 @@ class RequestExecutor(wiring.Component):
             m.d.comb += [
                 words.en.eq(1),
                 words.addr.eq(0),
-                words.data.eq(self.bus.access.address),
+                words.data.eq(address),
             ]
             m.d.sync += total.eq(1)
             m.next = "PREPARE"
         with m.Else():
             m.d.comb += words.en.eq(reads)
-            with m.If(index == header.count - 1):
+            with m.If(at_last):
                 m.d.sync += [index.eq(0), apply.eq(1), total.eq(Mux(reads, header.count, 0))]
                 with m.If(reads | apply):
                     m.next = "PREPARE"
 
-    def _reply(self, m: Module, header, status: Signal, word, at, index, total) -> None:
+    def _reply(self, m, header, status, word, at, index, total, final) -> None:
         octets = Array([header.opcode | REPLY_FLAG, header.tag, status, total])
         within = at[:2]
         reply = self.reply.payload
@@ -178,7 +186,7 @@ class RequestExecutor(wiring.Component):
                     word.data.word_select(within, 8),
                 )
             ),
-            reply.last.eq(at == WORD_SIZE * total + REPLY_HEADER_SIZE - 1),
+            reply.last.eq(at == final),
         ]
         with m.If(self.reply.ready):
             m.d.sync += at.eq(at + 1)

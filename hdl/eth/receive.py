@@ -141,6 +141,8 @@ class _HeaderCheck(wiring.Component):
     -------
     octets : In(stream of Octets)
     address, port, enable : In, arrays by source
+    deciding : Out(1)
+        This word, or the next one, is the one behind the headers, if the frame goes so far.
     decides : Out(1)
         The first octet after the headers is in this word, at `begin`; the other outputs hold.
     begin : Out(range(width))
@@ -165,6 +167,7 @@ class _HeaderCheck(wiring.Component):
                 "address": In(32).array(len(SOURCES)),
                 "port": In(16).array(len(SOURCES)),
                 "enable": In(1).array(len(SOURCES)),
+                "deciding": Out(1),
                 "decides": Out(1),
                 "begin": Out(range(width)),
                 "length": Out(16),
@@ -195,6 +198,7 @@ class _HeaderCheck(wiring.Component):
         m.d.comb += [
             tag.eq(ethertype_here & (ethertype == ETHERTYPE_VLAN) & ~tagged),
             self.begin.eq(begin),
+            self.deciding.eq(deciding),
             self.decides.eq(valid & deciding & (word.count > begin)),
             self.runt.eq(valid & word.last & ~decided & ~self.decides),
         ]
@@ -239,7 +243,18 @@ class _HeaderCheck(wiring.Component):
         rejected_early = Signal()
         with m.If(self.octets.valid):
             m.d.sync += rejected_early.eq(Cat(early).any())
-        m.d.comb += [self.length.eq(length), self.rejected.eq(rejected_early | Cat(late).any())]
+        rejected = Signal()
+        m.d.comb += [
+            self.length.eq(length),
+            rejected.eq(rejected_early | Cat(late).any()),
+            self.rejected.eq(rejected),
+        ]
+        if passing.is_early(udp["length"]):
+            # The last one that is looked at: all is known a word before it is wanted.
+            known = Signal()
+            with m.If(self.octets.valid):
+                m.d.sync += known.eq(rejected)
+            m.d.comb += self.rejected.eq(known)
         for name in REJECTIONS:
             m.d.comb += self.rejection[name].eq(Cat(facts[name]).any())
 
@@ -408,9 +423,10 @@ class Receive(wiring.Component):
         trailing, behind = Signal(range(FCS_SIZE + 1)), Signal(range(FCS_SIZE + width + 1))
 
         # Where the payload ends is computed a word ahead: for its first word and for the others.
+        # A word that could have been the first and is not is the last of its frame.
         first, other = Signal(_Stretch(width)), Signal(_Stretch(width))
         left = Signal(16)
-        m.d.comb += left.eq(Mux(header.decides, first.left, other.left - width))
+        m.d.comb += left.eq(Mux(header.deciding, first.left, other.left - width))
         m.d.sync += [
             first.completes.eq(header.length <= width - header.begin),
             first.end.eq(header.begin + header.length),
@@ -423,15 +439,15 @@ class Receive(wiring.Component):
                 other.left.eq(left),
             ]
         m.d.comb += [
-            completes.eq(Mux(header.decides, first.completes, other.completes)),
-            begin.eq(Mux(header.decides, header.begin, 0)),
-            end.eq(Mux(completes, Mux(header.decides, first.end, other.end), width)),
+            completes.eq(Mux(header.deciding, first.completes, other.completes)),
+            begin.eq(Mux(header.deciding, header.begin, 0)),
+            end.eq(Mux(completes, Mux(header.deciding, first.end, other.end), width)),
             taken.eq(accepted | inside | after),
             self.payload.valid.eq(self.octets.valid & (accepted | inside)),
             span.data.eq(word.data),
             span.begin.eq(begin),
             span.end.eq(Mux(word.count < end, word.count, end)),
-            span.first.eq(header.decides),
+            span.first.eq(header.deciding),
             span.last.eq(completes | word.last),
         ]
         # At least the FCS must follow the payload.

@@ -203,32 +203,38 @@ class _Walker(wiring.Component):
         in_header, walking = Signal(), Signal()
         left, more, more_now = Signal(16), Signal(), Signal()
         passes_end, active, length_here, stops = Signal(), Signal(), Signal(), Signal()
-        too_short = blocks.length < SHORTEST_BLOCK
+        # What these are if this word is one; `valid` is late.
+        header_here, walked = Signal(), Signal()
+        too_short = self._too_short(m, lane)
+        # A word of one octet in which a header or a message goes on has it.
+        end = word.end if width > 1 else 1
         shares_word = any(
             (begin + HEADER.size - 1) // width == (begin + FIRST_LENGTH) // width
             for begin in _alignments(width)
         )
         m.d.comb += [
-            passes_end.eq(near & (lane >= 2) & (lane < width + 2) & (lane <= word.end + 1)),
-            self.header_ends.eq(valid & in_header & passes_end),
-            active.eq((valid & walking) | self.header_ends),
-            more_now.eq(Mux(self.header_ends, self.carries, more) if shares_word else more),
+            passes_end.eq(near & (lane >= 2) & (lane < width + 2) & (lane <= end + 1)),
+            header_here.eq(in_header & passes_end),
+            walked.eq(walking | header_here),
+            self.header_ends.eq(valid & header_here),
+            active.eq(valid & walked),
+            more_now.eq(Mux(header_here, self.carries, more) if shares_word else more),
             blocks.looms.eq(near & (lane < width)),
-            length_here.eq(active & blocks.looms & (lane < word.end)),
+            length_here.eq(walked & blocks.looms & (lane < end)),
             self.blocks.valid.eq(active),
             blocks.data.eq(word.data),
-            blocks.end.eq(word.end),
-            blocks.fresh.eq(self.header_ends),
+            blocks.end.eq(end),
+            blocks.fresh.eq(header_here),
             stops.eq(length_here & (~more_now | too_short)),
             blocks.begins.eq(length_here & ~stops),
             blocks.lane.eq(lane[: exact_log2(width)] + 1),
-            blocks.ends.eq((active & ~self.header_ends & passes_end) | self._ends_at_once()),
+            blocks.ends.eq((walked & ~header_here & passes_end) | self._ends_at_once()),
         ]
         self._step(m, ahead=ahead, near=near, lane=lane, found=length_here)
         with m.If(valid):
-            with m.If(active):
-                left_now = Mux(self.header_ends, self.messages, left)
-                more_left = Mux(self.header_ends, self.carries, more)
+            with m.If(walked):
+                left_now = Mux(header_here, self.messages, left)
+                more_left = Mux(header_here, self.carries, more)
                 m.d.sync += [
                     left.eq(left_now - length_here),
                     more.eq(more_left & ~(length_here & (left_now == 1))),
@@ -244,13 +250,25 @@ class _Walker(wiring.Component):
         with m.If(self.forget):
             m.d.sync += in_header.eq(0)
         m.d.sync += [
-            self.short_block.eq(stops & more_now),
-            self.short_header.eq(valid & word.last & (word.first | in_header) & ~active),
+            self.short_block.eq(valid & stops & more_now),
+            self.short_header.eq(valid & word.last & (word.first | in_header) & ~walked),
         ]
-        surplus, unfinished = Signal(), self._unfinished(m, ahead, more, walked=active & ~stops)
-        m.d.sync += surplus.eq(stops & ~more_now)
+        surplus, unfinished = Signal(), self._unfinished(m, ahead, more, walked=walked & ~stops)
+        m.d.sync += surplus.eq(valid & stops & ~more_now)
         m.d.comb += self.bad_end.eq(surplus | unfinished)
         return m
+
+    def _too_short(self, m: Module, lane):
+        """Whether the length that may be here is below `SHORTEST_BLOCK`."""
+        width, data = self._width, self.payload.payload.data
+        octets = [data.word_select(n, 8) for n in range(width)]
+        before_zero = Signal()
+        with m.If(self.payload.valid):
+            m.d.sync += before_zero.eq(octets[-1] == 0)
+        zero = Cat(before_zero, *(octet == 0 for octet in octets))[:width]
+        low = Cat(octet < SHORTEST_BLOCK for octet in octets)
+        place = lane[: exact_log2(width)]
+        return zero.bit_select(place, 1) & low.bit_select(place, 1)
 
     def _step(self, m: Module, *, ahead: Signal, near: Signal, lane, found) -> None:
         """Reads the length that may be here, and moves on to the next word."""
@@ -265,6 +283,7 @@ class _Walker(wiring.Component):
             )
         )
         onward, jump = Signal.like(ahead), Signal.like(ahead)
+        distant = len(lane)
         m.d.comb += [
             onward.eq(ahead - width),
             jump.eq(length + (place + (BLOCK_LENGTH_SIZE - width))),
@@ -273,7 +292,7 @@ class _Walker(wiring.Component):
             m.d.sync += [
                 before.eq(word.data[-8:]),
                 ahead.eq(Mux(found, jump, onward)),
-                near.eq(~Mux(found, jump, onward)[len(lane) :].any()),
+                near.eq(Mux(found, ~jump[distant:].any(), ~onward[distant:].any())),
             ]
             with m.If(word.first):
                 m.d.sync += [ahead.eq(word.begin + FIRST_LENGTH - width), near.eq(0)]
@@ -324,7 +343,7 @@ class _SequenceCheck(wiring.Component):
     Members
     -------
     begins : In(1)
-        A datagram begins: `revert` returns to what stands now.
+        A datagram has begun: `revert` returns to what stands now.
     header_ends : In(1), sequence_now : In(64), carries : In(1)
         The header is complete in this word; whether it announces messages.
     session, first, count : In
@@ -738,7 +757,6 @@ class Mold(wiring.Component):
             walker.carries.eq(check.carries),
             walker.drop.eq(check.drop),
             walker.forget.eq(self.restart),
-            check.begins.eq(self.payload.valid & span.first),
             check.header_ends.eq(walker.header_ends),
             check.sequence_now.eq(header.sequence_now),
             check.session.eq(header.session),
@@ -752,6 +770,8 @@ class Mold(wiring.Component):
             self.expected.eq(check.expected),
             self.first_sequence.eq(header.sequence),
         ]
+        # A cycle late, which is long before the header ends.
+        m.d.sync += check.begins.eq(self.payload.valid & span.first)
         for name in (
             *("line", "tick", "gap_wait", "line_timeout", "recovery_wait", "give_up"),
             *("restart", "start_sequence"),

@@ -7,16 +7,18 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 
 from tickgate.hdl.book import hashing
 from tickgate.hdl.book.hashing import hashes
-from tickgate.hdl.book.levels import LevelList, place_of
+from tickgate.hdl.book.levels import LevelList, Levels, grown, place_of
 from tickgate.hdl.book.trust import Trust
-from tickgate.hdl.book.types import Geometry
+from tickgate.hdl.book.types import Best, Geometry
 from tickgate.sim.prove.engine import Harness, Method, Property
 
 __all__ = ["PROPERTIES"]
 
 
 class ListHarness(Harness):
-    """One change of a list of levels, whatever list it is, and any other level beside it.
+    """One change of a list of levels, whatever list it is, or one level found for it.
+
+    Any other level is beside it.
 
     That level has `total` shares in all, at `price`, whether it is listed or not.
     """
@@ -51,30 +53,30 @@ class ListHarness(Harness):
         m = Module()
         g = self._geometry
         m.submodules.list = levels = LevelList(geometry=g)
-        before, after, change = levels.before, levels.after, levels.change
+        before, change, level = levels.before, levels.change, Signal(Best(g))
+        after = Signal(Levels(g))
         m.d.comb += [
             before.live.eq(self.live),
             before.keys.as_value().eq(self.keys),
             before.shares.as_value().eq(self.shares),
             before.prices.as_value().eq(self.prices),
             before.more.eq(self.more),
-            levels.enable.eq(self.enable),
+            levels.enable.eq(self.enable & ~self.found),
             change.add.eq(self.add),
-            change.found.eq(self.found),
-            change.end.eq(self.end),
             change.key.eq(self.key),
             change.shares.eq(self.amount),
             change.price.eq(self.change_price),
-            levels.fresh_place.eq(place_of(1, self.key, self.other)),
+            level.present.eq(~self.end),
+            level.key.eq(self.key),
+            level.price.eq(self.change_price),
+            level.shares.eq(self.amount),
+            after.eq(Mux(self.found & self.enable, grown(before, level, g), levels.after)),
         ]
-        last, places_right = Signal(self.KEY), []
+        last = Signal(self.KEY)
         for n in range(g.LEVELS):
-            m.d.comb += [
-                levels.places[n].eq(place_of(before.live[n], before.keys[n], self.key)),
-                levels.other_places[n].eq(place_of(before.live[n], before.keys[n], self.other)),
-            ]
-            right = place_of(after.live[n], after.keys[n], self.other)
-            places_right.append(levels.places_after[n].as_value() == right.as_value())
+            m.d.comb += levels.places[n].eq(
+                place_of(before.live[n], before.keys[n], before.shares[n], self.key, self.amount)
+            )
             with m.If(before.live[n]):
                 m.d.comb += last.eq(before.keys[n])
         fits = Cat(
@@ -105,11 +107,7 @@ class ListHarness(Harness):
                 & (~changes | self._fits(self.total))
                 & ((self.key != self.other) | (self.change_price == self.price))
             ),
-            self.holds.eq(
-                self._is_list(after)
-                & Cat(places_right).all()
-                & self._is_of(after, self.total_after)
-            ),
+            self.holds.eq(self._is_list(after) & self._is_of(after, self.total_after)),
             self.seen.eq(levels.dropped & ~self.found),
             self.live_after.eq(after.live),
             self.keys_after.eq(after.keys.as_value()),
@@ -188,7 +186,16 @@ class TrustHarness(Harness):
     """Losses and updates, seen by any one symbol of four."""
 
     def __init__(self) -> None:
-        inputs = {"valid": 1, "calm": 1, "gap": 1, "doubt": 1, "whole": 1, "value": 1, "hold": 1}
+        inputs = {
+            "near": 1,
+            "valid": 1,
+            "calm": 1,
+            "gap": 1,
+            "doubt": 1,
+            "whole": 1,
+            "value": 1,
+            "hold": 1,
+        }
         symbols = dict.fromkeys(
             ("symbol", "doubt_symbol", "whole_symbol", "hold_symbol", "any_symbol"), 2
         )
@@ -204,15 +211,19 @@ class TrustHarness(Harness):
         lost = self.gap | (self.doubt & (self.doubt_symbol == which))
         out = trust.out_valid & (trust.out.symbol == which)
         settled = out & trust.out.distrust
-        busy = Signal()
+        alone = out & ~self.valid
+        was_alone, was_trust = Signal(), Signal()
+        repeats = Mux(was_trust, trust.out.trust | owed, trust.out.distrust)
         m.d.sync += [
             begun.eq(1),
+            was_alone.eq(alone),
+            was_trust.eq(trust.out.trust),
             kept.eq(which),
             owed.eq(lost | (owed & ~settled)),
             was_owed.eq(owed & ~settled),
-            busy.eq(~self.calm),
         ]
         m.d.comb += [
+            trust.near.eq(self.near),
             trust.update_valid.eq(self.valid),
             trust.update.symbol.eq(self.symbol),
             trust.calm.eq(self.calm),
@@ -224,14 +235,14 @@ class TrustHarness(Harness):
             trust.whole.eq(self.whole),
             trust.whole_symbol.eq(self.whole_symbol),
             trust.whole_value.eq(self.value),
-            # Calm: no update in this cycle or the next.
-            self.assumed.eq((~begun | (kept == which)) & (~self.valid | (~self.calm & busy))),
+            self.assumed.eq((~begun | (kept == which)) & (~self.valid | (self.near & ~self.calm))),
             # What goes by itself was decided on a cycle ago.
             self.holds.eq(
-                (~(out & owed & (self.valid | was_owed)) | (trust.out.distrust & ~trust.out.trust))
+                (~(out & owed & (self.valid | was_owed)) | trust.out.distrust)
                 & (~owed | settled | trust.pending.bit_select(which, 1))
+                & (~(was_alone & out) | repeats)
             ),
-            self.seen.eq(out & owed & ~self.valid & trust.out.distrust),
+            self.seen.eq(alone & owed & trust.out.distrust),
             self.owed.eq(owed),
             self.out.eq(out),
             self.distrust.eq(trust.out.distrust),
@@ -261,8 +272,7 @@ PROPERTIES = (
         component="book: best levels",
         claim="after any change the list is in order, without gaps or a level twice; any level "
         "with shares is listed with all of them and its price, or worse than all that are listed, "
-        "and then the list says that there are more; the place of any other level beside the list "
-        "is what was said ahead",
+        "and then the list says that there are more",
         contract="so it was before; no level loses more shares than it has, or passes 32 bits; "
         "what is found is the first level with shares that a list with room does not hold",
         size="16 ticks, lists as long as the card's",
@@ -276,8 +286,9 @@ PROPERTIES = (
         name="trust-told",
         component="book: trust",
         claim="after a loss, the next that any symbol is told is the loss; the host's word does "
-        "not overtake it; until then the loss is pending",
-        contract="calm means that no update comes in this cycle or the next",
+        "not overtake it; until then the loss is pending; what it is told by itself, an update in "
+        "the next cycle repeats",
+        contract="calm means that no update comes in this cycle; an update is near when it comes",
         size="4 symbols",
         cover="a loss is told by itself",
         method=Method.INDUCTION,

@@ -113,7 +113,7 @@ class Property:
     about : str
         What it is of: a theorem or gates of RISK.md's numbering, or empty.
     quick : bool
-        Takes seconds, and belongs to what every change is tested with.
+        Cheap enough to belong to what every change is tested with.
     """
 
     name: str

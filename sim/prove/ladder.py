@@ -28,6 +28,7 @@ class LadderHarness(Harness):
             {
                 "row": range(g.sides),
                 "level": g.key_bits,
+                "near": 1,
                 "valid": 1,
                 "changes": 1,
                 "add": 1,
@@ -59,6 +60,7 @@ class LadderHarness(Harness):
         inside = opened(m, "ladder", ladder)
         update, ask, best = ladder.update, ladder.ask, ladder.best
         m.d.comb += [
+            ladder.near.eq(self.near),
             ladder.update_valid.eq(self.valid),
             update.changes.eq(self.changes),
             update.add.eq(self.add),
@@ -97,10 +99,10 @@ class LadderHarness(Harness):
         after_write, after_store = later(total, ladder.WRITE), later(total, ladder.STORE)
         then = later(total, ladder.LATENCY - 1)
         row = later(
-            Mux(self.valid, Cat(self.side, self.symbol), Cat(self.ask_side, self.ask_symbol)),
+            Mux(self.near, Cat(self.side, self.symbol), Cat(self.ask_side, self.ask_symbol)),
             ladder.LATENCY,
         )
-        bounded = later(~self.valid & self.bounded, ladder.LATENCY)
+        bounded = later(~self.near & self.bounded, ladder.LATENCY)
         after = later(self.after, ladder.LATENCY)
         base, cent = later(self.base, ladder.LATENCY), later(self.cent, ladder.LATENCY)
         follows = ~bounded | (self.level > after)
@@ -122,6 +124,7 @@ class LadderHarness(Harness):
         m.d.comb += [
             self.assumed.eq(
                 self.stays(m, Cat(self.row, self.level))
+                & (self.near | ~self.valid)
                 & (memories if self._answers else 1)
                 & (
                     ~changed

@@ -22,8 +22,16 @@ MUTANTS: dict[str, Mutant] = {
             name="trust-word-overtakes",
             bug="the host's word on a book goes before a loss that is pending",
             module="book.trust",
-            before="with m.If(self.calm & self.pending.any()):",
-            after="with m.If(self.calm & ~word & self.pending.any()):",
+            before="losing = self.pending.any()",
+            after="losing = ~word & self.pending.any()",
+            catcher="trust-told",
+        ),
+        Mutant(
+            name="trust-told-once",
+            bug="an update right behind trust that went by itself does not repeat it",
+            module="book.trust",
+            before="told.eq(alone_valid),",
+            after="told.eq(0),",
             catcher="trust-told",
         ),
         Mutant(
@@ -46,8 +54,8 @@ MUTANTS: dict[str, Mutant] = {
             name="list-empties-twice",
             bug="a level that loses its last shares stays in the list",
             module="book.levels",
-            before="removes.eq(((counts & ~change.add).replicate(count) & same & leaves).any()),",
-            after="removes.eq(((counts & change.add).replicate(count) & same & leaves).any()),",
+            before="removes.eq(self.enable & ~change.add & (same & equal).any()),",
+            after="removes.eq(self.enable & change.add & (same & equal).any()),",
             catcher="list-of-the-best",
         ),
         Mutant(
@@ -86,8 +94,8 @@ MUTANTS: dict[str, Mutant] = {
             name="ladder-misses-a-total",
             bug="a total that is being written by the next update counts as read",
             module="book.ladder",
-            before="(self.update_valid | (level(self.WRITE) == total_wanted))",
-            after="self.update_valid",
+            before="(self.near | (level(self.WRITE) == total_wanted))",
+            after="self.near",
             catcher="ladder-answers",
         ),
         Mutant(
@@ -329,6 +337,14 @@ MUTANTS: dict[str, Mutant] = {
             before="self._address(self.write_address[WORD_BITS:], ~bank)",
             after="self._address(self.write_address[WORD_BITS:], bank)",
             catcher="commit-at-once",
+        ),
+        Mutant(
+            name="top-keeps-the-best",
+            bug="a better level than the best is listed after it",
+            module="book.levels",
+            before="live & (key < changed),",
+            after="live & (key != changed),",
+            catcher="top-agrees",
         ),
     )
 }

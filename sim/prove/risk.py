@@ -523,7 +523,7 @@ PRODUCTS = (
     ),
     _product(
         None,
-        8,
+        6,
         name="digits",
         text="a product is the sum of the products of the halves of its factors, each in its "
         "place: a law that the gates use at 32 bits",

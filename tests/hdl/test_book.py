@@ -155,9 +155,9 @@ def expected_rows(flow, *, gaps=()):
     return books, rows, trades
 
 
-def run(flow, width, *, rng, idle=0, orders=ORDERS):
+def run(flow, plan, *, orders=ORDERS, gaps=(), wholes=()):
+    """Rows, trades and counts; `gaps` and `wholes` (of symbol 0) are cycles of the plan."""
     dut = OrderBook(symbols=SYMBOLS, ticks=TICKS, orders=orders)
-    plan = schedule(flow, width, rng, idle=idle)
     finds, news, ends = {}, {}, {}
     for fields, (find, new, end) in zip(flow, plan, strict=True):
         assert find not in finds and end not in ends
@@ -182,7 +182,10 @@ def run(flow, width, *, rng, idle=0, orders=ORDERS):
             await ctx.tick().repeat(16)
         await ctx.tick().repeat(20)
         message = dut.messages.payload
-        for cycle in range(plan[-1][2] + 30):
+        ctx.set(dut.whole_symbol, 0)
+        for cycle in range(max([plan[-1][2], *gaps, *wholes]) + 30):
+            ctx.set(dut.gap, cycle in gaps)
+            ctx.set(dut.whole, cycle in wholes)
             ctx.set(dut.near, cycle in finds)
             ctx.set(dut.near_new, cycle in news)
             ctx.set(dut.lookup.valid, cycle in finds)
@@ -191,6 +194,8 @@ def run(flow, width, *, rng, idle=0, orders=ORDERS):
             ctx.set(dut.lookup_new.payload.reference, news.get(cycle, 0))
             fields = ends.get(cycle - 1)
             ctx.set(dut.messages.valid, fields is not None)
+            if cycle in ends:
+                ctx.set(message.symbol, ends[cycle]["locate"])
             if fields is not None:
                 sequence += 1
                 ctx.set(message.kind, KINDS[fields["type"]])
@@ -257,7 +262,7 @@ def test_every_top_is_that_of_the_model(width, symbols, idle):
     rng = random.Random(f"{width} {symbols} {idle}")
     flow = order_flow(rng, 600 if width == 8 else 160, symbols=symbols)
     _, expected, trades_expected = expected_rows(flow)
-    rows, trades, counts = run(flow, width, rng=rng, idle=idle)
+    rows, trades, counts = run(flow, schedule(flow, width, rng, idle=idle))
     for symbol, mine in by_symbol(expected).items():
         for n, (want, got) in enumerate(zip(mine, by_symbol(rows)[symbol], strict=False)):
             assert got == want, f"row {n} of symbol {symbol}"
@@ -270,7 +275,7 @@ def test_mishaps_are_counted_and_take_the_trust_away():
     rng = random.Random("mishaps")
     flow = order_flow(rng, 800, mishaps=0.02)
     books, expected, _ = expected_rows(flow)
-    rows, _, counts = run(flow, 8, rng=rng)
+    rows, _, counts = run(flow, schedule(flow, 8, rng))
     assert by_symbol(rows) == by_symbol(expected)
     for name in ("unknown_reference", "over_execution", "duplicate_reference"):
         assert books.counters[name] > 0, name
@@ -282,7 +287,7 @@ def test_an_order_without_room_is_counted_and_never_leads_to_an_exact_lie():
     rng = random.Random("overflow")
     flow = order_flow(rng, 800, symbols=1, live_limit=60)
     _, expected, _ = expected_rows(flow)
-    rows, _, counts = run(flow, 8, rng=rng, orders=32)
+    rows, _, counts = run(flow, schedule(flow, 8, rng), orders=32)
     assert counts["store_overflow"] > 0
     truth = {}
     state = None
@@ -293,6 +298,28 @@ def test_an_order_without_room_is_counted_and_never_leads_to_an_exact_lie():
     mine = by_symbol(rows)[0]
     assert [row for row in mine if row[7] and row[:7] != truth[row[-1]][:7]] == []
     assert mine[-1][7] == 0
+
+
+def test_trust_that_goes_by_itself_just_before_a_replace_is_not_forgotten():
+    # By turns a loss and the host's word, so many cycles from a message; then all is told.
+    around = [-6, -5, -4, -3, -2, -1, 0]
+    pace, shares = 64, range(2, 2 * len(around) + 2)
+    order = {"locate": 0, "side": 0, "price": BASES[0]}
+    flow = [order | {"type": "A", "reference": 1, "shares": 1}]
+    flow += [
+        order | {"type": "U", "reference": each - 1, "new_reference": each, "shares": each}
+        for each in shares
+    ]
+    starts = [pace * n for n in range(1, len(flow) + 1)]
+    plan = [(starts[0] - 3, None, starts[0] - 1), *((at - 3, at - 2, at - 1) for at in starts[1:])]
+    gaps = [at + by for at, by in zip(starts[1::2], around, strict=True)]
+    wholes = [at + by for at, by in zip(starts[2::2], around, strict=True)]
+    rows, _, counts = run(flow, plan, orders=32, gaps=gaps, wholes=wholes)
+    exact = {each: [row[7] for row in rows if row[0] == 0 and row[3] == each] for each in shares}
+    for lost, whole, by in zip(shares[::2], shares[1::2], around, strict=True):
+        assert exact[lost][0] == 0, f"a loss {-by} cycles before a Replace"
+        assert any(exact[whole]), f"a book declared whole {-by} cycles before a Replace"
+    assert counts == dict.fromkeys(OrderBook.COUNTERS, 0)
 
 
 def test_the_reciprocal_divides_every_offset_of_the_largest_window():

@@ -16,12 +16,15 @@ def poisoned(monkeypatch):
 
 
 class Driver:
-    """Does to a store what messages do, and to a dictionary the same."""
+    """Does to a store what messages do, and to a dictionary the same.
 
-    def __init__(self, *, orders, rng, idle):
+    `hints`: how often there may be a look-up, and there is none.
+    """
+
+    def __init__(self, *, orders, rng, idle, hints=0.0):
         self.geometry = Geometry(symbols=4, ticks=64, orders=orders)
         self.dut = OrderStore(geometry=self.geometry)
-        self.rng, self.idle = rng, idle
+        self.rng, self.idle, self.hints = rng, idle, hints
         self.live = {}
         self.overflows = self.stashed = 0
         self._cycle = self._next_find = 0
@@ -46,8 +49,9 @@ class Driver:
             self._cycle += 1
             self.ctx.set(self.dut.find, 0)
             self.ctx.set(self.dut.find_new, 0)
-            self.ctx.set(self.dut.near, 0)
-            self.ctx.set(self.dut.near_new, 0)
+            hint = self.rng.choice([1, 2]) if self.rng.random() < self.hints else 0
+            self.ctx.set(self.dut.near, hint == 1)
+            self.ctx.set(self.dut.near_new, hint == 2)
             self.ctx.set(self.dut.write, 0)
             # A reference on the wire that nobody asks for.
             self.ctx.set(self.dut.reference, self.rng.getrandbits(64))
@@ -224,6 +228,22 @@ def test_no_order_is_lost_or_doubled(generator, orders, target, idle):
     assert driver.stashed > 0
     if target > orders:
         assert driver.overflows > 0
+
+
+def test_a_look_up_that_may_come_and_does_not_harms_no_order(generator):
+    driver = Driver(orders=32, rng=generator, idle=8, hints=0.4)
+
+    async def work():
+        await at_random(driver, 300, target=30, references=scattered(generator))
+        await driver.settle()
+        for reference in list(driver.live):
+            await driver.reduce(reference, wholly=True)
+        await driver.settle()
+        assert not driver.live
+
+    driver.simulate(work)
+    # More than it holds at once: it empties itself between the hints.
+    assert driver.stashed > driver.geometry.STASH
 
 
 def test_every_place_is_filled_before_the_store_is_full_for_good(generator):

@@ -46,7 +46,7 @@ class Plain:
 
 
 def run(messages, *, exact=None):
-    """`messages`: cycle, symbol, and the changes (side, tick, shares) in consecutive cycles.
+    """`messages`: cycle, symbol, and the changes (side, tick, shares) in every second cycle.
 
     Returns the tops as (symbol, top, latency), and the disagreements. `exact` collects what they
     say of themselves.
@@ -55,8 +55,8 @@ def run(messages, *, exact=None):
     plan = {}
     for cycle, symbol, changes in messages:
         for n, change in enumerate(changes):
-            at = cycle - len(changes) + 1 + n
-            assert at not in plan
+            at = cycle - 2 * (len(changes) - 1 - n)
+            assert not plan.keys() & {at - 1, at, at + 1}
             plan[at] = symbol, *change, n == len(changes) - 1, cycle & 0xFFFF
     end = max(plan) + 40
     rows, disagreements = [], []
@@ -72,6 +72,8 @@ def run(messages, *, exact=None):
             ctx.set(update.trust, 1)
         for cycle in range(end):
             change = plan.get(cycle)
+            ctx.set(dut.next_symbol, plan.get(cycle + 1, (0,))[0])
+            ctx.set(dut.near, change is not None)
             ctx.set(dut.update_valid, change is not None)
             if change is not None:
                 symbol, side, tick, shares, last, stamp = change
