@@ -26,6 +26,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from tickgate.host import glimpse
+from tickgate.host import session as session_of_card
 from tickgate.host.config import Config, LimitsConfig, StrategyConfig, change, page_name, usd
 from tickgate.host.driver import Driver, Event, RecoveryStatus
 from tickgate.host.errors import HostError, UserError
@@ -261,6 +262,65 @@ def arm(
     with _card(context, port) as card:
         card.arm(wanted)
     typer.echo("armed")
+
+
+@app.command()
+def login(
+    context: typer.Context,
+    port: Port,
+    user: Annotated[str, typer.Option("--user", metavar="NAME", help="At most 6 characters.")],
+    password: Annotated[
+        str,
+        typer.Option(envvar="TICKGATE_PASSWORD", metavar="WORD", help="At most 10 characters."),
+    ] = "",
+    session: Annotated[
+        str,
+        typer.Option("--session", metavar="NAME", help="Of the venue; the current one if none."),
+    ] = "",
+) -> None:
+    """Connects the card to the venue and logs in, from the report on that is due."""
+    with _card(context, port) as card:
+        status = session_of_card.login(
+            card.registers, username=user, password=password, session=session
+        )
+    typer.echo(f"logged in; report {status.due_sequence} is due")
+
+
+@app.command()
+def logout(context: typer.Context, port: Port) -> None:
+    """Logs the card out of the venue, and closes the connection."""
+    with _card(context, port) as card:
+        status = session_of_card.logout(card.registers)
+    typer.echo(f"logged out; {status.open_orders} orders open")
+
+
+@app.command()
+def session(context: typer.Context, port: Port, as_json: AsJson = False) -> None:
+    """Shows how the order session stands."""
+    with _card(context, port) as card:
+        status = dataclasses.asdict(session_of_card.session_status(card.registers))
+    if as_json:
+        _print_json(status)
+        return
+    table = _table("", "")
+    for name, value in status.items():
+        table.add_row(name.replace("_", " "), str(value))
+    _show(table)
+
+
+@app.command()
+def position(context: typer.Context, port: Port, symbol: Symbol, as_json: AsJson = False) -> None:
+    """Shows what the card holds of a symbol, what is open, and what was turned over."""
+    with _card(context, port) as card:
+        index = card.symbol_index(symbol)
+        held = dataclasses.asdict(session_of_card.account(card.registers, index))
+    if as_json:
+        _print_json(held)
+        return
+    table = _table("", "")
+    for name, value in held.items():
+        table.add_row(name.replace("_", " "), str(value))
+    _show(table)
 
 
 @app.command()

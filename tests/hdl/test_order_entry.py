@@ -164,6 +164,7 @@ class Bench:
             ctx.set(dut.timing, TIMING)
             ctx.set(dut.isn, ISN)
             ctx.set(dut.port, 1)
+            ctx.set(dut.live, 1)
             ctx.set(dut.name, int.from_bytes(b"AAPL    "))
             ctx.set(dut.symbol, 2)
             while not ctx.get(dut.ready):

@@ -7,7 +7,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from tickgate.hdl.order.manager.accounts import Account, Accounts
+from tickgate.hdl.order.manager.accounts import RESERVE_BITS, Account, Accounts
 from tickgate.hdl.order.manager.orders import OrderTable
 from tickgate.hdl.order.manager.watch import Watch
 from tickgate.hdl.stream import Order, Report, ReportKind
@@ -48,7 +48,8 @@ class OrderManager(wiring.Component):
         See `Watch`.
     room, open_orders, unanswered, overdue, overdue_symbol : Out
         Of `Watch`.
-    symbol : In(range(symbols)), account : Out(Account)
+    symbol : In(range(symbols)), account : Out(Account), released_buys, released_sells : Out,
+    watched : In(range(symbols)), watched_account : Out(Account)
         Of `Accounts`.
     violation : Out(1)
         Something is not as it should be, and position or open shares may not be those that the
@@ -107,6 +108,10 @@ class OrderManager(wiring.Component):
                 "overdue_symbol": Out(range(symbols)),
                 "symbol": In(range(symbols)),
                 "account": Out(Account),
+                "watched": In(range(symbols)),
+                "watched_account": Out(Account),
+                "released_buys": Out(RESERVE_BITS),
+                "released_sells": Out(RESERVE_BITS),
                 "violation": Out(1),
                 "ready": Out(1),
                 "clear": In(1),
@@ -138,6 +143,10 @@ class OrderManager(wiring.Component):
             accounts.symbol.eq(self.symbol),
             accounts.clear.eq(self.clear),
             self.account.eq(accounts.account),
+            accounts.watched.eq(self.watched),
+            self.watched_account.eq(accounts.watched_account),
+            self.released_buys.eq(accounts.released_buys),
+            self.released_sells.eq(accounts.released_sells),
             orders.walk.eq(watch.walk),
             watch.walked.eq(orders.walked),
             watch.sends.eq(sends),

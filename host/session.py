@@ -1,0 +1,172 @@
+"""The order session of a card that keeps its own: login, logout, and how it stands.
+
+Ref: SoupBinTCP 4.00, section 2.2; docs/registers.md, `session_state`.
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tickgate.host.errors import CardRefused
+from tickgate.host.registers import Registers
+from tickgate.spec import soupbintcp
+from tickgate.spec.registers import BY_NAME
+
+__all__ = ["Account", "SessionStatus", "abort", "account", "login", "logout", "session_status"]
+
+STATES = (
+    *("closed", "opening", "connecting", "established", "fin-wait-1", "fin-wait-2"),
+    *("closing", "time-wait", "close-wait", "last-ack"),
+)
+OUTCOMES = ("none", "finished", "aborted", "refused", "reset", "timed out")
+PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True)
+class SessionStatus:
+    """How the order session stands.
+
+    `state` is that of the TCP connection, `outcome` why there is none. `due_sequence` is the
+    number of the report that comes next.
+    """
+
+    state: str
+    outcome: str
+    accepted: bool
+    rejected: str | None
+    ended: bool
+    lost: bool
+    silent: bool
+    may_order: bool
+    overdue: bool
+    due_sequence: int
+    open_orders: int
+    unanswered_orders: int
+
+
+@dataclass(frozen=True)
+class Account:
+    """What the card holds of a symbol: shares, and 1e-4 USD."""
+
+    position: int
+    open_buys: int
+    open_sells: int
+    bought_shares: int
+    bought_notional: int
+    sold_shares: int
+    sold_notional: int
+
+
+def session_status(registers: Registers) -> SessionStatus:
+    """Reads how the session stands."""
+    state, own = registers.read_fields("session_state"), registers.read_fields("own_orders")
+    flags = ("accepted", "ended", "lost", "silent", "may_order", "overdue")
+    return SessionStatus(
+        state=STATES[state["state"]],
+        outcome=OUTCOMES[state["outcome"]],
+        rejected=chr(state["reason"]) if state["rejected"] else None,
+        due_sequence=registers.read_pair("due_sequence"),
+        open_orders=own["open"],
+        unanswered_orders=own["unanswered"],
+        **{name: bool(state[name]) for name in flags},
+    )
+
+
+def account(registers: Registers, symbol: int) -> Account:
+    """Reads the account of the symbol with this index."""
+    registers.write("show_symbol", BY_NAME["show_symbol"].pack(symbol=symbol))
+    low, negative = registers.read("position_low"), registers.read("position_sign")
+    names = ("bought_shares", "bought_notional", "sold_shares", "sold_notional")
+    return Account(
+        position=low - (negative << 32),
+        open_buys=registers.read("open_buys"),
+        open_sells=registers.read("open_sells"),
+        **{name: registers.read_pair(name) for name in names},
+    )
+
+
+def login(
+    registers: Registers,
+    *,
+    username: str,
+    password: str,
+    session: str = "",
+    patience_s: float = PATIENCE_S,
+    now: Callable[[], float] = time.monotonic,
+) -> SessionStatus:
+    """Opens the connection and logs in, from the report on that is due; the card is disarmed.
+
+    Raises `CardRefused` if the venue cannot be reached, does not answer, or refuses.
+    """
+    registers.write("session_isn", secrets.randbits(32))
+    registers.command("session_connect")
+    status = _await(
+        registers, lambda it: it.state not in ("opening", "connecting"), patience_s, now
+    )
+    if status.state != "established":
+        raise CardRefused(f"no connection to the venue: {status.state}, {status.outcome}")
+    request = soupbintcp.LOGIN_REQUEST.pack(
+        username=username,
+        password=password,
+        requested_session=session,
+        requested_sequence=status.due_sequence,
+    )
+    send(registers, request)
+    status = _await(
+        registers,
+        lambda it: it.accepted or it.rejected is not None or it.state != "established",
+        patience_s,
+        now,
+    )
+    if status.rejected is not None:
+        reason = soupbintcp.REJECT_REASONS.get(status.rejected, status.rejected)
+        raise CardRefused(f"the venue refuses the login: {reason}")
+    if not status.accepted:
+        raise CardRefused(f"no answer to the login: {status.state}, {status.outcome}")
+    return status
+
+
+def logout(
+    registers: Registers,
+    *,
+    patience_s: float = PATIENCE_S,
+    now: Callable[[], float] = time.monotonic,
+) -> SessionStatus:
+    """Logs out and closes the connection; returns how it ended.
+
+    Raises `CardRefused` if it has not ended in time; then `abort` is left.
+    """
+    if session_status(registers).state == "established":
+        send(registers, soupbintcp.pack(soupbintcp.LOGOUT_REQUEST))
+    registers.command("session_close")
+    return _await(registers, lambda it: it.state in ("closed", "time-wait"), patience_s, now)
+
+
+def abort(registers: Registers) -> None:
+    """Breaks the connection off."""
+    registers.command("session_abort")
+
+
+def send(registers: Registers, packet: bytes) -> None:
+    """Hands in a packet. Raises `CardRefused` if the session does not take it."""
+    for n, octet in enumerate(packet):
+        if not registers.read_fields("session_state")["room"]:
+            raise CardRefused("the order session takes no more octets; is it connected?")
+        last = int(n + 1 == len(packet))
+        registers.write("session_octet", BY_NAME["session_octet"].pack(data=octet, last=last))
+
+
+def _await(
+    registers: Registers,
+    done: Callable[[SessionStatus], bool],
+    patience_s: float,
+    now: Callable[[], float],
+) -> SessionStatus:
+    deadline = now() + patience_s
+    while not done(status := session_status(registers)):
+        if now() > deadline:
+            raise CardRefused(
+                f"the venue has not answered in {patience_s:g} s: {status.state}, {status.outcome}"
+            )
+    return status
