@@ -370,6 +370,7 @@ class TickToTrade(wiring.Component):
         """The host's side of the order session."""
         config, command, status = control.config, control.command, control.status
         octet, waits = Signal(HostOctet), Signal()
+        loaded = Signal.like(command.set_position.payload)
         since, tick = Signal(16), Signal()
         times = [getattr(config, f"session_times_{n}") for n in range(5)]
         for name, _ in data.Layout.cast(Timing):
@@ -388,6 +389,11 @@ class TickToTrade(wiring.Component):
             order.close.eq(command.session_close.valid),
             order.abort.eq(command.session_abort.valid),
             order.clear.eq(command.start_of_day.valid),
+            order.next_number.eq(status.next_user_ref_num),
+            order.end_number.eq(config.session_number_end),
+            order.load_position.eq(command.set_position.valid),
+            order.load_symbol.eq(loaded.symbol),
+            order.start_position.eq(Cat(config.position_start, loaded.negative)),
             order.report_load.eq(command.load_report_sequence.valid),
             order.report_start.eq(
                 Cat(config.report_sequence_start_low, config.report_sequence_start_high)
@@ -396,6 +402,7 @@ class TickToTrade(wiring.Component):
             order.host.payload.eq(octet),
             order.watched.eq(control.status.symbol_state.symbol),
             Cat(status.due_sequence_low, status.due_sequence_high).eq(order.due_sequence),
+            Cat(status.told_sequence_low, status.told_sequence_high).eq(order.next_sequence),
             status.own_orders.open.eq(order.open_orders),
             status.own_orders.unanswered.eq(order.unanswered),
             Cat(status.position_low, status.position_sign).eq(order.watched_account.position),
@@ -415,7 +422,9 @@ class TickToTrade(wiring.Component):
             ]
         with m.Elif(order.host.ready):
             m.d.sync += waits.eq(0)
-        for name in ("lost", "silent", "may_order", "overdue"):
+        with m.If(command.set_position.valid):
+            m.d.sync += loaded.eq(command.set_position.payload)
+        for name in ("lost", "silent", "may_order", "overdue", "spent"):
             m.d.comb += status.session_state[name].eq(getattr(order, name))
         for name in ("accepted", "rejected", "ended", "reason"):
             m.d.comb += status.session_state[name].eq(order.login[name])

@@ -138,7 +138,7 @@ def _upper(value: str) -> str:
 U16 = Annotated[int, Field(strict=True, ge=0, lt=1 << 16)]
 Milliseconds = U16
 
-OF_A_LOGIN = ("session_isn",)
+OF_A_LOGIN = ("session_isn", "session_number_end")
 """Configuration registers that are written anew for each connection."""
 U32 = Annotated[int, Field(strict=True, ge=0, lt=1 << 32)]
 U64 = Annotated[int, Field(strict=True, ge=0, lt=1 << 64)]
@@ -522,6 +522,9 @@ class Config(_Section):
         }
         for section in sections:
             values |= section.registers() if section else {}
+        if self.live:
+            # A login says with which number orders go on.
+            del values["user_ref_num_start"]
         return values
 
     def pages(self, symbols: int) -> list[list[int]]:

@@ -3,17 +3,29 @@
 Ref: SoupBinTCP 4.00, section 2.2; docs/registers.md, `session_state`.
 """
 
+import ipaddress
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tickgate.host.errors import CardRefused
+from tickgate.host.errors import CardRefused, UserError
 from tickgate.host.registers import Registers
 from tickgate.spec import soupbintcp
 from tickgate.spec.registers import BY_NAME
 
-__all__ = ["Account", "SessionStatus", "abort", "account", "login", "logout", "session_status"]
+__all__ = [
+    "Account",
+    "SessionStatus",
+    "abort",
+    "account",
+    "held_numbers",
+    "login",
+    "logout",
+    "session_status",
+    "set_position",
+    "venue",
+]
 
 STATES = (
     *("closed", "opening", "connecting", "established", "fin-wait-1", "fin-wait-2"),
@@ -27,8 +39,8 @@ PATIENCE_S = 10.0
 class SessionStatus:
     """How the order session stands.
 
-    `state` is that of the TCP connection, `outcome` why there is none. `due_sequence` is the
-    number of the report that comes next.
+    `state` is that of the TCP connection, `outcome` why there is none. `spent`: the card has no
+    user reference number for an order. `due_sequence` is the number of the report that comes next.
     """
 
     state: str
@@ -40,6 +52,7 @@ class SessionStatus:
     silent: bool
     may_order: bool
     overdue: bool
+    spent: bool
     due_sequence: int
     open_orders: int
     unanswered_orders: int
@@ -61,7 +74,7 @@ class Account:
 def session_status(registers: Registers) -> SessionStatus:
     """Reads how the session stands."""
     state, own = registers.read_fields("session_state"), registers.read_fields("own_orders")
-    flags = ("accepted", "ended", "lost", "silent", "may_order", "overdue")
+    flags = ("accepted", "ended", "lost", "silent", "may_order", "overdue", "spent")
     return SessionStatus(
         state=STATES[state["state"]],
         outcome=OUTCOMES[state["outcome"]],
@@ -86,20 +99,77 @@ def account(registers: Registers, symbol: int) -> Account:
     )
 
 
+def set_position(registers: Registers, symbol: int, shares: int) -> None:
+    """Tells a disarmed card what is held of the symbol with this index; less than 0 is short."""
+    if not -(1 << 32) <= shares < 1 << 32:
+        raise UserError(f"a position must be within 2^32 shares, not {shares}")
+    registers.write("position_start", shares & 0xFFFF_FFFF)
+    word = BY_NAME["set_position"].pack(symbol=symbol, negative=int(shares < 0))
+    registers.write("set_position", word)
+    if account(registers, symbol).position != shares:
+        raise CardRefused(f"the card did not take a position of {shares}; is it ready?")
+
+
+def venue(registers: Registers) -> str:
+    """Where the card's orders go: address and port."""
+    address = registers.read("destination_ip")
+    port = registers.read_fields("tcp_ports")["destination"]
+    return f"{ipaddress.IPv4Address(address)}:{port}"
+
+
+def held_numbers(registers: Registers) -> range:
+    """The user reference numbers that the card may still use."""
+    return range(registers.read("next_user_ref_num"), registers.read("session_number_end"))
+
+
 def login(
     registers: Registers,
     *,
     username: str,
     password: str,
+    numbers: range,
     session: str = "",
+    sequence: int | None = None,
     patience_s: float = PATIENCE_S,
     now: Callable[[], float] = time.monotonic,
 ) -> SessionStatus:
-    """Opens the connection and logs in, from the report on that is due; the card is disarmed.
+    """Opens the connection and logs in; the card is disarmed.
 
-    Raises `CardRefused` if the venue cannot be reached, does not answer, or refuses.
+    `numbers` are the user reference numbers of the orders to come. The reports to come are those
+    from the one on that is due, or from `sequence` on; 0 skips all that the venue has told before,
+    for a card that knows of no order: after that its positions are what `set_position` says.
+
+    Raises
+    ------
+    UserError
+        There are no numbers, or reports are to be skipped while orders are open.
+    CardRefused
+        The card does not take them, or the venue cannot be reached, does not answer, or refuses.
     """
-    registers.write("session_isn", secrets.randbits(32))
+    if not numbers or numbers.step != 1:
+        raise UserError("a login needs user reference numbers")
+    status = _await(registers, lambda it: it.state != "time-wait", patience_s, now)
+    if status.state != "closed":
+        raise CardRefused(f"the order session is {status.state}: log out first, or abort")
+    if sequence == 0 and status.open_orders:
+        raise UserError(
+            f"{status.open_orders} orders may be open whose reports would be skipped; log in "
+            "without skipping, or begin a new day"
+        )
+    registers.write_many(
+        {
+            "user_ref_num_start": numbers.start,
+            "session_number_end": numbers.stop,
+            "session_isn": secrets.randbits(32),
+        }
+    )
+    registers.command("load_session")
+    if session_status(registers).spent:
+        raise CardRefused(
+            f"the card has used a higher user reference number than {numbers.start}; give it others"
+        )
+    if sequence:
+        _expect_report(registers, sequence)
     registers.command("session_connect")
     status = _await(
         registers, lambda it: it.state not in ("opening", "connecting"), patience_s, now
@@ -110,7 +180,7 @@ def login(
         username=username,
         password=password,
         requested_session=session,
-        requested_sequence=status.due_sequence,
+        requested_sequence=status.due_sequence if sequence is None else sequence,
     )
     send(registers, request)
     status = _await(
@@ -124,7 +194,19 @@ def login(
         raise CardRefused(f"the venue refuses the login: {reason}")
     if not status.accepted:
         raise CardRefused(f"no answer to the login: {status.state}, {status.outcome}")
-    return status
+    if sequence == 0:
+        _expect_report(registers, registers.read_pair("told_sequence"))
+    return session_status(registers)
+
+
+def _expect_report(registers: Registers, sequence: int) -> None:
+    registers.write_many(
+        {
+            "report_sequence_start_low": sequence & 0xFFFF_FFFF,
+            "report_sequence_start_high": sequence >> 32,
+        }
+    )
+    registers.command("load_report_sequence")
 
 
 def logout(

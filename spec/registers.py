@@ -550,6 +550,16 @@ REGISTERS: tuple[Register, ...] = (
         code=0x4C52_5351,
         needs=(Need.DISARMED,),
     ),
+    _command(
+        0x0135,
+        "set_position",
+        "sets the position of a symbol to position_start, in shares, less 2^32 if it is negative",
+        fields=(
+            BitField("symbol", 0, 16, "symbol index", below="symbols"),
+            BitField("negative", 31, 1, "1: short"),
+        ),
+        needs=(Need.DISARMED,),
+    ),
     _config(0x0200, "feed_address", "multicast IPv4 address of the feed, line A"),
     _config(0x0201, "feed_port", "UDP port of the feed, line A", width=16),
     _config(0x0202, "feed_enable", "1: line A is received", width=1),
@@ -665,15 +675,15 @@ REGISTERS: tuple[Register, ...] = (
         ),
     ),
     _config(
-        0x0240,
+        0x0260,
         "session_live",
         "1: orders leave on the card's own TCP connection; 0: with the numbers of tcp_*",
         width=1,
     ),
-    _config(0x0241, "session_tick_us", "the unit of the times that follow", width=16),
+    _config(0x0261, "session_tick_us", "the unit of the times that follow", width=16),
     *(
         _config(
-            0x0242 + n,
+            0x0262 + n,
             f"session_times_{n}",
             "times of the order session in ticks, see tickgate.hdl.order.tcp.types.Timing",
             fields=(BitField(low, 0, 16), BitField(high, 16, 16)),
@@ -689,7 +699,7 @@ REGISTERS: tuple[Register, ...] = (
         )
     ),
     _config(
-        0x0247,
+        0x0267,
         "session_limits",
         "how often the order session tries, and how long it waits for an answer to an order",
         fields=(
@@ -698,9 +708,15 @@ REGISTERS: tuple[Register, ...] = (
             BitField("order_timeout", 16, 16, "in ticks; 0: for ever"),
         ),
     ),
-    _config(0x024A, "session_isn", "TCP sequence number that session_connect begins with"),
-    _config(0x0248, "report_sequence_start_low", "what load_report_sequence sets, low half"),
-    _config(0x0249, "report_sequence_start_high", "its high half"),
+    _config(0x026A, "session_isn", "TCP sequence number that session_connect begins with"),
+    _config(
+        0x026B,
+        "session_number_end",
+        "on the order session, the first user reference number that no order may have",
+    ),
+    _config(0x026C, "position_start", "what set_position sets, modulo 2^32"),
+    _config(0x0268, "report_sequence_start_low", "what load_report_sequence sets, low half"),
+    _config(0x0269, "report_sequence_start_high", "its high half"),
     _status(
         0x0300,
         "state",
@@ -833,11 +849,18 @@ REGISTERS: tuple[Register, ...] = (
             BitField("silent", 12, 1, "the venue has said nothing for too long"),
             BitField("may_order", 13, 1, "an order may go"),
             BitField("overdue", 14, 1, "an order was not answered in time"),
+            BitField("spent", 15, 1, "the next user reference number was used, or may not be"),
             BitField("reason", 16, 8, "why the login was rejected, as ASCII"),
         ),
     ),
     _status(0x03B1, "due_sequence_low", "report that is due; freezes the high half"),
     _status(0x03B2, "due_sequence_high", "its high half", latched_by="due_sequence_low"),
+    _status(
+        0x03C0,
+        "told_sequence_low",
+        "report that the venue sends next, by its answer to the login; freezes the high half",
+    ),
+    _status(0x03C1, "told_sequence_high", "its high half", latched_by="told_sequence_low"),
     _status(
         0x03B3,
         "own_orders",

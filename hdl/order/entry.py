@@ -46,7 +46,8 @@ class OrderEntry(wiring.Component):
     approved : In(stream of Order)
     busy : Out(1)
         No order may be approved in the next cycle: one is leaving, the session is not one on which
-        orders may go, the window or the ring is full, there is no slot, or an order is overdue.
+        orders may go, the venue is silent, the window or the ring is full, there is no slot or no
+        number for it, or an order is overdue.
     template : In(SessionRegisters)
         Must not change but while the connection is closed; `acknowledgement` and `window` are
         looked up in the connection instead.
@@ -78,7 +79,8 @@ class OrderEntry(wiring.Component):
     OF_MANAGER = (
         *("timeout", "symbol", "account", "open_orders", "unanswered", "overdue"),
         *("overdue_symbol", "violation", "clear", "ready", "watched", "watched_account"),
-        *("released_buys", "released_sells"),
+        *("released_buys", "released_sells", "next_number", "end_number", "spent"),
+        *("load_position", "load_symbol", "start_position"),
     )
     RENAMED = (
         ("due_sequence", "next_sequence"),
@@ -125,7 +127,8 @@ class OrderEntry(wiring.Component):
         goes = self.approved.valid & self.live
         for part, valid in ((encoder.approved, self.approved.valid), (manager.sent, goes)):
             m.d.comb += [part.payload.eq(self.approved.payload), part.valid.eq(valid)]
-        blocked = ~session.may_order | ~manager.room | manager.overdue
+        kept = manager.room & ~manager.spent & ~manager.overdue
+        blocked = ~session.may_order | session.silent | ~kept
         m.d.comb += [
             session.order.eq(goes),
             session.order_size.eq(SEGMENT_SIZE),

@@ -57,6 +57,7 @@ def test_every_configuration_register_but_the_time_has_its_value(config):
     names = {r.name for r in spec.REGISTERS if r.kind is spec.Kind.CONFIG}
     others = {"time_low", "time_high", "page_bank", "session_isn"}
     others |= {"report_sequence_start_low", "report_sequence_start_high"}
+    others |= {"session_number_end", "position_start"}
     assert names == expected.keys() | others
 
 
@@ -66,6 +67,8 @@ def test_a_live_session_has_its_times_in_ticks(text):
     assert registers["session_times_0"] == 300 << 16 | 1000
     assert registers["session_times_4"] == 15_000 << 16 | 1_000
     assert registers["session_limits"] == 1_000 << 16 | 5 << 8 | 6
+    # A login says it.
+    assert "user_ref_num_start" not in registers
 
 
 def test_a_second_line_is_enabled_by_its_address_and_port(text):

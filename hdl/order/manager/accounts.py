@@ -11,7 +11,7 @@ from tickgate.hdl.memory import TableMemory
 from tickgate.hdl.order.manager.orders import Step
 from tickgate.hdl.stream import Order, Side
 
-__all__ = ["OPEN_BITS", "RESERVE_BITS", "Account", "Accounts"]
+__all__ = ["OPEN_BITS", "POSITION_BITS", "RESERVE_BITS", "Account", "Accounts"]
 
 POSITION_BITS = 33
 HIGHEST, LOWEST = (1 << POSITION_BITS - 1) - 1, -(1 << POSITION_BITS - 1)
@@ -79,6 +79,9 @@ class Accounts(wiring.Component):
     released_buys, released_sells : Out(RESERVE_BITS)
         What was released of `symbol` in all, modulo 2**RESERVE_BITS: for a gate that adds up itself
         what it reserves.
+    load : In(1), load_symbol : In(range(symbols)), start : In(signed(POSITION_BITS))
+        Sets the position of a symbol, in the next cycle without a step; the other two must not
+        change before.
     position_overflow, turnover_overflow : Out(1)
     ready : Out(1)
         Memories are clear.
@@ -105,6 +108,9 @@ class Accounts(wiring.Component):
                 "watched_account": Out(Account),
                 "released_buys": Out(RESERVE_BITS),
                 "released_sells": Out(RESERVE_BITS),
+                "load": In(1),
+                "load_symbol": In(range(symbols)),
+                "start": In(signed(POSITION_BITS)),
                 "position_overflow": Out(1),
                 "turnover_overflow": Out(1),
                 "ready": Out(1),
@@ -171,17 +177,23 @@ class Accounts(wiring.Component):
 
     def _move(self, m: Module, positions: TableMemory):
         step, total = self.step, Signal(signed(POSITION_BITS + 1))
-        high, low = Signal(), Signal()
+        high, low, loads = Signal(), Signal(), Signal()
         before = positions.data(1)
+        with m.If(self.load):
+            m.d.sync += loads.eq(1)
+        with m.Elif(~self.steps):
+            m.d.sync += loads.eq(0)
         m.d.comb += [
             positions.address(1).eq(step.symbol),
-            positions.write_address.eq(step.symbol),
-            positions.write.eq(self.steps),
+            positions.write_address.eq(Mux(self.steps, step.symbol, self.load_symbol)),
+            positions.write.eq(self.steps | loads),
             total.eq(Mux(step.side == Side.BUY, before + step.fills, before - step.fills)),
             high.eq(total > HIGHEST),
             low.eq(total < LOWEST),
             positions.write_data.eq(Mux(high, HIGHEST, Mux(low, LOWEST, total))),
         ]
+        with m.If(~self.steps):
+            m.d.comb += positions.write_data.eq(self.start)
         return self.steps & (high | low)
 
     def _turn_over(self, m: Module, turnover: TableMemory):

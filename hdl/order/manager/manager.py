@@ -3,11 +3,16 @@
 Ref: docs/risk.md, "Accounting"; OUCH 5.0, section 3; SoupBinTCP 3.00, section 2.2 (sequence).
 """
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from tickgate.hdl.order.manager.accounts import RESERVE_BITS, Account, Accounts
+from tickgate.hdl.order.manager.accounts import (
+    POSITION_BITS,
+    RESERVE_BITS,
+    Account,
+    Accounts,
+)
 from tickgate.hdl.order.manager.orders import OrderTable
 from tickgate.hdl.order.manager.watch import Watch
 from tickgate.hdl.stream import Order, Report, ReportKind
@@ -48,6 +53,11 @@ class OrderManager(wiring.Component):
         See `Watch`.
     room, open_orders, unanswered, overdue, overdue_symbol : Out
         Of `Watch`.
+    next_number : In(32), end_number : In(32), spent : Out(1)
+        The number of the next order, and the first one that no order may have. It may not have this
+        one either, if `spent`: 2 cycles later at most.
+    load_position, load_symbol, start_position
+        `load`, `load_symbol` and `start` of `Accounts`.
     symbol : In(range(symbols)), account : Out(Account), released_buys, released_sells : Out,
     watched : In(range(symbols)), watched_account : Out(Account)
         Of `Accounts`.
@@ -106,6 +116,12 @@ class OrderManager(wiring.Component):
                 "unanswered": Out(count),
                 "overdue": Out(1),
                 "overdue_symbol": Out(range(symbols)),
+                "next_number": In(32),
+                "end_number": In(32),
+                "spent": Out(1),
+                "load_position": In(1),
+                "load_symbol": In(range(symbols)),
+                "start_position": In(signed(POSITION_BITS)),
                 "symbol": In(range(symbols)),
                 "account": Out(Account),
                 "watched": In(range(symbols)),
@@ -142,6 +158,9 @@ class OrderManager(wiring.Component):
             accounts.price.eq(report.price),
             accounts.symbol.eq(self.symbol),
             accounts.clear.eq(self.clear),
+            accounts.load.eq(self.load_position),
+            accounts.load_symbol.eq(self.load_symbol),
+            accounts.start.eq(self.start_position),
             self.account.eq(accounts.account),
             accounts.watched.eq(self.watched),
             self.watched_account.eq(accounts.watched_account),
@@ -200,6 +219,9 @@ class OrderManager(wiring.Component):
             self.position_overflows.eq(self._accounts.position_overflow),
             self.turnover_overflows.eq(self._accounts.turnover_overflow),
         ]
+        m.d.sync += self.spent.eq(
+            (self.next_number <= last) | (self.next_number >= self.end_number)
+        )
         with m.If(self.sent.valid & ~self.reused_numbers):
             m.d.sync += last.eq(self.sent.payload.user_ref_num)
         violated = [getattr(self, name) for name in self.VIOLATIONS]
