@@ -174,7 +174,7 @@ class Desk:
         )
 
     def play(self, until, *, messages: int = MESSAGES) -> bool:
-        """Feeds so much of the market, a message a frame, until it holds; returns whether it did."""
+        """Feeds some of the market, a message a frame, until it holds; returns whether it did."""
         width = self.card.width
         drain = 60 + 200 // width
         for octets in itertools.islice(self._frames, messages):
@@ -208,7 +208,9 @@ def market_file(tmp_path_factory, request):
 def opened(market_file):
     @contextmanager
     def at(width: int):
-        planned = plan(market_file, Options(width=width, pack=1))
+        planned = plan(
+            market_file, Options(width=width, pack=1, strategy={"min_interval_ns": 1_000})
+        )
         with open_card(planned, quiet=True) as card:
             yield Desk(card, planned)
             assert card.tx_faults == 0
