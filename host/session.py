@@ -231,12 +231,25 @@ def abort(registers: Registers) -> None:
 
 
 def send(registers: Registers, packet: bytes) -> None:
-    """Hands in a packet. Raises `CardRefused` if the session does not take it."""
+    """Hands in a packet, an octet at a time.
+
+    An octet that is written twice is sent twice, and what follows it makes no sense to the venue.
+    Where that may have happened, for a reply of the card was lost, the connection is broken off.
+
+    Raises `CardRefused` if the session does not take the packet, or was broken off.
+    """
     for n, octet in enumerate(packet):
         if not registers.read_fields("session_state")["room"]:
             raise CardRefused("the order session takes no more octets; is it connected?")
         last = int(n + 1 == len(packet))
+        before = registers.repeats
         registers.write("session_octet", BY_NAME["session_octet"].pack(data=octet, last=last))
+        if registers.repeats != before:
+            abort(registers)
+            raise CardRefused(
+                "the line to the card failed while a packet for the venue was handed in, and the "
+                "order session was broken off; log in again"
+            )
 
 
 def _await(
