@@ -20,6 +20,8 @@ BUSY = 0
 QUANTITY_MAX = 1_000_000
 TIME = (1 << 64) - 1
 WORD = (1 << 32) - 1
+RESERVE = 1 << 33
+"""What is reserved and released adds up modulo this."""
 
 
 class Order(NamedTuple):
@@ -148,7 +150,7 @@ class RiskModel:
         self._accounts[symbol].position = position
 
     def set_released(self, symbol: int, *, buys: int, sells: int) -> None:
-        """States how many of the shares that were reserved so far are so no more."""
+        """States how many of the shares that were reserved so far are so no more, modulo 2**33."""
         account = self._accounts[symbol]
         account.released_buys, account.released_sells = buys, sells
 
@@ -194,8 +196,8 @@ class RiskModel:
         account = self._accounts[symbol]
         return (
             account.position,
-            account.open_buys - account.released_buys,
-            account.open_sells - account.released_sells,
+            (account.open_buys - account.released_buys) % RESERVE,
+            (account.open_sells - account.released_sells) % RESERVE,
         )
 
     def judge(self, proposal: Proposal, time_ns: int, *, transmit_busy: bool = False) -> Verdict:
@@ -224,8 +226,8 @@ class RiskModel:
             reasons |= 1 << BUSY
         order = Order(*proposal, self.next_user_ref_num)
         if not reasons:
-            account.open_buys = buys + account.released_buys
-            account.open_sells = sells + account.released_sells
+            account.open_buys = (buys + account.released_buys) % RESERVE
+            account.open_sells = (sells + account.released_sells) % RESERVE
             self.next_user_ref_num = (self.next_user_ref_num + 1) & WORD
         return Verdict(not reasons, reasons, order)
 

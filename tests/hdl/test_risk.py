@@ -244,6 +244,9 @@ def a_random_cycle(generator, limits, references, time) -> dict:
         "meant": generator.random() < 0.7,
         "limits": limits[at],
         "position": rarely(generator.choice([-(2**32), 2**32 - 1, -500]), 0, 0.1),
+        "released": tuple(
+            rarely(generator.choice([1, 100, 500, 2**33 - 1]), 0, 0.03) for _ in range(2)
+        ),
         "armed": rarely(0, 1),
         "killed": rarely(1, 0),
         "exact": rarely(generator.randrange(1 << SYMBOLS), (1 << SYMBOLS) - 1, 0.05),
