@@ -78,6 +78,8 @@ class RiskGate(wiring.Component):
     limits : In(Limits)
     position : In(signed(33))
         In shares, short is negative.
+    released_buys, released_sells : In(33)
+        Of `Exposure`.
     armed, killed : In(1)
     exact_now : In(symbols)
         One bit a symbol: its book is exact in this cycle.
@@ -121,6 +123,8 @@ class RiskGate(wiring.Component):
                 "limits_symbol": Out(range(symbols)),
                 "limits": In(Limits),
                 "position": In(signed(33)),
+                "released_buys": In(33),
+                "released_sells": In(33),
                 "armed": In(1),
                 "killed": In(1),
                 "exact_now": In(symbols),
@@ -168,6 +172,8 @@ class RiskGate(wiring.Component):
             self.ready.eq(ready),
             self.limits_symbol.eq(self.preview.payload.symbol),
             exposure.position.eq(self.position),
+            exposure.released_buys.eq(self.released_buys),
+            exposure.released_sells.eq(self.released_sells),
             exposure.clear.eq(self.start_of_day & ~self.armed),
             exposure.reserve.eq(self.approved.valid),
             collar.time.eq(self.time),

@@ -27,14 +27,19 @@ class Judged(data.Struct):
     proposal: Proposal(SYMBOLS)
     limits: Limits
     position: signed(33)
+    released_buys: 33
+    released_sells: 33
     time: 64
 
 
 class Known(data.Struct):
-    """What is to be known of a symbol, kept by the harness."""
+    """What is to be known of a symbol, kept by the harness.
 
-    buys: 34
-    sells: 34
+    Of all orders that were approved: modulo 2**33, as what is released of them.
+    """
+
+    buys: 33
+    sells: 33
     has_reference: 1
     reference: 32
     reference_time: 64
@@ -47,6 +52,8 @@ INPUTS = {
     "meant": 1,
     "limits": Limits,
     "position": signed(33),
+    "released_buys": 33,
+    "released_sells": 33,
     "exact_now": SYMBOLS,
     "message_valid": 1,
     "message": Message(SYMBOLS),
@@ -71,6 +78,8 @@ def drive(m: Module, harness: Harness, gate: RiskGate) -> Signal:
         gate.intents.payload.eq(proposal),
         gate.limits.eq(harness.limits),
         gate.position.eq(harness.position),
+        gate.released_buys.eq(harness.released_buys),
+        gate.released_sells.eq(harness.released_sells),
         gate.exact_now.eq(harness.exact_now),
         gate.messages.valid.eq(harness.message_valid),
         gate.messages.payload.eq(harness.message),
@@ -121,6 +130,8 @@ class RiskHarness(Harness):
             self.now.proposal.eq(self.preview),
             self.now.limits.eq(self.limits),
             self.now.position.eq(self.position),
+            self.now.released_buys.eq(self.released_buys),
+            self.now.released_sells.eq(self.released_sells),
             self.now.time.eq(self.time),
             gate.armed.eq(self.armed),
             gate.killed.eq(self.killed),
@@ -236,13 +247,15 @@ class RiskHarness(Harness):
 
 def _worst_long(h):
     order, limits = h.judged.proposal, h.judged.limits
-    room = limits.max_long - h.judged.position - h.known_then.buys - order.quantity
+    still_open = (h.known_then.buys - h.judged.released_buys)[:33]
+    room = limits.max_long - h.judged.position - still_open - order.quantity
     return (order.side == Side.SELL) | (room - h.approved_buys[1] - h.approved_buys[0] >= 0)
 
 
 def _worst_short(h):
     order, limits = h.judged.proposal, h.judged.limits
-    room = limits.max_short + h.judged.position - h.known_then.sells - order.quantity
+    still_open = (h.known_then.sells - h.judged.released_sells)[:33]
+    room = limits.max_short + h.judged.position - still_open - order.quantity
     return (order.side == Side.BUY) | (room - h.approved_sells[1] - h.approved_sells[0] >= 0)
 
 
@@ -310,11 +323,17 @@ FORMULAS: dict[Gate, tuple[str, Callable[..., Value]]] = {
         lambda h: Cat(h.judged.limits[name] != 0 for name in NUMERIC_LIMITS).all(),
     ),
     Gate.WORST_CASE_LONG: (
-        "a sell, or position + open buys + quantity <= `max_long`",
+        (
+            "a sell, or position + open buys + quantity <= `max_long`; open are the shares of all "
+            "approved orders less those that are told to be released"
+        ),
         _worst_long,
     ),
     Gate.WORST_CASE_SHORT: (
-        "a buy, or open sells + quantity - position <= `max_short`",
+        (
+            "a buy, or open sells + quantity - position <= `max_short`; open are the shares of all "
+            "approved orders less those that are told to be released"
+        ),
         _worst_short,
     ),
     Gate.ORDER_QUANTITY: (
@@ -554,8 +573,9 @@ THEOREMS = (
         name="approved-within-limits",
         component="risk: gates",
         about="theorem 2, without gross exposure",
-        claim="the position and all shares of approved orders, this one included, are within "
-        "`max_long` and `max_short`, those in force in the cycle of the preview",
+        claim="the position and all shares of approved orders that were not released, this one "
+        "included, are within `max_long` and `max_short`, those in force in the cycle of the "
+        "preview",
         contract=f"{KNOWN.contract}; `{KNOWN.name}`",
         size="2 symbols, all numbers in full width",
         cover="an order is approved that takes all room there is",
