@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tickgate.sim.capture import InputError
 from tickgate.sim.exchange.cli import exchange
 from tickgate.sim.prove.cli import prove, prove_mutants
+from tickgate.sim.together.cli import trade
 from tickgate.spec.registers import MAX_SYMBOLS
 
 __all__ = ["app"]
@@ -29,6 +30,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False)
 bench = typer.Typer(help="Measures latency, and the speed of the simulation.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 app.command()(exchange)
+app.command()(trade)
 app.command()(prove)
 app.command("prove-mutants")(prove_mutants)
 

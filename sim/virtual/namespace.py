@@ -12,12 +12,18 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["NamespaceError", "enter_own_network", "in_own_network", "set_interface"]
+__all__ = [
+    "NamespaceError",
+    "enter_own_network",
+    "in_own_network",
+    "interface_mac",
+    "set_interface",
+]
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
 SIOCSIFADDR, SIOCSIFNETMASK = 0x8916, 0x891C
-SIOCADDRT = 0x890B
+SIOCADDRT, SIOCGIFHWADDR = 0x890B, 0x8927
 IFF_UP = 0x1
 RTF_UP = 0x1
 MULTICAST = "224.0.0.0", "240.0.0.0"
@@ -78,6 +84,16 @@ def set_interface(name: str, address: str, netmask: str, *, multicast: bool = Fa
         ask(SIOCSIFFLAGS, struct.pack("H", flags | IFF_UP))
         if multicast:
             _add_route(control, name, *MULTICAST)
+
+
+def interface_mac(name: str) -> str:
+    """The MAC address of an interface of this network, as in 02:00:5e:00:53:01.
+
+    Raises OSError if there is no such interface.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = struct.pack("16s24x", name.encode())
+        return fcntl.ioctl(control, SIOCGIFHWADDR, request)[18:24].hex(":")
 
 
 def _add_route(control: socket.socket, name: str, destination: str, netmask: str) -> None:

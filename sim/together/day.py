@@ -1,0 +1,314 @@
+"""A day of trading: the venue, the card and its host are three programs on one network.
+
+The program below (`python -m tickgate.sim.together.day OPTIONS`, as JSON) is the host; it starts
+the other two. It must have a network of its own: see `tickgate.sim.virtual.namespace`.
+
+Ref: docs/exchange.md, "Together with the card".
+"""
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tickgate.host import session
+from tickgate.host.config import Config
+from tickgate.host.driver import Driver
+from tickgate.host.numbers import NumberFile
+from tickgate.sim.bench import market_config
+from tickgate.sim.market import INSTRUMENTS
+from tickgate.sim.together.books import CardBooks, Holding, Row, compare
+from tickgate.sim.together.show import tables
+from tickgate.sim.virtual import Card, Impairments
+from tickgate.sim.virtual.namespace import interface_mac
+from tickgate.spec.events import EventKind
+
+__all__ = ["DayError", "Options", "Outcome", "trade"]
+
+DEVICE, VENUE, CARD = "tickgate0", "192.0.2.1", "192.0.2.10"
+OUCH_PORT, REREQUEST_PORT, CARD_PORT = 15001, 26479, 26480
+LINE_A, LINE_B = ("233.54.12.111", 26477), ("233.49.196.111", 26478)
+CLOCK_PERIOD_PS = 1_000_000
+"""Of the card's time: that of `tickgate sim --tap`, whose timers suit a simulation."""
+USER = PASSWORD = "CARD"
+START_S, SETTLE_S = 300.0, 60.0
+SIDES = ("buy", "sell")
+TICKGATE = (sys.executable, "-c", "from tickgate.host.cli import main; main()")
+
+
+class DayError(RuntimeError):
+    """The day could not be held; says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the day is to be.
+
+    Parameters
+    ----------
+    orders : int
+        After so many the card is disarmed.
+    seconds : float
+        Or after so long.
+    rate : float
+        Messages of the other participants, a second.
+    seed : int
+        Of the market, and of what becomes of frames.
+    impairments : dict
+        Of the card's wire, each way: as `Impairments`.
+    """
+
+    orders: int = 200
+    seconds: float = 300.0
+    rate: float = 300.0
+    seed: int = 1
+    impairments: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What the day came to.
+
+    `rows` compare the books of account; `events_lost` is how many events the host was too late
+    for, `wire` what became of the frames.
+    """
+
+    rows: list[Row]
+    seconds: float
+    events_lost: int
+    wire: str
+    counters: dict[str, int]
+
+    @property
+    def differences(self) -> list[Row]:
+        """Rows in which the books do not agree."""
+        return [row for row in self.rows if not row.agree]
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it in plain types."""
+        return {
+            **asdict(self),
+            "differences": [asdict(row) for row in self.differences],
+        }
+
+
+def configuration(mac: str) -> Config:
+    """That of a card that trades all symbols of the generated market, on a session of its own."""
+    made = market_config(INSTRUMENTS, ticks=4096).model_dump()
+    made["feed"] |= {"address": LINE_A[0], "port": LINE_A[1], "gap_wait_us": 2_000}
+    made["feed"] |= {"address_b": LINE_B[0], "port_b": LINE_B[1]}
+    made["network"] = {"arp": True, "icmp_echo": True, "igmp": True}
+    made["rerequest"] = {
+        "address": VENUE,
+        "mac": mac,
+        "port": REREQUEST_PORT,
+        "source_port": CARD_PORT,
+        "wait_us": 400_000,
+        "interval_us": 20_000,
+        "tries": 20,
+    }
+    made["session"] |= {"source_ip": CARD, "destination_ip": VENUE, "destination_mac": mac}
+    made["session"] |= {"destination_port": OUCH_PORT}
+    # A second of the simulation is about a fifth of one of the card.
+    made["live"] = {"rto_initial_ms": 100, "rto_min_ms": 40, "order_timeout_ms": 5_000}
+    for symbol in made["symbols"]:
+        symbol["strategy"] |= {"min_interval_ns": 20_000_000}
+    return Config.from_dict(made)
+
+
+def trade(options: Options, *, progress: Callable[[str], None]) -> Outcome:
+    """Holds the day in the network of this process. Raises `DayError`."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tickgate-")))
+        progress("building the card")
+        Card(width=8, clock_period_ps=CLOCK_PERIOD_PS).close()
+        card = stack.enter_context(_program("sim", *_wire(options), "--link", folder / "card"))
+        _await(card, lambda: (folder / "card").exists(), "the card")
+        driver = stack.enter_context(Driver.open(str(folder / "card")))
+        config = configuration(interface_mac(DEVICE))
+        progress("configuring the card")
+        driver.apply(config)
+        driver.begin_day()
+        for symbol in config.symbols:
+            driver.set_whole(symbol.name)
+        venue = stack.enter_context(_program("exchange", *_venue(options, folder)))
+        _await(venue, lambda: (folder / "addresses").exists(), "the venue")
+        progress("logging in")
+        _log_in(driver, NumberFile(folder / "numbers"))
+        driver.arm(config)
+        began = time.monotonic()
+        sent, lost = _follow(driver, options, progress)
+        seconds = time.monotonic() - began
+        driver.disarm()
+        progress("waiting for the last reports")
+        _settle(driver)
+        lost += _take(driver, sent)
+        books = _books(driver, [symbol.name for symbol in config.symbols])
+        counters = driver.counters()
+        session.logout(driver.registers)
+        _end(venue)
+        wire = _end(card)
+        ledger = json.loads((folder / "ledger").read_text())
+    names = [symbol.name for symbol in config.symbols]
+    orders = [{**order, "symbol": names[order["symbol"]]} for order in sent]
+    (account,) = (each for each in ledger["accounts"] if each["account"] == USER)
+    return Outcome(
+        rows=compare(account, books, orders, ledger["marks"]),
+        seconds=seconds,
+        events_lost=lost,
+        wire=wire.strip().splitlines()[-1].removeprefix("frames: "),
+        counters={name: count for name, count in counters.items() if count},
+    )
+
+
+def _wire(options: Options) -> Iterator[str]:
+    yield from ("--tap", DEVICE, "--address", f"{VENUE}/24", "--seed", str(options.seed))
+    for name, value in options.impairments.items():
+        yield f"--{name}"
+        yield str(value)
+
+
+def _venue(options: Options, folder: Path) -> list[str]:
+    return [
+        *("--ouch", f"{VENUE}:{OUCH_PORT}", "--interface", VENUE, "--snapshot", "none"),
+        *("--feed-a", "{}:{}".format(*LINE_A), "--feed-b", "{}:{}".format(*LINE_B)),
+        *("--rerequest", f"{VENUE}:{REREQUEST_PORT}", "--timeout", "60"),
+        *("--flow", f"{options.seed}:{options.rate:g}"),
+        *("--announce", str(folder / "addresses"), "--json", str(folder / "ledger")),
+    ]
+
+
+@contextlib.contextmanager
+def _program(*arguments) -> Iterator[subprocess.Popen]:
+    """A command of tickgate that runs meanwhile, in a process group of its own."""
+    process = subprocess.Popen(
+        [*TICKGATE, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=0,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.communicate(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+
+
+def _await(process: subprocess.Popen, ready: Callable[[], bool], name: str) -> None:
+    deadline = time.monotonic() + START_S
+    while not ready():
+        if process.poll() is not None:
+            raise DayError(f"{name} did not start: {process.communicate()[0].strip()}")
+        if time.monotonic() > deadline:
+            raise DayError(f"{name} was not ready in {START_S:g} s")
+        time.sleep(0.05)
+
+
+def _end(process: subprocess.Popen) -> str:
+    """Ends a program as Ctrl-C would; returns what it has said."""
+    process.send_signal(signal.SIGINT)
+    try:
+        said, _ = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        raise DayError("a program does not end") from None
+    if process.returncode:
+        raise DayError(f"a program failed: {said.strip()}")
+    return said
+
+
+def _log_in(driver: Driver, kept: NumberFile) -> None:
+    numbers = kept.take(f"{USER}@{session.venue(driver.registers)}")
+    session.login(
+        driver.registers, username=USER, password=PASSWORD, numbers=numbers, patience_s=SETTLE_S
+    )
+
+
+def _follow(driver: Driver, options: Options, progress) -> tuple[list[dict[str, Any]], int]:
+    """Takes note of the orders that leave, until there are enough or it took too long."""
+    sent: list[dict[str, Any]] = []
+    lost, deadline = 0, time.monotonic() + options.seconds
+    while len(sent) < options.orders and time.monotonic() < deadline:
+        lost += _take(driver, sent, options.orders)
+        status = session.session_status(driver.registers)
+        if status.state != "established":
+            raise DayError(f"the order session is {status.state}: {status.outcome}")
+        if driver.status().killed:
+            raise DayError("the card was killed; its counters say why")
+        progress(f"{len(sent):,} of {options.orders:,} orders")
+    return sent, lost
+
+
+def _take(driver: Driver, sent: list[dict[str, Any]], limit: int | None = None) -> int:
+    """Takes the events that wait; returns how many were lost."""
+    lost = 0
+    for event in driver.events():
+        lost += event.lost_before
+        if event.kind == EventKind.ORDER_SENT:
+            order = {"side": SIDES[event.side], "quantity": event.quantity, "price": event.price}
+            order |= {"user_ref_num": event.user_ref_num, "symbol": event.symbol}
+            sent.append(order)
+            if limit is not None and len(sent) >= limit:
+                break
+    return lost
+
+
+def _settle(driver: Driver) -> None:
+    """Waits until each order has come to its end."""
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        status = session.session_status(driver.registers)
+        if not status.open_orders and not status.unanswered_orders:
+            return
+        if time.monotonic() > deadline:
+            raise DayError(
+                f"{status.open_orders} orders are open, {status.unanswered_orders} unanswered"
+            )
+
+
+def _books(driver: Driver, names: list[str]) -> CardBooks:
+    holdings = {}
+    for index, name in enumerate(names):
+        held = asdict(session.account(driver.registers, index))
+        open_shares = held.pop("open_buys") + held.pop("open_sells")
+        holdings[name] = Holding(**held, open_shares=open_shares)
+    counters = driver.counters()
+    return CardBooks(
+        holdings=holdings,
+        approved=counters["orders_approved"],
+        executions=counters["order_executions"],
+    )
+
+
+def main() -> None:
+    """Holds a day; argument 1: the options as JSON. Argument 2: where to write all as JSON."""
+    options, file = Options(**json.loads(sys.argv[1])), sys.argv[2]
+    Impairments(**options.impairments)
+    console = Console()
+    try:
+        with console.status("") as status:
+            outcome = trade(options, progress=lambda what: status.update(what))
+    except DayError as error:
+        console.print(f"[red]the day ended early:[/] {error}", highlight=False)
+        sys.exit(1)
+    Path(file).write_text(json.dumps(outcome.as_dict(), indent=2) + "\n")
+    console.print(*tables(outcome))
+    sys.exit(bool(outcome.differences))
+
+
+if __name__ == "__main__":
+    main()
