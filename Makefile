@@ -24,14 +24,15 @@ PYTEST_FLAGS ?= -n 2 --dist loadfile
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check campaign prove prove-mutants line-rate scale sessions lint docs docs-check bitstream timing clean
+.PHONY: help demo test check campaign prove prove-mutants line-rate scale days sessions lint docs docs-check bitstream timing clean
 .DELETE_ON_ERROR:
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(RUN)  ## a market, a card and its orders, on this machine: ends with a picture
+demo: $(RUN)  ## a market, a card and its orders, with a picture; then a venue and a host with them
 	@$(BIN)/tickgate demo
+	@$(BIN)/tickgate trade --orders 100 || test $$? -eq 2  # 2: it has said why there is no network
 
 test: lint docs-check check  ## everything CI checks: lint, generated documents, tests
 
@@ -47,6 +48,10 @@ line-rate: $(RUN)  ## ten million messages at 100 % of the line rate and beyond 
 
 scale: $(RUN)  ## the card at its three reference sizes, up to 4,096 symbols and 2 M orders, all compared
 	@$(BIN)/tickgate bench scale
+
+days: $(RUN)  ## venue, card and host: a thousand orders on a good wire, a thousand on a bad one
+	@$(BIN)/tickgate trade --orders 1000 --seconds 1800 --seed $(SEED)
+	@$(BIN)/tickgate trade --orders 1000 --seconds 1800 --seed $(SEED) --drop 0.05 --reorder 0.02 --duplicate 0.01
 
 sessions: $(RUN)  ## the order session alone: random events at both widths, each compared with the model
 	@$(BIN)/python -m tickgate.sim.endpoint --width 8 --events 100000 --seed $(SEED)

@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["CardBooks", "Holding", "Row", "compare"]
+__all__ = ["FIGURES", "CardBooks", "Holding", "Row", "compare"]
 
 DETAILS = ("symbol", "side", "quantity", "price")
 """What is compared of each order."""
+
+FIGURES = ("position", "bought", "sold", "paid", "got")
+"""What is compared of each symbol: shares, and what was paid and got for them."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +98,17 @@ def _symbol(name: str, holding: Holding, fills: Sequence[Mapping], venue: Mappin
     for fill in fills:
         shares[fill["side"]] += fill["shares"]
         notional[fill["side"]] += fill["shares"] * fill["price"]
+    of_venue = (
+        venue["positions"].get(name, 0),
+        *(shares["buy"], shares["sell"], notional["buy"], notional["sell"]),
+    )
+    of_card = (
+        *(holding.position, holding.bought_shares, holding.sold_shares),
+        *(holding.bought_notional, holding.sold_notional),
+    )
     return [
-        Row(f"{name} position", venue["positions"].get(name, 0), holding.position),
-        Row(f"{name} bought", shares["buy"], holding.bought_shares),
-        Row(f"{name} sold", shares["sell"], holding.sold_shares),
-        Row(f"{name} paid", notional["buy"], holding.bought_notional),
-        Row(f"{name} got", notional["sell"], holding.sold_notional),
+        Row(f"{name} {figure}", its, cards)
+        for figure, its, cards in zip(FIGURES, of_venue, of_card, strict=True)
     ]
 
 

@@ -1,0 +1,136 @@
+"""Venue, virtual card and host trade together: their books agree, and it would be told if not."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from tickgate.sim.capture import InputError
+from tickgate.sim.cli import app
+from tickgate.sim.together.books import CardBooks, Holding, compare
+from tickgate.sim.together.day import Outcome
+from tickgate.sim.together.show import tables
+from tickgate.sim.virtual import NamespaceError
+
+BUY = {"user_ref_num": 7, "symbol": "ALFA", "side": "buy", "quantity": 100, "price": 3_000}
+SELL = {"user_ref_num": 8, "symbol": "ALFA", "side": "sell", "quantity": 100, "price": 3_100}
+MARKS = {"ALFA": 3_050, "BRVO": 10}
+
+
+def fill(order, shares, price, **others):
+    named = {name: order[name] for name in ("user_ref_num", "symbol", "side")}
+    return named | {"shares": shares, "price": price, "broken": False} | others
+
+
+VENUE = {
+    "orders": [BUY | {"leaves": 0}, SELL | {"leaves": 0}],
+    "fills": [fill(BUY, 60, 2_990), fill(BUY, 40, 3_000), fill(SELL, 30, 3_110)],
+    "positions": {"ALFA": 70},
+    "cash": -60 * 2_990 - 40 * 3_000 + 30 * 3_110,
+    "profit": -60 * 2_990 - 40 * 3_000 + 30 * 3_110 + 70 * 3_050,
+    "rejected": 0,
+}
+ALFA = Holding(
+    position=70,
+    bought_shares=100,
+    bought_notional=60 * 2_990 + 40 * 3_000,
+    sold_shares=30,
+    sold_notional=30 * 3_110,
+)
+BOOKS = CardBooks(holdings={"ALFA": ALFA, "BRVO": Holding()}, approved=2, executions=3)
+
+
+def differing(venue=VENUE, card=BOOKS, sent=(BUY, SELL)):
+    return {row.what for row in compare(venue, card, sent, MARKS) if not row.agree}
+
+
+def held(**changes):
+    return replace(BOOKS, holdings={**BOOKS.holdings, "ALFA": replace(ALFA, **changes)})
+
+
+def test_books_that_agree_have_no_difference():
+    assert not differing()
+
+
+@pytest.mark.parametrize(
+    ("card", "differ"),
+    [
+        (replace(BOOKS, approved=3), {"orders"}),
+        (replace(BOOKS, executions=2), {"executions"}),
+        (held(open_shares=1), {"open shares"}),
+        (held(position=71), {"ALFA position", "profit"}),
+        (held(bought_shares=99), {"ALFA bought"}),
+        (held(sold_shares=31), {"ALFA sold"}),
+        (held(bought_notional=1), {"ALFA paid", "cash", "profit"}),
+        (held(sold_notional=30 * 3_110 + 1), {"ALFA got", "cash", "profit"}),
+    ],
+)
+def test_whatever_the_card_has_otherwise_is_told(card, differ):
+    assert differing(card=card) == differ
+
+
+@pytest.mark.parametrize(
+    ("sent", "differ"),
+    [
+        ((BUY,), {"orders", "order 8"}),
+        ((BUY, SELL, SELL | {"user_ref_num": 9}), {"orders", "order 9"}),
+        ((BUY, SELL | {"price": 3_101}), {"order 8"}),
+        ((BUY | {"side": "sell"}, SELL), {"order 7"}),
+    ],
+)
+def test_whatever_the_host_was_told_otherwise_is_told(sent, differ):
+    assert differing(sent=sent) == differ
+
+
+def test_an_order_that_the_venue_rejected_is_one_that_left():
+    venue = VENUE | {"rejected": 1}
+    card = replace(BOOKS, approved=3)
+    assert not differing(venue, card, (BUY, SELL, SELL | {"user_ref_num": 9}))
+    assert differing(venue) == {"orders"}
+
+
+def test_a_trade_that_the_venue_broke_is_none():
+    venue = VENUE | {"fills": [*VENUE["fills"], fill(SELL, 5, 3_110, broken=True)]}
+    assert not differing(venue)
+
+
+def test_what_differs_is_shown_with_each_side(capsys):
+    rows = compare(VENUE, held(sold_shares=31), (BUY,), MARKS)
+    outcome = Outcome(rows=rows, seconds=1, events_lost=3, wire="9 to card", counters={})
+    Console(width=120).print(*tables(outcome))
+    shown = capsys.readouterr().out
+    assert "3 differences" in shown and "3 events were lost" in shown
+    (line,) = (line for line in shown.splitlines() if line.strip().startswith("ALFA sold"))
+    assert line.split() == ["ALFA", "sold", "30", "31", "differ"]
+    assert "order 8" in shown and "order 7" not in shown
+
+
+def test_without_a_network_of_its_own_it_says_what_to_do(monkeypatch):
+    def refuse(*_, **__):
+        raise NamespaceError("no network of its own")
+
+    monkeypatch.setattr("tickgate.sim.virtual.in_own_network", refuse)
+    result = CliRunner().invoke(app, ["trade"])
+    assert "tickgate demo" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [(), ("--drop", "0.05", "--reorder", "0.02", "--duplicate", "0.01")],
+    ids=["good wire", "bad wire"],
+)
+def test_venue_card_and_host_agree_on_every_order_fill_and_cent(tmp_path, wire, seed):
+    file = tmp_path / "day.json"
+    arguments = ["trade", "--orders", "40", "--seed", str(seed), "--json", str(file), *wire]
+    result = CliRunner().invoke(app, arguments)
+    if isinstance(result.exception, InputError):
+        pytest.skip(str(result.exception))
+    assert result.exit_code == 0, result.output
+    day = json.loads(file.read_text())
+    rows = {row["what"]: row for row in day["rows"]}
+    assert not day["differences"] and not day["events_lost"]
+    assert rows["orders"]["venue"] >= 40 and rows["executions"]["venue"] > 20
+    assert rows["open shares"]["card"] == 0 and rows["cash"]["venue"]
+    assert ("dropped" in day["wire"]) == bool(wire)
