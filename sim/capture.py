@@ -7,7 +7,7 @@ import contextlib
 import gzip
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -18,7 +18,7 @@ from tickgate.host.errors import UserError
 from tickgate.sim.messages import Messages
 from tickgate.spec import itch50
 
-__all__ = ["CaptureFile", "InputError", "ItchFile", "open_input", "write_capture"]
+__all__ = ["CaptureFile", "InputError", "ItchFile", "capture_writer", "open_input", "write_capture"]
 
 GZIP_MAGIC = b"\x1f\x8b"
 PCAP_ORDERS = {
@@ -234,14 +234,36 @@ def write_capture(path: Path, frames: list[tuple[int, bytes]]) -> None:
 
     Raises `InputError` if the file cannot be written.
     """
+    with capture_writer(path) as put:
+        for time_ns, frame in frames:
+            put(time_ns, frame)
+
+
+@contextlib.contextmanager
+def capture_writer(path: Path) -> Iterator[Callable[[int, bytes], None]]:
+    """A pcap file that grows frame by frame: yields what takes a time in ns and a frame.
+
+    Raises `InputError` if the file cannot be written.
+    """
     # The link type could say that an FCS is there; several readers then do not know the type.
-    try:
-        with path.open("wb") as file:
-            header = struct.pack("<HHiIII", 2, 4, 0, 0, 1 << 18, LINK_ETHERNET)
+    header = struct.pack("<HHiIII", 2, 4, 0, 0, 1 << 18, LINK_ETHERNET)
+    with contextlib.ExitStack() as stack:
+        with _writing(path):
+            file = stack.enter_context(path.open("wb"))
             file.write(PCAP_NANOSECONDS + header)
-            for time_ns, frame in frames:
-                seconds, rest = divmod(time_ns, 1_000_000_000)
+
+        def put(time_ns: int, frame: bytes) -> None:
+            seconds, rest = divmod(time_ns, 1_000_000_000)
+            with _writing(path):
                 file.write(struct.pack("<IIII", seconds, rest, len(frame), len(frame)) + frame)
+
+        yield put
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from None
 

@@ -420,8 +420,13 @@ def sim(
         float, typer.Option(min=0, help="Of every frame on the network, each way.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Of what becomes of frames.")] = 0,
+    pcap: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Record the frames at the kernel's end of the network."),
+    ] = None,
 ) -> None:
     """Runs a virtual card whose UART is a pseudo-terminal, until Ctrl-C."""
+    from tickgate.sim.capture import capture_writer
     from tickgate.sim.feeding import configure, feed_pieces
     from tickgate.sim.replay import Options, plan
     from tickgate.sim.virtual import Card, Impairments, NetworkPort, SerialServer, Tap, TapError
@@ -433,8 +438,8 @@ def sim(
     impairments = Impairments(
         drop=drop, duplicate=duplicate, reorder=reorder, corrupt=corrupt, delay=delay_ms / 1000
     )
-    if tap is None and (address is not None or impairments != Impairments()):
-        raise InputError("--address and what happens to frames need --tap")
+    if tap is None and (address or pcap or impairments != Impairments()):
+        raise InputError("--address, --pcap and what happens to frames need --tap")
     period_ns = clock_period_ns or (None if tap is None else 1000)
     options = Options(width=width, capacity=capacity, ticks=ticks, orders=orders, config=config)
     planned = None
@@ -449,7 +454,8 @@ def sim(
                 device = stack.enter_context(Tap(tap, address=address))
             except TapError as error:
                 raise InputError(str(error)) from None
-            network = NetworkPort(device, impairments=impairments, seed=seed)
+            record = None if pcap is None else stack.enter_context(capture_writer(pcap))
+            network = NetworkPort(device, impairments=impairments, seed=seed, record=record)
         card = stack.enter_context(
             Card(
                 width=width,

@@ -32,6 +32,10 @@ def trade(
     duplicate: Share = 0.0,
     reorder: Share = 0.0,
     corrupt: Share = 0.0,
+    pcap: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Record the frames at the venue's end of the wire."),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write all as JSON; - prints.")
     ] = None,
@@ -44,10 +48,12 @@ def trade(
     from tickgate.sim import outputs
     from tickgate.sim.virtual import NamespaceError, in_own_network
 
-    if json_file is not None and json_file != Path("-"):
-        outputs.require_writable(json_file)
+    for file in (json_file, pcap):
+        if file is not None and file != Path("-"):
+            outputs.require_writable(file)
     wire = {"drop": drop, "duplicate": duplicate, "reorder": reorder, "corrupt": corrupt}
     options = {"orders": orders, "seconds": seconds, "rate": rate, "seed": seed}
+    options["pcap"] = None if pcap is None else str(pcap.absolute())
     options["impairments"] = {name: share for name, share in wire.items() if share}
     with tempfile.TemporaryDirectory(prefix="tickgate-") as folder:
         result = Path(folder) / "day.json"

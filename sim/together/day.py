@@ -65,6 +65,8 @@ class Options:
         Of the market, and of what becomes of frames.
     impairments : dict
         Of the card's wire, each way: as `Impairments`.
+    pcap : str or None
+        Where to record the frames at the kernel's end of that wire.
     """
 
     orders: int = 200
@@ -72,6 +74,7 @@ class Options:
     rate: float = 300.0
     seed: int = 1
     impairments: dict[str, float] = field(default_factory=dict)
+    pcap: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +175,8 @@ def trade(options: Options, *, progress: Callable[[str], None]) -> Outcome:
 
 def _wire(options: Options) -> Iterator[str]:
     yield from ("--tap", DEVICE, "--address", f"{VENUE}/24", "--seed", str(options.seed))
+    if options.pcap is not None:
+        yield from ("--pcap", options.pcap)
     for name, value in options.impairments.items():
         yield f"--{name}"
         yield str(value)

@@ -44,6 +44,9 @@ class NetworkPort:
         Of what the wires do.
     now : callable
         Tells the time in seconds.
+    record : callable or None
+        Is given each frame that passes the kernel's end, as the kernel has it: the time in ns, and
+        the octets without FCS.
 
     Members
     -------
@@ -58,9 +61,11 @@ class NetworkPort:
         impairments: Impairments | None = None,
         seed: int = 0,
         now: Callable[[], float] = time.monotonic,
+        record: Callable[[int, bytes], None] | None = None,
     ) -> None:
         its = impairments or Impairments()
         self._tap, self._now = tap, now
+        self._record = record or (lambda time_ns, octets: None)
         self.inward, self.outward = Wire(its, 2 * seed), Wire(its, 2 * seed + 1)
         self.counts = NetworkCounts()
 
@@ -84,6 +89,7 @@ class NetworkPort:
         """Frames for the card, from destination MAC to FCS."""
         now = self._now()
         for octets in self._tap.read(AT_A_TIME):
+            self._record(int(now * 1e9), octets)
             padded = octets.ljust(MIN_FRAME - FCS_SIZE, b"\0")
             self.inward.put(padded + fcs(padded).to_bytes(FCS_SIZE, "little"), now)
         frames = self.inward.take(now)
@@ -100,5 +106,6 @@ class NetworkPort:
             body, check = octets[:-FCS_SIZE], octets[-FCS_SIZE:]
             if fcs(body).to_bytes(FCS_SIZE, "little") != check:
                 self.counts.bad_fcs += 1
-            elif not self._tap.write(body):
-                self.counts.refused += 1
+            else:
+                self._record(int(now * 1e9), body)
+                self.counts.refused += not self._tap.write(body)

@@ -2,17 +2,23 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from rich.console import Console
+from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import Ether
+from scapy.utils import RawPcapReader
 from typer.testing import CliRunner
 
 from tickgate.sim.capture import InputError
 from tickgate.sim.cli import app
 from tickgate.sim.together.books import CardBooks, Holding, compare
-from tickgate.sim.together.day import Outcome
+from tickgate.sim.together.day import OUCH_PORT, Outcome
 from tickgate.sim.together.show import tables
 from tickgate.sim.virtual import NamespaceError
+from tickgate.spec import ouch50, soupbintcp
+from tickgate.spec.ethernet import TCP_FIN, TCP_RST, TCP_SYN
 
 BUY = {"user_ref_num": 7, "symbol": "ALFA", "side": "buy", "quantity": 100, "price": 3_000}
 SELL = {"user_ref_num": 8, "symbol": "ALFA", "side": "sell", "quantity": 100, "price": 3_100}
@@ -116,21 +122,76 @@ def test_without_a_network_of_its_own_it_says_what_to_do(monkeypatch):
     assert "tickgate demo" in str(result.exception)
 
 
-@pytest.mark.parametrize(
-    "wire",
-    [(), ("--drop", "0.05", "--reorder", "0.02", "--duplicate", "0.01")],
-    ids=["good wire", "bad wire"],
-)
-def test_venue_card_and_host_agree_on_every_order_fill_and_cent(tmp_path, wire, seed):
-    file = tmp_path / "day.json"
-    arguments = ["trade", "--orders", "40", "--seed", str(seed), "--json", str(file), *wire]
-    result = CliRunner().invoke(app, arguments)
-    if isinstance(result.exception, InputError):
-        pytest.skip(str(result.exception))
-    assert result.exit_code == 0, result.output
-    day = json.loads(file.read_text())
-    rows = {row["what"]: row for row in day["rows"]}
-    assert not day["differences"] and not day["events_lost"]
+def streams(capture) -> dict[int, bytes]:
+    """What went to either port of the order session; fails at what an analyser would flag."""
+    due, sent, last = {}, {}, {}
+    with RawPcapReader(str(capture)) as reader:
+        packets = [packet[IP] for octets, _ in reader if TCP in (packet := Ether(octets))]
+    for packet in packets:
+        segment, flags = packet[TCP], int(packet[TCP].flags)
+        here, there = segment.sport, segment.dport
+        # Short frames are padded.
+        payload = bytes(segment.payload)[: packet.len - 4 * (packet.ihl + segment.dataofs)]
+        if flags & TCP_SYN:
+            assert here not in due, "a second SYN"
+            due[here], sent[here] = segment.seq + 1 & 0xFFFF_FFFF, b""
+            continue
+        assert segment.seq == due[here], "sent again, out of order, or missed"
+        assert segment.window and not flags & TCP_RST
+        assert (due[there] - segment.ack & 0xFFFF_FFFF) < 1 << 31, (
+            "what was not sent is acknowledged"
+        )
+        same = (segment.seq, segment.ack, segment.window)
+        assert payload or flags & TCP_FIN or last.get(here) != same, "acknowledged twice"
+        last[here] = None if payload else same
+        due[here] = due[here] + len(payload) + bool(flags & TCP_FIN) & 0xFFFF_FFFF
+        sent[here] += payload
+    return sent
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory, request):
+    def of(*wire):
+        place = tmp_path_factory.mktemp("day")
+        file, capture = place / "day.json", place / "wire.pcap"
+        arguments = ["trade", "--orders", "40", "--json", str(file), "--pcap", str(capture), *wire]
+        seed = str(request.config.getoption("seed"))
+        result = CliRunner().invoke(app, [*arguments, "--seed", seed])
+        if isinstance(result.exception, InputError):
+            pytest.skip(str(result.exception))
+        assert result.exit_code == 0, result.output
+        return json.loads(file.read_text()), capture
+
+    return cache(of)
+
+
+BAD = ("--drop", "0.05", "--reorder", "0.02", "--duplicate", "0.01")
+
+
+@pytest.mark.parametrize("wire", [(), BAD], ids=["good wire", "bad wire"])
+def test_venue_card_and_host_agree_on_every_order_fill_and_cent(day, wire):
+    held, capture = day(*wire)
+    rows = {row["what"]: row for row in held["rows"]}
+    assert not held["differences"] and not held["events_lost"]
     assert rows["orders"]["venue"] >= 40 and rows["executions"]["venue"] > 20
     assert rows["open shares"]["card"] == 0 and rows["cash"]["venue"]
-    assert ("dropped" in day["wire"]) == bool(wire)
+    assert ("dropped" in held["wire"]) == bool(wire)
+    if wire:
+        with pytest.raises(AssertionError):
+            streams(capture)
+
+
+def test_on_a_good_wire_there_is_nothing_that_an_analyser_would_flag(day):
+    held, capture = day()
+    sent = streams(capture)
+    venue = sent.pop(OUCH_PORT)
+    (card,) = sent.values()
+    packets, rest = soupbintcp.split(card)
+    assert rest == b"" and [type_ for type_, _ in packets[:1]] == ["L"]
+    orders = [ouch50.decode(ouch50.INBOUND, body) for type_, body in packets if type_ == "U"]
+    rows = {row["what"]: row for row in held["rows"]}
+    assert len(orders) == rows["orders"]["venue"]
+    packets, rest = soupbintcp.split(venue)
+    assert rest == b"" and packets[0][0] == "A"
+    reports = [ouch50.decode(ouch50.OUTBOUND, body) for type_, body in packets if type_ == "S"]
+    assert len(reports) > 2 * len(orders)
