@@ -7,6 +7,7 @@ Ref: docs/exchange.md, "Together with the card".
 """
 
 import contextlib
+import itertools
 import json
 import signal
 import subprocess
@@ -20,10 +21,12 @@ from typing import Any
 
 from rich.console import Console
 
-from tickgate.host import session
+from tickgate.host import glimpse, session
 from tickgate.host.config import Config
 from tickgate.host.driver import Driver
+from tickgate.host.errors import CardRefused, HostError
 from tickgate.host.numbers import NumberFile
+from tickgate.host.snapshot import Snapshot
 from tickgate.sim.bench import market_config
 from tickgate.sim.market import INSTRUMENTS
 from tickgate.sim.together.books import CardBooks, Holding, Row, compare
@@ -35,7 +38,7 @@ from tickgate.spec.events import EventKind
 __all__ = ["DayError", "Options", "Outcome", "trade"]
 
 DEVICE, VENUE, CARD = "tickgate0", "192.0.2.1", "192.0.2.10"
-OUCH_PORT, REREQUEST_PORT, CARD_PORT = 15001, 26479, 26480
+OUCH_PORT, SNAPSHOT_PORT, REREQUEST_PORT, CARD_PORT = 15001, 15002, 26479, 26480
 LINE_A, LINE_B = ("233.54.12.111", 26477), ("233.49.196.111", 26478)
 CLOCK_PERIOD_PS = 1_000_000
 """Of the card's time: that of `tickgate sim --tap`, whose timers suit a simulation."""
@@ -82,12 +85,13 @@ class Outcome:
     """What the day came to.
 
     `rows` compare the books of account; `events_lost` is how many events the host was too late
-    for, `wire` what became of the frames.
+    for, `recovered` how many books it made whole from a snapshot, `wire` what became of the frames.
     """
 
     rows: list[Row]
     seconds: float
     events_lost: int
+    recovered: int
     wire: str
     counters: dict[str, int]
 
@@ -149,25 +153,26 @@ def trade(options: Options, *, progress: Callable[[str], None]) -> Outcome:
         _log_in(driver, NumberFile(folder / "numbers"))
         driver.arm(config)
         began = time.monotonic()
-        sent, lost = _follow(driver, options, progress)
+        names = [symbol.name for symbol in config.symbols]
+        sent, lost, recovered = _follow(driver, names, options, progress)
         seconds = time.monotonic() - began
         driver.disarm()
         progress("waiting for the last reports")
         _settle(driver)
         lost += _take(driver, sent)
-        books = _books(driver, [symbol.name for symbol in config.symbols])
+        books = _books(driver, names)
         counters = driver.counters()
-        session.logout(driver.registers)
+        session.logout(driver.registers, patience_s=SETTLE_S)
         _end(venue)
         wire = _end(card)
         ledger = json.loads((folder / "ledger").read_text())
-    names = [symbol.name for symbol in config.symbols]
     orders = [{**order, "symbol": names[order["symbol"]]} for order in sent]
     (account,) = (each for each in ledger["accounts"] if each["account"] == USER)
     return Outcome(
         rows=compare(account, books, orders, ledger["marks"]),
         seconds=seconds,
         events_lost=lost,
+        recovered=recovered,
         wire=wire.strip().splitlines()[-1].removeprefix("frames: "),
         counters={name: count for name, count in counters.items() if count},
     )
@@ -184,7 +189,8 @@ def _wire(options: Options) -> Iterator[str]:
 
 def _venue(options: Options, folder: Path) -> list[str]:
     return [
-        *("--ouch", f"{VENUE}:{OUCH_PORT}", "--interface", VENUE, "--snapshot", "none"),
+        *("--ouch", f"{VENUE}:{OUCH_PORT}", "--interface", VENUE),
+        *("--snapshot", f"{VENUE}:{SNAPSHOT_PORT}"),
         *("--feed-a", "{}:{}".format(*LINE_A), "--feed-b", "{}:{}".format(*LINE_B)),
         *("--rerequest", f"{VENUE}:{REREQUEST_PORT}", "--timeout", "60"),
         *("--flow", f"{options.seed}:{options.rate:g}"),
@@ -243,19 +249,44 @@ def _log_in(driver: Driver, kept: NumberFile) -> None:
     )
 
 
-def _follow(driver: Driver, options: Options, progress) -> tuple[list[dict[str, Any]], int]:
-    """Takes note of the orders that leave, until there are enough or it took too long."""
+def _follow(
+    driver: Driver, names: list[str], options: Options, progress: Callable[[str], None]
+) -> tuple[list[dict[str, Any]], int, int]:
+    """Takes note of the orders that leave, until there are enough or it took too long.
+
+    Meanwhile a book that the feed's losses have broken is made whole from a snapshot. Returns the
+    orders, how many events were lost, and how many books were made whole.
+    """
     sent: list[dict[str, Any]] = []
-    lost, deadline = 0, time.monotonic() + options.seconds
-    while len(sent) < options.orders and time.monotonic() < deadline:
+    lost, recovered, deadline = 0, 0, time.monotonic() + options.seconds
+    for name in itertools.cycle(names):
         lost += _take(driver, sent, options.orders)
+        progress(f"{len(sent):,} of {options.orders:,} orders")
+        if len(sent) >= options.orders or time.monotonic() > deadline:
+            return sent, lost, recovered
         status = session.session_status(driver.registers)
         if status.state != "established":
             raise DayError(f"the order session is {status.state}: {status.outcome}")
         if driver.status().killed:
             raise DayError("the card was killed; its counters say why")
-        progress(f"{len(sent):,} of {options.orders:,} orders")
-    return sent, lost
+        recovered += _mend(driver, name)
+    raise AssertionError("names go round for ever")
+
+
+def _mend(driver: Driver, name: str) -> bool:
+    """Makes the book of a symbol whole if it is not; returns whether it has done so."""
+    if driver.book(name).trusted:
+        return False
+
+    def snapshot(_) -> Snapshot:
+        return glimpse.take(VENUE, SNAPSHOT_PORT, name, username=USER, password=PASSWORD)
+
+    try:
+        driver.recover(name, snapshot)
+    except CardRefused:
+        # Another loss came between; the next round tries again.
+        return False
+    return True
 
 
 def _take(driver: Driver, sent: list[dict[str, Any]], limit: int | None = None) -> int:
@@ -307,7 +338,7 @@ def main() -> None:
     try:
         with console.status("") as status:
             outcome = trade(options, progress=lambda what: status.update(what))
-    except DayError as error:
+    except (DayError, HostError) as error:
         console.print(f"[red]the day ended early:[/] {error}", highlight=False)
         sys.exit(1)
     Path(file).write_text(json.dumps(outcome.as_dict(), indent=2) + "\n")

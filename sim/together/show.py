@@ -32,6 +32,8 @@ def tables(outcome: Any) -> Iterator[Table | Text]:
     if differing:
         yield _side_by_side(differing)
     yield Text(f"wire: {outcome.wire}")
+    if outcome.recovered:
+        yield Text(f"{outcome.recovered:,} books were made whole again from a snapshot")
     if outcome.events_lost:
         yield Text(f"{outcome.events_lost:,} events were lost: the host reads too slowly")
     yield Text(

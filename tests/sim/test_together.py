@@ -104,9 +104,12 @@ def test_a_trade_that_the_venue_broke_is_none():
 
 def test_what_differs_is_shown_with_each_side(capsys):
     rows = compare(VENUE, held(sold_shares=31), (BUY,), MARKS)
-    outcome = Outcome(rows=rows, seconds=1, events_lost=3, wire="9 to card", counters={})
+    outcome = Outcome(
+        rows=rows, seconds=1, events_lost=3, recovered=2, wire="9 to card", counters={}
+    )
     Console(width=120).print(*tables(outcome))
     shown = capsys.readouterr().out
+    assert "2 books were made whole" in shown
     assert "3 differences" in shown and "3 events were lost" in shown
     (line,) = (line for line in shown.splitlines() if line.strip().startswith("ALFA sold"))
     assert line.split() == ["ALFA", "sold", "30", "31", "differ"]
