@@ -342,7 +342,8 @@ def main() -> None:
         console.print(f"[red]the day ended early:[/] {error}", highlight=False)
         sys.exit(1)
     Path(file).write_text(json.dumps(outcome.as_dict(), indent=2) + "\n")
-    console.print(*tables(outcome))
+    for part in tables(outcome):
+        console.print(part)
     sys.exit(bool(outcome.differences))
 
 

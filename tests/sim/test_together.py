@@ -107,7 +107,8 @@ def test_what_differs_is_shown_with_each_side(capsys):
     outcome = Outcome(
         rows=rows, seconds=1, events_lost=3, recovered=2, wire="9 to card", counters={}
     )
-    Console(width=120).print(*tables(outcome))
+    for part in tables(outcome):
+        Console(width=120).print(part)
     shown = capsys.readouterr().out
     assert "2 books were made whole" in shown
     assert "3 differences" in shown and "3 events were lost" in shown
