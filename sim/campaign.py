@@ -67,6 +67,8 @@ class Outcome:
         Messages by shape.
     to_top : Counter
         Tops by cycles after t0.
+    late : int
+        Of these, how many `Budget` counts as late.
     difference : Difference or None
         The first one, which ended the campaign; then `shape`, `width` and `seed` are of its round.
     """
@@ -78,6 +80,7 @@ class Outcome:
     abandoned: int = 0
     by_shape: Counter[str] = field(default_factory=Counter)
     to_top: Counter[int] = field(default_factory=Counter)
+    late: int = 0
     difference: Difference | None = None
     shape: str = ""
     width: int = 0
@@ -94,6 +97,7 @@ class Outcome:
             "seconds": round(self.seconds, 3),
             "lost_books": self.abandoned,
             "by_shape": dict(self.by_shape),
+            "late": self.late,
             "t0_to_top": statistics(self.to_top),
             "t0_to_top_cycles": {
                 str(cycles): self.to_top[cycles] for cycles in sorted(self.to_top)
@@ -129,22 +133,30 @@ class Budget:
     list of best levels may be exhausted: `LEVELS`, with no pause of `REST` cycles, in which a list
     is whole again.
 
+    Or unless the list was not made whole in its pause: one that grows when others do may be
+    forgotten until its side changes again (`Refill`). Tops that are late for that are counted, and
+    are too many beyond `FEW` and one in `ONE_IN`.
+
     Members
     -------
     to_top : Counter
         Tops by cycles after t0.
+    late : int
+        Those later than `FAST + 1` without an exhausted list.
     """
 
     FAST = TickToTrade.BOOK_AT + OrderBook.LATENCY
     SLOW = TickToTrade.BOOK_AT + OrderBook.SLOW_LATENCY
     LEVELS = Geometry.LEVELS
     REST = 2 * LEVELS * OrderBook.SLOW_LATENCY
+    FEW, ONE_IN = 8, 1_000
 
     def __init__(self, locates: Sequence[int]) -> None:
         self._index = np.full(1 << 16, -1, np.int64)
         self._index[list(locates)] = np.arange(len(locates))
         self._symbols = len(locates)
         self.to_top: Counter[int] = Counter()
+        self.late = 0
 
     def compare(self, trace: Trace) -> Difference | None:
         """Checks one piece, before and after which the card is at rest."""
@@ -156,10 +168,14 @@ class Budget:
         self.to_top.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
         limit = np.full(len(messages), self.FAST + 1)
         limit[self._excused(trace)] = self.SLOW
-        wrong = np.flatnonzero((cycles < self.FAST) | (cycles > limit[at]))
-        if not len(wrong):
+        late = (cycles > limit[at]) & (cycles <= self.SLOW)
+        self.late += int(np.count_nonzero(late))
+        wrong = (cycles < self.FAST) | (cycles > self.SLOW)
+        if self.late > self.FEW + self.to_top.total() // self.ONE_IN:
+            wrong |= late
+        if not wrong.any():
             return None
-        first = int(wrong[0])
+        first = int(np.argmax(wrong))
         message = int(at[first])
         return Difference(
             what="cycles from t0 to the top of book",
@@ -270,6 +286,7 @@ class _Ring:
         outcome.abandoned += len(checker.abandoned)
         outcome.by_shape[name] += messages
         outcome.to_top.update(budget.to_top)
+        outcome.late += budget.late
         if difference is not None:
             outcome.difference = difference
             outcome.shape, outcome.width, outcome.seed = name, self._card.width, seed

@@ -147,7 +147,8 @@ def campaign_table(outcome: Outcome) -> Table:
         table.add_row(name, f"{messages:,}")
     cycles = ", ".join(f"{at}: {outcome.to_top[at]:,}" for at in sorted(outcome.to_top))
     table.caption = (
-        f"{outcome.rows:,} changes of a top compared with the model; cycles from t0: {cycles}; "
+        f"{outcome.rows:,} changes of a top compared with the model; cycles from t0: {cycles}, "
+        f"{outcome.late:,} late; "
         f"{outcome.messages / outcome.seconds:,.0f} messages a second"
     )
     table.caption_justify = "left"

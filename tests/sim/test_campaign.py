@@ -20,6 +20,7 @@ def test_half_a_million_hazardous_messages_give_the_tops_of_the_model_in_time(se
     assert outcome.difference is None, outcome.as_dict()["difference"]
     assert outcome.messages == MESSAGES and set(outcome.by_shape) == set(SHAPES)
     assert outcome.rows > MESSAGES / 2
+    assert outcome.late < outcome.rows / 5_000
     assert {min(outcome.to_top), max(outcome.to_top)} == {Budget.FAST, Budget.SLOW}
     # Orders found no room in the shape that is made for it, and in no other.
     assert outcome.abandoned > 0
