@@ -7,6 +7,7 @@ Ref: docs/exchange.md, "Together with the card".
 """
 
 import contextlib
+import ctypes
 import itertools
 import json
 import signal
@@ -43,6 +44,7 @@ LINE_A, LINE_B = ("233.54.12.111", 26477), ("233.49.196.111", 26478)
 CLOCK_PERIOD_PS = 1_000_000
 """Of the card's time: that of `tickgate sim --tap`, whose timers suit a simulation."""
 USER = PASSWORD = "CARD"
+PR_SET_PDEATHSIG = 1
 START_S, SETTLE_S = 300.0, 60.0
 SIDES = ("buy", "sell")
 TICKGATE = (sys.executable, "-c", "from tickgate.host.cli import main; main()")
@@ -207,6 +209,7 @@ def _program(*arguments) -> Iterator[subprocess.Popen]:
         stderr=subprocess.STDOUT,
         text=True,
         process_group=0,
+        preexec_fn=_end_with_parent,
     )
     try:
         yield process
@@ -218,6 +221,11 @@ def _program(*arguments) -> Iterator[subprocess.Popen]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()
+
+
+def _end_with_parent() -> None:
+    """Has this process ended (SIGTERM) when the one that started it ends. Ref: prctl(2)."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _await(process: subprocess.Popen, ready: Callable[[], bool], name: str) -> None:
@@ -275,16 +283,16 @@ def _follow(
 
 def _mend(driver: Driver, name: str) -> bool:
     """Makes the book of a symbol whole if it is not; returns whether it has done so."""
-    if driver.book(name).trusted:
-        return False
 
     def snapshot(_) -> Snapshot:
         return glimpse.take(VENUE, SNAPSHOT_PORT, name, username=USER, password=PASSWORD)
 
     try:
+        if driver.book(name).trusted:
+            return False
         driver.recover(name, snapshot)
     except CardRefused:
-        # Another loss came between; the next round tries again.
+        # The card found no time, or another loss came between; the next round tries again.
         return False
     return True
 
@@ -334,6 +342,9 @@ def main() -> None:
     """Holds a day; argument 1: the options as JSON. Argument 2: where to write all as JSON."""
     options, file = Options(**json.loads(sys.argv[1])), sys.argv[2]
     Impairments(**options.impairments)
+    _end_with_parent()
+    # What was started is ended on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console = Console()
     try:
         with console.status("") as status:
