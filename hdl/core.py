@@ -27,8 +27,10 @@ __all__ = ["TickToTrade"]
 LOCATE_BITS = 14
 """Nasdaq numbers about 11,000 securities from 1."""
 
-VERDICTS, GAPS = range(2)
-"""Event sources, the one that must not wait first."""
+REPORTS, VERDICTS, GAPS = range(3)
+"""Event sources, the one that must not wait first.
+
+Reports come every third cycle at most, so a verdict waits one cycle at most."""
 
 
 class TickToTrade(wiring.Component):
@@ -104,7 +106,7 @@ class TickToTrade(wiring.Component):
             orders=orders,
             locates=1 << LOCATE_BITS,
             event_depth=event_depth,
-            event_sources=2,
+            event_sources=3,
             clock_period_ps=clock_period_ps,
         )
         super().__init__(
@@ -153,7 +155,7 @@ class TickToTrade(wiring.Component):
         self._show_book(m, book.view, book.recovered, control.status)
         self._hold_session(m, order, control)
         self._count(m, receive, hold, feed, book, risk, control)
-        self._report(m, feed, risk, control)
+        self._report(m, feed, risk, order, control)
         m.d.comb += [
             self.tops.payload.eq(book.tops.payload),
             self.tops.valid.eq(book.tops.valid),
@@ -471,13 +473,17 @@ class TickToTrade(wiring.Component):
             name = "refused_busy" if gate is Gate.BUSY else f"refused_gate_{gate.value}"
             m.d.comb += getattr(count, name).eq(verdict.valid & verdict.payload.reasons[gate])
 
-    def _report(self, m, feed, risk, control) -> None:
+    def _report(self, m, feed, risk, order, control) -> None:
         cycle = Signal(16)
         m.d.sync += cycle.eq(cycle + 1)
-        verdict, order = risk.verdicts.payload, risk.verdicts.payload.order
-        decided, lost = control.events[VERDICTS], control.events[GAPS]
+        verdict, told = risk.verdicts.payload, order.told
+        order = verdict.order
+        reported, decided, lost = (control.events[n] for n in (REPORTS, VERDICTS, GAPS))
+        for name, _ in told.payload.shape():
+            m.d.comb += reported.payload[name].eq(told.payload[name])
         m.d.comb += [
             feed.cycle.eq(cycle),
+            reported.valid.eq(told.valid),
             decided.valid.eq(risk.verdicts.valid),
             decided.payload.side.eq(order.side),
             decided.payload.symbol.eq(order.symbol),

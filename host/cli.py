@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from rich import box
@@ -30,6 +30,8 @@ from tickgate.host import session as session_of_card
 from tickgate.host.config import Config, LimitsConfig, StrategyConfig, change, page_name, usd
 from tickgate.host.driver import Driver, Event, RecoveryStatus
 from tickgate.host.errors import HostError, UserError
+from tickgate.host.fills import REPORTS, Fills
+from tickgate.host.fills import describe as describe_report
 from tickgate.host.numbers import NumberFile, default_path
 from tickgate.host.registers import find
 from tickgate.host.snapshot import Snapshot
@@ -546,29 +548,105 @@ def counters(
     _show(table)
 
 
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Wait for more until interrupted.")]
+Interval = Annotated[
+    int, typer.Option("--interval-ms", min=0, help="Milliseconds between looks while following.")
+]
+AsLines = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+
+
 @app.command()
 def events(
     context: typer.Context,
     port: Port,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Wait for more until interrupted.")
-    ] = False,
-    interval_ms: Annotated[
-        int, typer.Option(min=0, help="Milliseconds between looks while following.")
-    ] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    follow: Follow = False,
+    interval_ms: Interval = 50,
+    as_json: AsLines = False,
 ) -> None:
     """Takes the events that wait from the card and shows them."""
     with _card(context, port) as card:
         names = card.symbols()
-        while True:
-            for event in card.events():
+        for event in _take_events(card, interval_ms if follow else None):
+            record = _describe_event(event, names)
+            typer.echo(json.dumps(record) if as_json else _event_line(record))
+
+
+def _take_events(card: Driver, interval_ms: int | None) -> Iterator[Event]:
+    """The events that wait and, with an interval, all that come."""
+    yield from card.events()
+    while interval_ms is not None:
+        time.sleep(interval_ms / 1000)
+        yield from card.events()
+
+
+@app.command()
+def fills(
+    context: typer.Context,
+    port: Port,
+    follow: Follow = False,
+    interval_ms: Interval = 50,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Append every event that is taken, as `events --json` prints it."
+        ),
+    ] = None,
+    as_json: AsLines = False,
+) -> None:
+    """Takes the events that wait from the card, and shows the fills and what they come to."""
+    blotter = Fills()
+    with _card(context, port) as card, _appended(keep) as kept:
+        names = card.symbols()
+        try:
+            for event in _take_events(card, interval_ms if follow else None):
                 record = _describe_event(event, names)
-                line = json.dumps(record) if as_json else _event_line(record)
-                typer.echo(line)
-            if not follow:
-                return
-            time.sleep(interval_ms / 1000)
+                if kept is not None:
+                    print(json.dumps(record), file=kept, flush=True)
+                if blotter.take(event):
+                    typer.echo(json.dumps(record) if as_json else _event_line(record))
+        finally:
+            _show_totals(blotter, names, as_json=as_json)
+
+
+def _appended(file: Path | None) -> contextlib.AbstractContextManager[TextIO | None]:
+    try:
+        return contextlib.nullcontext() if file is None else file.open("a")
+    except OSError as error:
+        raise UserError(f"{file}: {error}") from None
+
+
+def _show_totals(blotter: Fills, names: Sequence[str], *, as_json: bool) -> None:
+    rows = [
+        {
+            "symbol": _symbol_name(index, names),
+            "bought_shares": traded.bought_shares,
+            "bought_usd": str(usd(traded.bought_notional)),
+            "sold_shares": traded.sold_shares,
+            "sold_usd": str(usd(traded.sold_notional)),
+            "last_price_usd": str(usd(traded.last_price or 0)),
+        }
+        for index, traded in sorted(blotter.symbols.items())
+    ]
+    totals = {
+        "orders": len(blotter.orders),
+        "fills": blotter.executions,
+        "events_lost": blotter.lost,
+    }
+    if as_json:
+        typer.echo(json.dumps(totals | {"symbols": rows}))
+        return
+    if rows:
+        table = _table(*(name.replace("_", " ") for name in rows[0]))
+        for row in rows:
+            table.add_row(*map(str, row.values()))
+        _show(table)
+    typer.echo(f"{blotter.executions:,} fills of {len(blotter.orders):,} orders")
+    if blotter.lost:
+        typer.echo(
+            f"{blotter.lost:,} events were lost, and fills may be among them: "
+            "what `tickgate position` shows still holds",
+            err=True,
+        )
 
 
 def _describe_event(event: Event, names: Sequence[str]) -> dict[str, Any]:
@@ -587,23 +665,28 @@ def _describe_event(event: Event, names: Sequence[str]) -> dict[str, Any]:
             bits = find("state").unpack(event.detail)
             record["state"] = [name for name, bit in bits.items() if bit]
         return record
-    record["message_sequence"] = event.message_sequence
+    if kind not in REPORTS:
+        record["message_sequence"] = event.message_sequence
     if kind == EventKind.GAP:
         return record
-    name = names[event.symbol] if event.symbol < len(names) else ""
     record |= {
-        "symbol": name or event.symbol,
+        "symbol": _symbol_name(event.symbol, names),
         "side": "sell" if event.side else "buy",
         "quantity": event.quantity,
-        "price_usd": str(usd(event.price)),
     }
+    if kind not in (EventKind.CANCELLED, EventKind.REJECTED):
+        record["price_usd"] = str(usd(event.price))
     if kind == EventKind.REFUSED:
         record["gates"] = event.gates
     else:
         record["user_ref_num"] = event.user_ref_num
     if kind == EventKind.ORDER_SENT:
         record["latency_cycles"] = event.latency_cycles
-    return record
+    return record | describe_report(event) if kind in REPORTS else record
+
+
+def _symbol_name(index: int, names: Sequence[str]) -> str | int:
+    return (names[index] if index < len(names) else "") or index
 
 
 def _event_line(record: dict[str, Any]) -> str:

@@ -166,6 +166,7 @@ class Event:
     reasons: int
     message_sequence: int
     latency_cycles: int
+    code: int
     detail: int
     lost_before: int = field(default=0, kw_only=True)
 

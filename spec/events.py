@@ -34,6 +34,7 @@ class EventKind(enum.IntEnum):
     STATE_CHANGED = 6
     GAP = 7
     CONFIG_COMMITTED = 8
+    REJECTED = 9
 
     @property
     def doc(self) -> str:
@@ -44,12 +45,16 @@ class EventKind(enum.IntEnum):
 _KIND_DOC = {
     EventKind.ORDER_SENT: "an order passed every gate and leaves; `latency_cycles` is t1 - t0",
     EventKind.REFUSED: "an order was refused; bit g of `reasons` is gate g, bit 0 a busy port",
-    EventKind.ACCEPTED: "the venue accepted an order",
-    EventKind.FILLED: "the venue executed an order",
-    EventKind.CANCELLED: "the venue cancelled an order",
+    EventKind.ACCEPTED: "the venue accepted an order, with `quantity` shares at `price`; `detail` "
+    "of them are open (0 if `code`, the order state, is D)",
+    EventKind.FILLED: "the venue executed `quantity` shares of an order at `price`, and the "
+    "position has them; `detail` are still open, `code` is the liquidity flag",
+    EventKind.CANCELLED: "`quantity` shares were taken off an order, by a cancel, a modification "
+    "or another order in its place; `detail` are still open, `code` is the venue's reason, if any",
     EventKind.STATE_CHANGED: "`detail` is the new value of register `state`",
     EventKind.GAP: "messages before `message_sequence` were lost",
     EventKind.CONFIG_COMMITTED: "`detail` is the checksum of the pages now in force",
+    EventKind.REJECTED: "the venue rejected an order, of `quantity` shares; `detail` is its reason",
 }
 
 
@@ -92,9 +97,24 @@ FIELDS: tuple[EventField, ...] = (
     EventField("user_ref_num", 4, 0, 32, "user reference number of the order"),
     EventField("quantity", 5, 0, 32, "shares"),
     EventField("price", 6, 0, 32, "in 1e-4 USD"),
-    EventField("reasons", 7, 0, 64, "gates that refused, one bit each"),
-    EventField("message_sequence", 9, 0, 32, "low half of the feed's sequence number"),
-    EventField("latency_cycles", 10, 0, 32, "clock cycles from t0 to t1"),
+    EventField(
+        "reasons",
+        7,
+        0,
+        64,
+        "gates that refused, one bit each; of an order accepted its "
+        "reference number in ITCH, of one filled the match number",
+    ),
+    EventField(
+        "message_sequence",
+        9,
+        0,
+        32,
+        "low half of the sequence number: of the feed, or of "
+        "SoupBinTCP if a report of the venue is told",
+    ),
+    EventField("latency_cycles", 10, 0, 16, "clock cycles from t0 to t1"),
+    EventField("code", 10, 16, 8, "character that depends on the kind; 0 is none"),
     EventField("detail", 11, 0, 32, "depends on the kind"),
 )
 

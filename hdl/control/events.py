@@ -20,7 +20,7 @@ class Event(data.StructLayout):
     """What a stage reports: the fields of `tickgate.spec.events` that are not stamped."""
 
     def __init__(self, symbols: int) -> None:
-        narrow = {"kind": 4, "symbol": range(symbols), "latency_cycles": 16}
+        narrow = {"kind": 4, "symbol": range(symbols)}
         super().__init__(
             {
                 field.name: narrow.get(field.name, field.width)

@@ -80,7 +80,7 @@ class OrderEntry(wiring.Component):
         *("timeout", "symbol", "account", "open_orders", "unanswered", "overdue"),
         *("overdue_symbol", "violation", "clear", "ready", "watched", "watched_account"),
         *("released_buys", "released_sells", "next_number", "end_number", "spent"),
-        *("load_position", "load_symbol", "start_position"),
+        *("load_position", "load_symbol", "start_position", "told"),
     )
     RENAMED = (
         ("due_sequence", "next_sequence"),

@@ -6,6 +6,7 @@ Ref: OUCH 5.0, section 3 (what each message says of its order); docs/risk.md, "A
 from dataclasses import dataclass, field
 
 from tickgate.sim.model.soupbin import Report
+from tickgate.spec.events import EventKind
 
 __all__ = ["Account", "OrderManager", "OwnOrder"]
 
@@ -49,7 +50,8 @@ class Account:
 class OrderManager:
     """Follows orders by what the venue reports, and counts what does not fit together.
 
-    `slots`: orders are forgotten when one is sent whose number is the same modulo this.
+    `slots`: orders are forgotten when one is sent whose number is the same modulo this. `told`:
+    what the host is to hear of its orders, as fields of `tickgate.spec.events`.
     """
 
     slots: int
@@ -75,6 +77,7 @@ class OrderManager:
             0,
         )
     )
+    told: list[dict[str, int]] = field(default_factory=list)
     _last: int = 0
 
     def account(self, symbol: int) -> Account:
@@ -158,45 +161,54 @@ class OrderManager:
             self._change(order, report)
 
     def _change(self, order: OwnOrder, report: Report) -> None:
-        quantity, suits = report.values.get("quantity", 0), True
+        quantity, before, suits = report.values.get("quantity", 0), order.open, True
         match report.kind:
             case "ACCEPTED" | "REPLACED":
                 suits = order.state == "SENT" and quantity <= order.quantity
                 if order.state == "SENT":
                     self._accept(order, report, quantity)
             case "EXECUTED":
-                self._execute(order, quantity, report.values.get("price", 0))
+                self._execute(order, report)
             case "CANCELED" | "AIQ_CANCELED":
                 suits = order.alive and quantity <= order.open
                 if order.alive:
                     order.open = max(order.open - quantity, 0)
                     order.state = "LIVE" if order.open else "CANCELED"
+                    self._tell_cancelled(order, report, before, report.values.get("reason", 0))
             case "REJECTED":
                 suits = order.state == "SENT"
                 if suits:
                     order.open, order.state = 0, "REJECTED"
+                    reason = report.values.get("reason", 0)
+                    self._tell(EventKind.REJECTED, order, report, quantity=before, detail=reason)
             case "MODIFIED":
                 suits = order.state == "LIVE" and quantity <= order.open
                 if order.state == "LIVE":
                     order.open, order.state = quantity, "LIVE" if quantity else "CANCELED"
+                    self._tell_cancelled(order, report, before)
         self.counters["contradictions"] += not suits
 
     def _accept(self, order: OwnOrder, report: Report, quantity: int) -> None:
         dead = report.values.get("code") == ord("D")
         order.open, order.state = (0, "CANCELED") if dead else (quantity, "LIVE")
+        self._tell_traded(EventKind.ACCEPTED, order, report)
         if report.kind == "REPLACED":
             previous = self.orders.get(report.values.get("previous", 0))
             if previous is None or previous is order or not previous.alive:
                 self.counters["contradictions"] += 1
             else:
+                before = previous.open
                 previous.open, previous.state = 0, "REPLACED"
+                self._tell_cancelled(previous, report, before, number=report.values["previous"])
 
-    def _execute(self, order: OwnOrder, quantity: int, price: int) -> None:
+    def _execute(self, order: OwnOrder, report: Report) -> None:
+        quantity, price = (report.values.get(name, 0) for name in ("quantity", "price"))
         self.counters["executions"] += 1
         self.counters["overfills"] += quantity > order.open
         order.open = max(order.open - quantity, 0)
         if order.alive:
             order.state = "LIVE" if order.open else "FILLED"
+        self._tell_traded(EventKind.FILLED, order, report)
         account = self.account(order.symbol)
         position = account.position + (quantity if order.buys else -quantity)
         account.position = min(max(position, FEWEST_SHARES), MOST_SHARES)
@@ -209,3 +221,38 @@ class OrderManager:
             setattr(account, name, min(total, MOST))
         self.counters["position_overflows"] += position != account.position
         self.counters["turnover_overflows"] += any(total > MOST for total in totals)
+
+    def _tell(self, kind: EventKind, order: OwnOrder, report: Report, **values: int) -> None:
+        self.told.append(
+            {
+                "kind": kind,
+                "symbol": order.symbol,
+                "side": int(not order.buys),
+                "user_ref_num": report.values["user_ref_num"],
+                "message_sequence": report.sequence & 0xFFFF_FFFF,
+                "detail": order.open,
+                **values,
+            }
+        )
+
+    def _tell_traded(self, kind: EventKind, order: OwnOrder, report: Report) -> None:
+        names = {"quantity": "quantity", "price": "price", "reasons": "reference", "code": "code"}
+        values = {name: report.values.get(its, 0) for name, its in names.items()}
+        self._tell(kind, order, report, **values)
+
+    def _tell_cancelled(
+        self,
+        order: OwnOrder,
+        report: Report,
+        before: int,
+        reason: int = 0,
+        *,
+        number: int | None = None,
+    ) -> None:
+        number = report.values["user_ref_num"] if number is None else number
+        values = {
+            "quantity": max(before - order.open, 0),
+            "code": reason & 0xFF,
+            "user_ref_num": number,
+        }
+        self._tell(EventKind.CANCELLED, order, report, **values)

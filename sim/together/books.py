@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["FIGURES", "CardBooks", "Holding", "Row", "compare"]
+__all__ = ["FIGURES", "CardBooks", "Holding", "HostBooks", "Row", "compare"]
 
 DETAILS = ("symbol", "side", "quantity", "price")
 """What is compared of each order."""
@@ -42,6 +42,14 @@ class CardBooks:
 
 
 @dataclass(frozen=True)
+class HostBooks:
+    """What the host has of the fills that it was told of: of each symbol, and how many in all."""
+
+    holdings: Mapping[str, Holding]
+    executions: int
+
+
+@dataclass(frozen=True)
 class Row:
     """A figure as each of the three has it; None where one does not keep it."""
 
@@ -61,6 +69,7 @@ def compare(
     card: CardBooks,
     sent: Sequence[Mapping[str, Any]],
     marks: Mapping[str, int],
+    host: HostBooks,
 ) -> list[Row]:
     """All figures that two of the three keep, as rows; where they differ, `Row.agree` is False.
 
@@ -73,13 +82,14 @@ def compare(
         The orders that the host was told of: `user_ref_num`, `symbol`, `side`, `quantity`, `price`.
     marks : mapping
         The last price of each symbol.
+    host : HostBooks
     """
     orders = {order["user_ref_num"]: order for order in venue["orders"]}
     told = {order["user_ref_num"]: order for order in sent}
     fills = [fill for fill in venue["fills"] if not fill["broken"]]
     rows = [
         Row("orders", len(orders) + venue["rejected"], card.approved, len(sent)),
-        Row("executions", len(fills), card.executions),
+        Row("executions", len(fills), card.executions, host.executions),
         Row("open shares", _open(orders.values()), _total(card.holdings, "open_shares")),
     ]
     rows += [
@@ -87,13 +97,28 @@ def compare(
         for number in sorted(orders.keys() | (told.keys() if not venue["rejected"] else set()))
     ]
     for name, holding in card.holdings.items():
-        rows += _symbol(name, holding, [fill for fill in fills if fill["symbol"] == name], venue)
-    cash = _total(card.holdings, "sold_notional") - _total(card.holdings, "bought_notional")
-    worth = sum(held.position * marks[name] for name, held in card.holdings.items())
-    return [*rows, Row("cash", venue["cash"], cash), Row("profit", venue["profit"], cash + worth)]
+        of_symbol = [fill for fill in fills if fill["symbol"] == name]
+        rows += _symbol(name, holding, of_symbol, venue, host.holdings.get(name, Holding()))
+    return [
+        *rows,
+        Row("cash", venue["cash"], _cash(card.holdings), _cash(host.holdings)),
+        Row(
+            "profit", venue["profit"], _profit(card.holdings, marks), _profit(host.holdings, marks)
+        ),
+    ]
 
 
-def _symbol(name: str, holding: Holding, fills: Sequence[Mapping], venue: Mapping) -> list[Row]:
+def _cash(holdings: Mapping[str, Holding]) -> int:
+    return _total(holdings, "sold_notional") - _total(holdings, "bought_notional")
+
+
+def _profit(holdings: Mapping[str, Holding], marks: Mapping[str, int]) -> int:
+    return _cash(holdings) + sum(held.position * marks[name] for name, held in holdings.items())
+
+
+def _symbol(
+    name: str, holding: Holding, fills: Sequence[Mapping], venue: Mapping, told: Holding
+) -> list[Row]:
     shares, notional = Counter(), Counter()
     for fill in fills:
         shares[fill["side"]] += fill["shares"]
@@ -102,13 +127,16 @@ def _symbol(name: str, holding: Holding, fills: Sequence[Mapping], venue: Mappin
         venue["positions"].get(name, 0),
         *(shares["buy"], shares["sell"], notional["buy"], notional["sell"]),
     )
-    of_card = (
-        *(holding.position, holding.bought_shares, holding.sold_shares),
-        *(holding.bought_notional, holding.sold_notional),
+    of_card, of_host = (
+        (
+            *(held.position, held.bought_shares, held.sold_shares),
+            *(held.bought_notional, held.sold_notional),
+        )
+        for held in (holding, told)
     )
     return [
-        Row(f"{name} {figure}", its, cards)
-        for figure, its, cards in zip(FIGURES, of_venue, of_card, strict=True)
+        Row(f"{name} {figure}", *values)
+        for figure, *values in zip(FIGURES, of_venue, of_card, of_host, strict=True)
     ]
 
 

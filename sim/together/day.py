@@ -26,11 +26,12 @@ from tickgate.host import glimpse, session
 from tickgate.host.config import Config
 from tickgate.host.driver import Driver
 from tickgate.host.errors import CardRefused, HostError
+from tickgate.host.fills import Fills
 from tickgate.host.numbers import NumberFile
 from tickgate.host.snapshot import Snapshot
 from tickgate.sim.bench import market_config
 from tickgate.sim.market import INSTRUMENTS
-from tickgate.sim.together.books import CardBooks, Holding, Row, compare
+from tickgate.sim.together.books import CardBooks, Holding, HostBooks, Row, compare
 from tickgate.sim.together.show import tables
 from tickgate.sim.virtual import Card, Impairments
 from tickgate.sim.virtual.namespace import interface_mac
@@ -156,24 +157,25 @@ def trade(options: Options, *, progress: Callable[[str], None]) -> Outcome:
         driver.arm(config)
         began = time.monotonic()
         names = [symbol.name for symbol in config.symbols]
-        sent, lost, recovered = _follow(driver, names, options, progress)
+        notes = _Notes()
+        recovered = _follow(driver, names, options, progress, notes)
         seconds = time.monotonic() - began
         driver.disarm()
         progress("waiting for the last reports")
         _settle(driver)
-        lost += _take(driver, sent)
+        notes.take(driver)
         books = _books(driver, names)
         counters = driver.counters()
         session.logout(driver.registers, patience_s=SETTLE_S)
         _end(venue)
         wire = _end(card)
         ledger = json.loads((folder / "ledger").read_text())
-    orders = [{**order, "symbol": names[order["symbol"]]} for order in sent]
+    orders = [{**order, "symbol": names[order["symbol"]]} for order in notes.sent]
     (account,) = (each for each in ledger["accounts"] if each["account"] == USER)
     return Outcome(
-        rows=compare(account, books, orders, ledger["marks"]),
+        rows=compare(account, books, orders, ledger["marks"], notes.books(names)),
         seconds=seconds,
-        events_lost=lost,
+        events_lost=notes.fills.lost,
         recovered=recovered,
         wire=wire.strip().splitlines()[-1].removeprefix("frames: "),
         counters={name: count for name, count in counters.items() if count},
@@ -257,21 +259,53 @@ def _log_in(driver: Driver, kept: NumberFile) -> None:
     )
 
 
-def _follow(
-    driver: Driver, names: list[str], options: Options, progress: Callable[[str], None]
-) -> tuple[list[dict[str, Any]], int, int]:
-    """Takes note of the orders that leave, until there are enough or it took too long.
+@dataclass
+class _Notes:
+    """What the host was told by the card's events: the orders that left, and its fills."""
 
-    Meanwhile a book that the feed's losses have broken is made whole from a snapshot. Returns the
-    orders, how many events were lost, and how many books were made whole.
+    sent: list[dict[str, Any]] = field(default_factory=list)
+    fills: Fills = field(default_factory=Fills)
+
+    def take(self, driver: Driver, limit: int | None = None) -> None:
+        """Takes the events that wait, up to so many orders."""
+        for event in driver.events():
+            self.fills.take(event)
+            if event.kind == EventKind.ORDER_SENT:
+                order = {"side": SIDES[event.side], "quantity": event.quantity}
+                order |= {"price": event.price, "symbol": event.symbol}
+                self.sent.append(order | {"user_ref_num": event.user_ref_num})
+                if limit is not None and len(self.sent) >= limit:
+                    break
+
+    def books(self, names: list[str]) -> HostBooks:
+        """What the fills come to."""
+        holdings = {}
+        for index, traded in self.fills.symbols.items():
+            sums = asdict(traded)
+            del sums["last_price"]
+            position = traded.bought_shares - traded.sold_shares
+            holdings[names[index]] = Holding(position=position, **sums)
+        return HostBooks(holdings=holdings, executions=self.fills.executions)
+
+
+def _follow(
+    driver: Driver,
+    names: list[str],
+    options: Options,
+    progress: Callable[[str], None],
+    notes: _Notes,
+) -> int:
+    """Takes note of orders and fills, until there are enough orders or it took too long.
+
+    Meanwhile a book that the feed's losses have broken is made whole from a snapshot. Returns how
+    many books were made whole.
     """
-    sent: list[dict[str, Any]] = []
-    lost, recovered, deadline = 0, 0, time.monotonic() + options.seconds
+    recovered, deadline = 0, time.monotonic() + options.seconds
     for name in itertools.cycle(names):
-        lost += _take(driver, sent, options.orders)
-        progress(f"{len(sent):,} of {options.orders:,} orders")
-        if len(sent) >= options.orders or time.monotonic() > deadline:
-            return sent, lost, recovered
+        notes.take(driver, options.orders)
+        progress(f"{len(notes.sent):,} of {options.orders:,} orders")
+        if len(notes.sent) >= options.orders or time.monotonic() > deadline:
+            return recovered
         status = session.session_status(driver.registers)
         if status.state != "established":
             raise DayError(f"the order session is {status.state}: {status.outcome}")
@@ -295,20 +329,6 @@ def _mend(driver: Driver, name: str) -> bool:
         # The card found no time, or another loss came between; the next round tries again.
         return False
     return True
-
-
-def _take(driver: Driver, sent: list[dict[str, Any]], limit: int | None = None) -> int:
-    """Takes the events that wait; returns how many were lost."""
-    lost = 0
-    for event in driver.events():
-        lost += event.lost_before
-        if event.kind == EventKind.ORDER_SENT:
-            order = {"side": SIDES[event.side], "quantity": event.quantity, "price": event.price}
-            order |= {"user_ref_num": event.user_ref_num, "symbol": event.symbol}
-            sent.append(order)
-            if limit is not None and len(sent) >= limit:
-                break
-    return lost
 
 
 def _settle(driver: Driver) -> None:

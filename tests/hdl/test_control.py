@@ -736,6 +736,7 @@ def test_an_event_is_delivered_whole_and_again_until_it_is_acknowledged(generato
             "reasons": generator.getrandbits(64),
             "message_sequence": generator.getrandbits(32),
             "latency_cycles": generator.getrandbits(16),
+            "code": generator.getrandbits(8),
             "detail": generator.getrandbits(32),
         }
         now = host.ctx.get(host.dut.time)

@@ -11,12 +11,14 @@ from amaranth.sim import Simulator
 
 from tickgate.hdl.order.manager import OrderManager
 from tickgate.hdl.order.manager.accounts import Account, Accounts
+from tickgate.hdl.order.manager.told import Told
 from tickgate.hdl.stream import ReportKind, Side
 from tickgate.sim.model.orders import OrderManager as Model
 from tickgate.sim.model.soupbin import Report
 
 SYMBOLS, SLOTS = 4, 8
 FIELDS = ("user_ref_num", "previous", "quantity", "price", "reference", "reason", "code")
+TOLD = tuple(name for name, _ in Told(SYMBOLS))
 TURNOVER = ("bought_shares", "bought_notional", "sold_shares", "sold_notional")
 LIVE, DEAD = ord("L"), ord("D")
 SETTLE = 10 * SLOTS
@@ -30,6 +32,7 @@ class Bench:
         self.dut, self.model = OrderManager(symbols=SYMBOLS, slots=SLOTS), Model(SLOTS)
         self.counters = dict.fromkeys(OrderManager.COUNTERS, 0)
         self.violations = 0
+        self.told: list[dict[str, int]] = []
         self.next_number = 1
         self.unsent: dict | None = None
 
@@ -41,6 +44,9 @@ class Bench:
         for n, name in enumerate(self.counters):
             self.counters[name] += told >> n & 1
         self.violations += ctx.get(self.dut.violation)
+        if ctx.get(self.dut.told.valid):
+            told = ctx.get(self.dut.told.payload)
+            self.told.append({name: int(getattr(told[name], "value", told[name])) for name in TOLD})
         await ctx.tick()
         if self.unsent is not None:
             ctx.set(self.dut.sent.valid, 0)
@@ -109,6 +115,7 @@ class Bench:
         self.compare(ctx, turnover=True)
         dut, model = self.dut, self.model
         assert self.counters == model.counters
+        assert self.told == [dict.fromkeys(TOLD, 0) | told for told in model.told]
         assert ctx.get(dut.room) == model.room
         assert ctx.get(dut.open_orders) == model.open_orders
         assert ctx.get(dut.unanswered) == model.unanswered
@@ -189,6 +196,10 @@ class Venue:
 
     async def _tell(self, ctx, kind: str, **values) -> None:
         self.kinds.add(kind)
+        if kind in ("ACCEPTED", "REPLACED", "EXECUTED"):
+            values["reference"] = self._random.getrandbits(64)
+        elif kind in ("CANCELED", "AIQ_CANCELED", "REJECTED"):
+            values["reason"] = self._random.getrandbits(16 if kind == "REJECTED" else 8)
         await self._bench.report(ctx, kind, **values)
 
 

@@ -345,6 +345,94 @@ def test_events_are_shown_with_names_and_prices(card, configured):
     assert configured("events") == (0, "", "")
 
 
+OWN = {"symbol": 1, "user_ref_num": 7, "time": 12}
+FILL = {"kind": EventKind.FILLED, "price": 3_000_000, **OWN}
+FILLS = [
+    {"sequence": 4, "kind": EventKind.ORDER_SENT, "quantity": 100, "price": 3_000_100, **OWN},
+    {"sequence": 5, "quantity": 30, "detail": 70, "message_sequence": 8, **FILL}
+    | {"reasons": 1 << 40, "code": ord("R")},
+    {"sequence": 6, "kind": EventKind.GAP},
+    {"sequence": 7, "quantity": 20, "detail": 50, **FILL, "price": 3_000_100},
+]
+
+
+def test_what_the_venue_says_of_an_order_is_shown_in_words(card, configured):
+    card.report(sequence=0, kind=EventKind.ACCEPTED, quantity=100, detail=100, code=76, **OWN)
+    card.report(sequence=1, kind=EventKind.CANCELLED, quantity=50, code=ord("I"), detail=0, **OWN)
+    card.report(sequence=2, kind=EventKind.CANCELLED, quantity=50, code=200, detail=1, **OWN)
+    card.report(sequence=3, kind=EventKind.REJECTED, quantity=100, detail=0x0A, **OWN)
+    card.report(sequence=4, kind=EventKind.REJECTED, quantity=100, detail=999, **OWN)
+    card.report(**FILLS[1])
+    code, out, _ = configured("events", "--json")
+    accepted, cancelled, odd, rejected, unheard, filled = map(json.loads, out.splitlines())
+    assert code == 0
+    assert (accepted["open"], accepted["order_state"]) == (100, "L")
+    assert (cancelled["reason"], cancelled["open"]) == ("immediate_or_cancel", 0)
+    assert (odd["reason"], odd["open"]) == (200, 1)
+    assert (rejected["reason"], unheard["reason"]) == ("processing_error", 999)
+    assert "price_usd" not in cancelled and "price_usd" not in rejected
+    assert filled == {
+        "sequence": 5,
+        "time_ns": 12,
+        "kind": "FILLED",
+        "symbol": "MSFT",
+        "side": "buy",
+        "quantity": 30,
+        "price_usd": "300.0000",
+        "user_ref_num": 7,
+        "report_sequence": 8,
+        "open": 70,
+        "match_number": 1 << 40,
+        "liquidity": "R",
+    }
+
+
+def test_fills_are_shown_and_added_up_and_all_that_was_taken_is_kept(card, configured, tmp_path):
+    file = tmp_path / "events.jsonl"
+    for record in FILLS:
+        card.report(**record)
+    code, out, said = configured("fills", "--json", "--keep", str(file))
+    first, second, totals = map(json.loads, out.splitlines())
+    assert (code, said, card.queue) == (0, "", type(card.queue)())
+    assert [first["quantity"], second["quantity"]] == [30, 20]
+    kept = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [record["sequence"] for record in kept] == [4, 5, 6, 7]
+    assert kept[1] == first
+    assert totals == {
+        "orders": 1,
+        "fills": 2,
+        "events_lost": 0,
+        "symbols": [
+            {
+                "symbol": "MSFT",
+                "bought_shares": 50,
+                "bought_usd": "15000.2000",
+                "sold_shares": 0,
+                "sold_usd": "0.0000",
+                "last_price_usd": "300.0100",
+            }
+        ],
+    }
+
+
+def test_a_hole_in_the_events_is_told_with_the_fills(card, configured):
+    card.report(**FILLS[1])
+    card.report(**FILLS[3] | {"sequence": 9, "side": 1})
+    code, out, said = configured("fills")
+    assert code == 0
+    assert out.count("FILLED") == 2 and "2 fills of 1 orders" in out
+    (row,) = (line.split() for line in out.splitlines() if line.split()[:1] == ["MSFT"])
+    assert row == ["MSFT", "30", "9000.0000", "20", "6000.2000", "300.0100"]
+    assert "3 events were lost" in said and "tickgate position" in said
+
+
+def test_a_file_that_cannot_be_written_leaves_the_events_on_the_card(card, configured, tmp_path):
+    card.report(**FILLS[0])
+    code, _, said = configured("fills", "--keep", str(tmp_path))
+    assert (code, len(card.queue)) == (2, 1)
+    assert str(tmp_path) in said
+
+
 def test_following_events_waits_for_more(card, served_pty):
     card.report(sequence=0, kind=EventKind.GAP, message_sequence=1)
     with subprocess.Popen(

@@ -12,12 +12,14 @@ from tickgate.host import session
 from tickgate.host.config import Config
 from tickgate.host.driver import Driver
 from tickgate.host.errors import CardRefused, UserError
+from tickgate.host.fills import REPORTS, Fills
 from tickgate.sim import market
 from tickgate.sim.model.segments import Ends, Segment, pack_frame, unpack_frame
 from tickgate.sim.replay import DRAIN, Options, Plan, open_card, plan
 from tickgate.sim.virtual import Card
 from tickgate.spec import ethernet, ouch50, soupbintcp
 from tickgate.spec.ethernet import TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN
+from tickgate.spec.events import EventKind
 
 MESSAGES = 2_000
 SOME = 250
@@ -56,7 +58,7 @@ class Venue:
         )
         self._sequence, self._acknowledgement = 0xFFFF_FF00, 0
         self._stream = b""
-        self._clock = itertools.count()
+        self._clock, self._matches = itertools.count(), itertools.count(1 << 40)
         self.orders: list[dict] = []
         self.reports: list[bytes] = []
         self.logins: list[bytes] = []
@@ -113,13 +115,17 @@ class Venue:
 
     def _fill(self, order):
         number, quantity = order["user_ref_num"], order["quantity"]
-        yield encode("A", user_ref_num=number, quantity=quantity, order_state="L")
+        price = order["price"]
+        yield encode("A", user_ref_num=number, quantity=quantity, price=price, order_state="L")
         half = quantity // 2
         sign = 1 if order["side"] == "B" else -1
         for part in (half, quantity - half):
             if part:
                 self.bought[order["symbol"]] += sign * part
-                yield encode("E", user_ref_num=number, quantity=part, price=order["price"])
+                match = next(self._matches)
+                yield encode(
+                    "E", user_ref_num=number, quantity=part, price=price, match_number=match
+                )
 
     def _send(self, payload: bytes = b"", flags: int = TCP_ACK) -> None:
         segment = Segment(
@@ -195,6 +201,43 @@ class Desk:
         bought = [self.venue.bought[symbol.name] for symbol in self.planned.tracked]
         return [held.position for held in accounts] == bought
 
+    def the_host_is_told_what_the_venue_says(self) -> bool:
+        """Takes all events; each report on an order of the card must be in them once, in order."""
+        events = list(self.driver.events())
+        fills = Fills()
+        for event in events:
+            fills.take(event)
+        names = (
+            "kind",
+            "message_sequence",
+            "user_ref_num",
+            "quantity",
+            "price",
+            "reasons",
+            "detail",
+        )
+        reports = [event for event in events if event.kind in REPORTS]
+        told = [tuple(getattr(event, name) for name in names) for event in reports]
+        assert told == list(self._said())
+        for symbol in self.planned.tracked:
+            held = session.account(self.registers, symbol.index)
+            traded = fills.symbols[symbol.index]
+            for name in ("bought_shares", "bought_notional", "sold_shares", "sold_notional"):
+                assert getattr(traded, name) == getattr(held, name)
+        return not fills.lost and not any(order.open for order in fills.orders.values())
+
+    def _said(self):
+        left = {order["user_ref_num"]: order["quantity"] for order in self.venue.orders}
+        for sequence, packet in enumerate(self.venue.reports, 1):
+            ((_, body),) = soupbintcp.split(packet)[0]
+            report = ouch50.decode(ouch50.OUTBOUND, body).values
+            number, quantity = report["user_ref_num"], report["quantity"]
+            kind, match = EventKind.ACCEPTED, 0
+            if report["type"] == "E":
+                kind, match = EventKind.FILLED, report["match_number"]
+                left[number] -= quantity
+            yield kind, sequence, number, quantity, report["price"], match, left[number]
+
 
 @pytest.fixture(scope="module")
 def market_file(tmp_path_factory, request):
@@ -233,6 +276,7 @@ def test_orders_leave_on_the_session_and_their_fills_are_what_the_card_holds(ope
         assert driver.counters()["order_executions"] == 24
         assert [order["user_ref_num"] for order in venue.orders] == list(range(1, 13))
         assert desk.holds_what_the_venue_says()
+        assert desk.the_host_is_told_what_the_venue_says()
         # As fast as without a session.
         assert desk.latencies == {TickToTrade.LATENCY: 12}
         driver.disarm()
@@ -273,6 +317,7 @@ def test_a_session_that_breaks_off_is_resumed_with_other_numbers_and_what_was_mi
         assert numbers == [100, 101, 102, 103, 200, 201]
         assert session.session_status(desk.registers).spent
         assert desk.holds_what_the_venue_says()
+        assert desk.the_host_is_told_what_the_venue_says()
         assert not driver.status().killed
 
 

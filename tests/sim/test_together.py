@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from tickgate.sim.capture import InputError
 from tickgate.sim.cli import app
-from tickgate.sim.together.books import CardBooks, Holding, compare
+from tickgate.sim.together.books import CardBooks, Holding, HostBooks, compare
 from tickgate.sim.together.day import OUCH_PORT, Outcome
 from tickgate.sim.together.show import tables
 from tickgate.sim.virtual import NamespaceError
@@ -46,10 +46,11 @@ ALFA = Holding(
     sold_notional=30 * 3_110,
 )
 BOOKS = CardBooks(holdings={"ALFA": ALFA, "BRVO": Holding()}, approved=2, executions=3)
+HOST = HostBooks(holdings={"ALFA": ALFA}, executions=3)
 
 
-def differing(venue=VENUE, card=BOOKS, sent=(BUY, SELL)):
-    return {row.what for row in compare(venue, card, sent, MARKS) if not row.agree}
+def differing(venue=VENUE, card=BOOKS, sent=(BUY, SELL), host=HOST):
+    return {row.what for row in compare(venue, card, sent, MARKS, host) if not row.agree}
 
 
 def held(**changes):
@@ -78,6 +79,20 @@ def test_whatever_the_card_has_otherwise_is_told(card, differ):
 
 
 @pytest.mark.parametrize(
+    ("changes", "differ"),
+    [
+        ({"position": 71}, {"ALFA position", "profit"}),
+        ({"bought_shares": 99}, {"ALFA bought"}),
+        ({"sold_notional": 30 * 3_110 + 1}, {"ALFA got", "cash", "profit"}),
+    ],
+)
+def test_whatever_the_host_was_told_of_its_fills_otherwise_is_told(changes, differ):
+    told = HostBooks(holdings={"ALFA": replace(ALFA, **changes)}, executions=3)
+    assert differing(host=told) == differ
+    assert "executions" in differing(host=HostBooks(holdings={}, executions=0))
+
+
+@pytest.mark.parametrize(
     ("sent", "differ"),
     [
         ((BUY,), {"orders", "order 8"}),
@@ -103,7 +118,7 @@ def test_a_trade_that_the_venue_broke_is_none():
 
 
 def test_what_differs_is_shown_with_each_side(capsys):
-    rows = compare(VENUE, held(sold_shares=31), (BUY,), MARKS)
+    rows = compare(VENUE, held(sold_shares=31), (BUY,), MARKS, HOST)
     outcome = Outcome(
         rows=rows, seconds=1, events_lost=3, recovered=2, wire="9 to card", counters={}
     )
@@ -113,7 +128,7 @@ def test_what_differs_is_shown_with_each_side(capsys):
     assert "2 books were made whole" in shown
     assert "3 differences" in shown and "3 events were lost" in shown
     (line,) = (line for line in shown.splitlines() if line.strip().startswith("ALFA sold"))
-    assert line.split() == ["ALFA", "sold", "30", "31", "differ"]
+    assert line.split() == ["ALFA", "sold", "30", "31", "30", "differ"]
     assert "order 8" in shown and "order 7" not in shown
 
 
@@ -181,6 +196,7 @@ def test_venue_card_and_host_agree_on_every_order_fill_and_cent(day, wire):
     rows = {row["what"]: row for row in held["rows"]}
     assert not held["differences"] and not held["events_lost"]
     assert rows["orders"]["venue"] >= 40 and rows["executions"]["venue"] > 5
+    assert rows["executions"]["host"] == rows["executions"]["venue"]
     assert rows["open shares"]["card"] == 0 and rows["cash"]["venue"]
     assert ("dropped" in held["wire"]) == bool(wire)
     if wire:

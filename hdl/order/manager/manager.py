@@ -14,8 +14,9 @@ from tickgate.hdl.order.manager.accounts import (
     Accounts,
 )
 from tickgate.hdl.order.manager.orders import OrderTable
+from tickgate.hdl.order.manager.told import Teller, Told
 from tickgate.hdl.order.manager.watch import Watch
-from tickgate.hdl.stream import Order, Report, ReportKind
+from tickgate.hdl.stream import Order, Report, ReportKind, pipe
 
 __all__ = ["OrderManager"]
 
@@ -67,6 +68,8 @@ class OrderManager(wiring.Component):
     ready : Out(1), clear : In(1)
         Memories are clear. Forgets orders and accounts, but neither the sequence nor the last
         user reference number.
+    told : Out(stream of Told)
+        For the host: what a report has made of an order, once.
     repetitions, executions : Out(1)
         Counter strobes: reports that were there before; executions that counted.
     unknown_orders, overfills, contradictions : Out(1)
@@ -100,6 +103,7 @@ class OrderManager(wiring.Component):
         self._orders = OrderTable(symbols=symbols, slots=slots)
         self._accounts = Accounts(symbols=symbols)
         self._watch = Watch(symbols=symbols, slots=slots)
+        self._teller = Teller(symbols=symbols)
         count = range(slots + 1)
         super().__init__(
             {
@@ -128,6 +132,7 @@ class OrderManager(wiring.Component):
                 "watched_account": Out(Account),
                 "released_buys": Out(RESERVE_BITS),
                 "released_sells": Out(RESERVE_BITS),
+                "told": Out(stream.Signature(Told(symbols), always_ready=True)),
                 "violation": Out(1),
                 "ready": Out(1),
                 "clear": In(1),
@@ -140,6 +145,8 @@ class OrderManager(wiring.Component):
         m.submodules.orders = orders = self._orders
         m.submodules.accounts = accounts = self._accounts
         m.submodules.watch = watch = self._watch
+        m.submodules.teller = teller = self._teller
+        pipe(m, teller.told, wiring.flipped(self.told))
         order, report, time = self.sent.payload, self.reports.payload, Signal(16)
         with m.If(self.tick):
             m.d.sync += time.eq(time + 1)
@@ -155,6 +162,10 @@ class OrderManager(wiring.Component):
             orders.clear.eq(self.clear),
             accounts.step.eq(orders.step),
             accounts.steps.eq(orders.steps),
+            teller.step.eq(orders.step),
+            teller.steps.eq(orders.steps),
+            teller.report.eq(report),
+            teller.due.eq(due),
             accounts.price.eq(report.price),
             accounts.symbol.eq(self.symbol),
             accounts.clear.eq(self.clear),

@@ -32,14 +32,15 @@ class OrderState(enum.Enum, shape=3):
 class Step(data.StructLayout):
     """What a report does to an order.
 
-    `symbol`, `side`: of the order. `before`, `after`: shares that are open. `fills`: the quantity
-    that is executed, if any, else 0. `ends`, `answers`: it was to be executed still, and is not
-    any more; it was `SENT`.
+    `user_ref_num`, `symbol`, `side`: of the order. `before`, `after`: shares that are open.
+    `fills`: the quantity that is executed, if any, else 0. `ends`, `answers`: it was to be executed
+    still, and is not any more; it was `SENT`.
     """
 
     def __init__(self, symbols: int) -> None:
         super().__init__(
             {
+                "user_ref_num": 32,
                 "symbol": range(symbols),
                 "side": Side,
                 "before": 32,
@@ -202,6 +203,7 @@ class OrderTable(wiring.Component):
             reported.write_data.state.eq(state),
             reported.write_data.open.eq(after),
             self.steps.eq(changes),
+            self.step.user_ref_num.eq(number),
             self.step.symbol.eq(entry.symbol),
             self.step.side.eq(entry.side),
             self.step.before.eq(entry.open),
