@@ -30,7 +30,8 @@ LOCATE_BITS = 14
 REPORTS, VERDICTS, GAPS = range(3)
 """Event sources, the one that must not wait first.
 
-Reports come every third cycle at most, so a verdict waits one cycle at most."""
+Reports come every third cycle at most and verdicts every second one, so neither loses its place.
+Only what replaces an order is told in two cycles in a row, and the card sends no replaces."""
 
 
 class TickToTrade(wiring.Component):

@@ -70,6 +70,18 @@ def run(scenario, *, sources=3, depth=8) -> None:
     simulator.run()
 
 
+def test_reports_and_verdicts_at_their_full_rates_and_a_loss_of_the_feed_lose_no_event():
+    async def scenario(queue):
+        lost = 0
+        for cycle in range(36):
+            reports = {n: cycle for n, every in ((0, 3), (1, 2), (2, 7)) if cycle % every == 0}
+            lost += await queue.report(reports)
+        assert lost + await queue.settle() == 0
+        assert len(await queue.drain()) == 12 + 18 + 6
+
+    run(scenario, depth=64)
+
+
 def test_sources_that_report_in_the_same_cycle_are_all_kept_the_lower_first():
     async def scenario(queue):
         assert await queue.report({0: 10, 1: 11, 2: 12}) == 0
