@@ -267,8 +267,11 @@ class _Notes:
     fills: Fills = field(default_factory=Fills)
 
     def take(self, driver: Driver, limit: int | None = None) -> None:
-        """Takes the events that wait, up to so many orders."""
-        for event in driver.events():
+        """Takes the events that wait, up to so many orders, and none that come meanwhile.
+
+        A card that is disarmed refuses for ever, and a slow host would not come to an end.
+        """
+        for event in itertools.islice(driver.events(), driver.status().events_pending):
             self.fills.take(event)
             if event.kind == EventKind.ORDER_SENT:
                 order = {"side": SIDES[event.side], "quantity": event.quantity}
