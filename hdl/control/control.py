@@ -8,11 +8,11 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.control.arming import Arming
+from tickgate.hdl.control.counters import CounterBank
 from tickgate.hdl.control.events import MAX_SOURCES, Event, EventQueue
 from tickgate.hdl.control.frames import FrameReceiver, FrameTransmitter
 from tickgate.hdl.control.parameters import READERS, ParameterStore, reader_ports
 from tickgate.hdl.control.registers import (
-    CounterBank,
     RegisterBank,
     amounts_of,
     commands_of,
@@ -175,7 +175,7 @@ class Control(wiring.Component):
             wiring.connect(m, getattr(parameters, reader), wiring.flipped(getattr(self, reader)))
         self._serve(m, bank, parameters, queue, counters)
         self._guard(m, bank, parameters, arming)
-        self._show(m, bank, parameters, counters, queue)
+        self._show(m, bank, parameters, queue)
         self._report(m, bank, parameters, queue)
         m.d.comb += [
             time.set.eq(bank.command.time_set.valid),
@@ -216,6 +216,11 @@ class Control(wiring.Component):
             name = register.name
             source = inside[name] if register.inside else getattr(self.count, name)
             m.d.comb += getattr(counters.count, name).eq(source)
+        m.d.comb += [
+            counters.valid.eq(bank.bus.valid),
+            counters.access.eq(bank.bus.access),
+            bank.counter.eq(counters.value),
+        ]
 
     def _guard(self, m: Module, bank, parameters, arming) -> None:
         command = bank.command
@@ -236,7 +241,7 @@ class Control(wiring.Component):
             parameters.bank.eq(bank.config.page_bank),
         ]
 
-    def _show(self, m: Module, bank, parameters, counters, queue) -> None:
+    def _show(self, m: Module, bank, parameters, queue) -> None:
         state = bank.values.state
         m.d.comb += [
             state.armed.eq(self.armed),
@@ -255,9 +260,6 @@ class Control(wiring.Component):
         for register in registers_of(Kind.STATUS, inside=False):
             name = register.name
             m.d.comb += Value.cast(getattr(bank.values, name)).eq(getattr(self.status, name))
-        for register in registers_of(Kind.COUNTER):
-            name = register.name
-            m.d.comb += getattr(bank.values, name).eq(getattr(counters.values, name))
 
     def _report(self, m: Module, bank, parameters, queue) -> None:
         for n in range(self._sources):

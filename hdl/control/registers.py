@@ -13,7 +13,6 @@ from tickgate.hdl.control.bus import BusSignature, Status
 from tickgate.spec.registers import BY_NAME, REGISTERS, Kind, Need, Register
 
 __all__ = [
-    "CounterBank",
     "RegisterBank",
     "amounts_of",
     "commands_of",
@@ -61,37 +60,6 @@ def commands_of(registers: Iterable[Register]) -> wiring.Signature:
     )
 
 
-class CounterBank(wiring.Component):
-    """All counters of the table: 32 bits, modulo 2**32, 0 after reset.
-
-    Latency: `LATENCY` cycles from a strobe to the value. Throughput: all of them in every cycle.
-
-    Members
-    -------
-    count : In(wiring.Signature)
-        For each counter by name, the amount by which it rises in this cycle.
-    values : Out(wiring.Signature)
-        For each counter by name, its value.
-    """
-
-    LATENCY = 2
-
-    def __init__(self) -> None:
-        counters = registers_of(Kind.COUNTER)
-        super().__init__({"count": In(amounts_of(counters)), "values": Out(ports_of(counters))})
-
-    def elaborate(self, platform) -> Module:
-        m = Module()
-        for register in registers_of(Kind.COUNTER):
-            value = getattr(self.values, register.name)
-            # Registered first, so that the adder burdens no path of the stage that counts.
-            amount = Signal(register.amount, name=f"{register.name}_amount")
-            m.d.sync += amount.eq(getattr(self.count, register.name))
-            with m.If(amount.any()):
-                m.d.sync += value.eq(value + amount)
-        return m
-
-
 class RegisterBank(wiring.Component):
     """Every register of the table behind the bus; addresses from the shadow pages on are not its.
 
@@ -114,7 +82,9 @@ class RegisterBank(wiring.Component):
     command : Out(wiring.Signature)
         For each command by name, a stream of the words written to it.
     values : In(wiring.Signature)
-        For each status and counter register by name, its value.
+        For each status register by name, its value.
+    counter : In(32)
+        The value of the counter on the bus, a cycle after `valid`; else 0.
     armed : In(1)
         Refuses what needs a disarmed card.
     committing : In(1)
@@ -136,7 +106,8 @@ class RegisterBank(wiring.Component):
                 "bus": In(BusSignature()),
                 "config": Out(ports_of(registers_of(Kind.CONFIG))),
                 "command": Out(commands_of(registers_of(Kind.COMMAND))),
-                "values": In(ports_of(registers_of(Kind.STATUS, Kind.COUNTER))),
+                "values": In(ports_of(registers_of(Kind.STATUS))),
+                "counter": In(32),
                 "armed": In(1),
                 "committing": In(1),
                 "armable": In(1),
@@ -196,7 +167,7 @@ class RegisterBank(wiring.Component):
     def _read(self, m: Module) -> None:
         address = self.bus.access.address
         groups: dict[int, dict[int, Value]] = {}
-        for register in registers_of(Kind.IDENTITY, Kind.CONFIG, Kind.STATUS, Kind.COUNTER):
+        for register in registers_of(Kind.IDENTITY, Kind.CONFIG, Kind.STATUS):
             group, member = divmod(register.address, 1 << GROUP_BITS)
             groups.setdefault(group, {})[member] = self._value(m, register)
         chosen = {group: Signal(32, name=f"group_{group:02x}") for group in groups}
@@ -207,7 +178,7 @@ class RegisterBank(wiring.Component):
                     for member, value in members.items():
                         with m.Case(member):
                             m.d.sync += chosen[group].eq(value)
-        m.d.sync += self.bus.word.eq(0)
+        m.d.sync += self.bus.word.eq(self.counter)
         with m.Switch(address[GROUP_BITS:]):
             for group, word in chosen.items():
                 with m.Case(group):
