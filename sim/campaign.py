@@ -22,14 +22,12 @@ from tickgate.sim.latency import statistics
 from tickgate.sim.session import FEED_ADDRESS, FEED_PORT, SESSION
 from tickgate.sim.tape import write
 from tickgate.sim.trace import Trace
-from tickgate.sim.virtual import Card
+from tickgate.sim.virtual import SMALL, Card
 from tickgate.spec import ethernet
 
 __all__ = ["ARENA", "PACES", "ROUND", "Budget", "Outcome", "campaign"]
 
-SYMBOLS = 8
-TICKS = 256
-ORDERS = 1 << 14
+SYMBOLS, TICKS = SMALL["symbols"], SMALL["ticks"]
 BASE = 500_000
 """Of a small window, so that prices leave it and return; in 1e-4 USD."""
 
@@ -37,7 +35,7 @@ ARENA = Arena(
     locates=tuple(range(101, 101 + SYMBOLS)),
     base=BASE,
     ticks=TICKS,
-    set_bits=Geometry(symbols=SYMBOLS, ticks=TICKS, orders=ORDERS).set_bits,
+    set_bits=Geometry(symbols=SYMBOLS, ticks=TICKS, orders=SMALL["orders"]).set_bits,
 )
 
 ROUND = 20_000
@@ -225,15 +223,7 @@ def campaign(
     began = time.perf_counter()
     share, rest = divmod(messages, len(widths))
     for place, width in enumerate(widths):
-        with Card(
-            width=width,
-            symbols=SYMBOLS,
-            ticks=TICKS,
-            orders=ORDERS,
-            event_depth=64,
-            uart_divisor=0,
-            quiet=quiet,
-        ) as card:
+        with Card(width=width, **SMALL, uart_divisor=0, quiet=quiet) as card:
             ring = _Ring(card, outcome)
             for number, name, size in _rounds(share + (place < rest), shapes):
                 ring.play(name, size, seed + number)

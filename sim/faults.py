@@ -29,7 +29,7 @@ from tickgate.sim.model.feed import Delivered, FeedModel, Gap, wire_struct
 from tickgate.sim.reception import CAUSES, receive, seal
 from tickgate.sim.session import FEED_ADDRESS, FEED_PORT, SESSION
 from tickgate.sim.trace import Trace
-from tickgate.sim.virtual.card import CLOCK_PERIOD_PS, Card
+from tickgate.sim.virtual.card import CLOCK_PERIOD_PS, SMALL, Card
 from tickgate.spec import ethernet, itch50, moldudp64
 
 __all__ = [
@@ -50,9 +50,9 @@ LOCATES = {5: 0, 9: 1}
 """Stock locate to symbol index, of what the card tracks."""
 OTHER_LOCATE = 77
 OTHER_SESSION = "SESSIONXYZ"
-TICK, TICKS = 100, 64
+TICK, TICKS = 100, SMALL["ticks"]
 BASE = 100_0000
-BIDS, ASKS = range(2, TICKS // 2), range(TICKS // 2, TICKS - 2)
+BIDS, ASKS = range(2, 32), range(32, 62)
 """Levels of the window on which good orders lie: the best of them can be bettered seldom enough."""
 LIVE_LIMIT = 24
 FIRST = 1
@@ -684,13 +684,8 @@ class Bench:
         There was a gap when something was played last.
     """
 
-    ORDERS = 4096
-
     def __init__(self, *, width: int, seed: int) -> None:
-        self._card = Card(
-            width=width, symbols=len(LOCATES), ticks=TICKS, orders=self.ORDERS, tx_gap=TX_GAP,
-            event_depth=16, uart_divisor=0, quiet=True,
-        )  # fmt: skip
+        self._card = Card(width=width, **SMALL, tx_gap=TX_GAP, uart_divisor=0, quiet=True)
         born = self._card.cycle
         self._last: dict[int, list[int]] = {}
         self.tally = Tally()

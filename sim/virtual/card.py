@@ -18,10 +18,13 @@ from tickgate.hdl.stream import require_width
 from tickgate.sim.virtual import build
 from tickgate.sim.virtual.top import VirtualTop
 
-__all__ = ["CLOCK_PERIOD_PS", "Card", "CardSerial", "Frame", "Log", "make_core"]
+__all__ = ["CLOCK_PERIOD_PS", "SMALL", "Card", "CardSerial", "Frame", "Log", "make_core"]
 
 CLOCK_PERIOD_PS = {1: 8000, 2: 8000, 4: 3200, 8: 6400}
 """The clock period of 1 GbE (1 octet a cycle) and 10 GbE (4 and 8 octets a cycle)."""
+
+SMALL: dict[str, int] = {"symbols": 8, "ticks": 256, "orders": 1 << 14, "event_depth": 64}
+"""Sizes of a card whose tables are soon cleared and soon full: the one for tests and campaigns."""
 
 # A call into the library is cut to about this many cycles, so that Ctrl-C is heard.
 SLICE = 1 << 20

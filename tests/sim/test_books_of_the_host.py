@@ -15,18 +15,18 @@ from tickgate.sim.model.book import BookModel, Top, Window
 from tickgate.sim.model.feed import decode
 from tickgate.sim.session import FEED_ADDRESS, FEED_PORT, SESSION
 from tickgate.sim.tape import rows_of, write
-from tickgate.sim.virtual import Card
+from tickgate.sim.virtual import SMALL, Card
 from tickgate.spec import ethernet
 from tickgate.spec.registers import RecoveryCause, RecoveryPhase
 
-WIDTH, SYMBOLS, TICKS, ORDERS = 8, 4, 64, 1024
+WIDTH, SYMBOLS, TICKS = 8, 4, SMALL["ticks"]
 BASE = 500_000
 LISTED = 6
 ARENA = Arena(
     locates=tuple(range(101, 101 + SYMBOLS)),
     base=BASE,
     ticks=TICKS,
-    set_bits=Geometry(symbols=SYMBOLS, ticks=TICKS, orders=ORDERS).set_bits,
+    set_bits=Geometry(symbols=SYMBOLS, ticks=TICKS, orders=SMALL["orders"]).set_bits,
 )
 SHAPE = Shape(
     about="everything but what cannot be trusted",
@@ -172,15 +172,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def built():
-    with Card(
-        width=WIDTH,
-        symbols=SYMBOLS,
-        ticks=TICKS,
-        orders=ORDERS,
-        event_depth=64,
-        uart_divisor=0,
-        quiet=True,
-    ) as card:
+    with Card(width=WIDTH, **SMALL, uart_divisor=0, quiet=True) as card:
         Driver(card.serial).apply(configuration())
         yield card
 
