@@ -11,20 +11,14 @@ WORK := $(VENV)/.installed-work
 $(RUN): EXTRAS := sim
 $(WORK): EXTRAS := sim,dev
 
-# Generated documents, and the commands that print them.
-registers.md = $(BIN)/python -m tickgate.spec.registers
-proofs.md = $(BIN)/python -m tickgate.sim.prove.report
-latency.md = $(BIN)/python -m tickgate.sim.docs latency docs/ecpix5.json docs/timing.json
-README.md = $(BIN)/python -m tickgate.sim.docs readme README.md
-
-# Each file of tests stays on one process; Verilated builds are shared by all.
-PYTEST_FLAGS ?= -n 2 --dist loadfile
+# A process that has run out of tests takes some of another; Verilated builds are shared by all.
+PYTEST_FLAGS ?= -n 2 --dist worksteal
 
 # Of the campaign's first round.
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check campaign prove prove-mutants line-rate scale days sessions lint docs docs-check bitstream timing clean
+.PHONY: help demo test check campaign prove prove-mutants line-rate scale days sessions lint docs bitstream timing clean
 .DELETE_ON_ERROR:
 
 help:  ## show this list
@@ -34,7 +28,7 @@ demo: $(RUN)  ## a market, a card and its orders, with a picture; then a venue a
 	@$(BIN)/tickgate demo
 	@$(BIN)/tickgate trade --orders 100 || test $$? -eq 2  # 2: it has said why there is no network
 
-test: lint docs-check check  ## everything CI checks: lint, generated documents, tests
+test: lint check  ## everything CI checks: lint, and the tests, those of generated documents among them
 
 check: $(WORK)  ## the tests alone; make check PYTEST_FLAGS='-k book' for some of them
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
@@ -71,21 +65,7 @@ lint: $(WORK)  ## style, import rules and types
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(WORK)  ## write the generated documents again
-	@$(registers.md) > docs/registers.md
-	@$(proofs.md) > docs/proofs.md
-	@mkdir -p build
-	@$(latency.md) > build/latency.md && mv build/latency.md docs/latency.md
-	@$(README.md) > build/README.md && mv build/README.md README.md
-	@echo "docs: written"
-
-docs-check: $(WORK)  ## fail if a generated document is not what its source says
-	@$(registers.md) | diff -u docs/registers.md - || { echo "docs/registers.md is not current: make docs"; exit 1; }
-	@$(proofs.md) | diff -u docs/proofs.md - || { echo "docs/proofs.md is not current: make docs"; exit 1; }
-	@echo "docs: measuring latency at both widths ..."
-	@$(latency.md) | diff -u docs/latency.md - || { echo "docs/latency.md is not current: make docs"; exit 1; }
-	@echo "docs: running the demo ..."
-	@$(README.md) | diff -u README.md - || { echo "README.md is not current: make docs"; exit 1; }
-	@echo "docs: current"
+	@$(BIN)/python -m tickgate.sim.docs
 
 bitstream: $(RUN)  ## build for the ECPIX-5, some ten minutes or more; keeps the report that docs quote
 	@$(BIN)/tickgate build ecpix5

@@ -1,13 +1,15 @@
-"""Prints the documents that quote figures: docs/latency.md, and README.md with the demo's output.
+"""Makes the generated documents: `python -m tickgate.sim.docs`, in the repository, writes them all.
 
 Ref: docs/architecture.md, "Time".
 """
 
+import difflib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,12 @@ from tickgate.hdl.order.encoder import OrderEncoder
 from tickgate.hdl.risk.gate import RiskGate
 from tickgate.hdl.strategy.taker import Taker
 from tickgate.sim import market
+from tickgate.sim.prove.catalogue import PROPERTIES
+from tickgate.sim.prove.report import markdown
 from tickgate.sim.replay import Options, plan, run
+from tickgate.spec.registers import render_markdown
 
-__all__ = ["MUST", "budget", "demo_output", "measure", "readme", "render"]
+__all__ = ["DOCUMENTS", "MUST", "budget", "demo_output", "measure", "outdated", "readme", "render"]
 
 DEMO_BEGINS, DEMO_ENDS = "<!-- demo -->", "<!-- end of demo -->"
 SEED, MESSAGES = 1, 20_000
@@ -193,16 +198,36 @@ def readme(text: str) -> str:
     return f"{before}{DEMO_BEGINS}\n\n{shown}\n\n{DEMO_ENDS}{after}"
 
 
-def _kept(file: str) -> Any:
+def _kept(root: Path, name: str) -> Any:
     """What a report says, None if it is not kept."""
-    path = Path(file)
+    path = root / "docs" / name
     return json.loads(path.read_text()) if path.exists() else None
 
 
+def _latency(root: Path) -> str:
+    timing = _kept(root, "timing.json")
+    return render(_kept(root, "ecpix5.json"), timing["cores"] if timing else [])
+
+
+DOCUMENTS: Mapping[str, Callable[[Path], str]] = {
+    "docs/registers.md": lambda _: render_markdown(),
+    "docs/proofs.md": lambda _: markdown(PROPERTIES.values()),
+    "docs/latency.md": _latency,
+    "README.md": lambda root: readme((root / "README.md").read_text()),
+}
+"""Every generated document, by its path, and what makes it for a repository."""
+
+
+def outdated(name: str, root: Path) -> str:
+    """How a document differs from what it should be; empty if it does not."""
+    texts = (root / name).read_text(), DOCUMENTS[name](root)
+    sides = (text.splitlines(keepends=True) for text in texts)
+    return "".join(difflib.unified_diff(*sides, f"{name}, as it is", f"{name}, as generated"))
+
+
 if __name__ == "__main__":
-    document, *sources = sys.argv[1:]
-    if document == "latency":
-        board, timing = map(_kept, sources)
-        sys.stdout.write(render(board, timing["cores"] if timing else []))
-    else:
-        sys.stdout.write(readme(Path(sources[0]).read_text()))
+    repository = Path.cwd()
+    for document, make in DOCUMENTS.items():
+        sys.stderr.write(f"docs: {document} ...\n")
+        text = make(repository)
+        (repository / document).write_text(text)

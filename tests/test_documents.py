@@ -2,8 +2,17 @@
 
 import re
 
+import pytest
+
 from tickgate.host.config import Config
+from tickgate.sim.docs import DOCUMENTS, outdated
 from tickgate.sim.exchange.accounts import read_accounts
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_a_generated_document_is_what_it_is_made_of_today(repository, document):
+    difference = outdated(document, repository)
+    assert not difference, f"not current: make docs\n{difference}"
 
 
 def test_the_configuration_file_of_the_manual_is_a_configuration(repository):

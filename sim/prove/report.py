@@ -1,6 +1,5 @@
-"""The proofs as a table for people: `python -m tickgate.sim.prove.report` prints docs/proofs.md."""
+"""The proofs as a table for people: docs/proofs.md."""
 
-import sys
 from collections.abc import Iterable
 
 from tickgate.sim.prove.engine import Property
@@ -68,9 +67,3 @@ def _line(each: Property) -> str:
 
 def _row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |\n"
-
-
-if __name__ == "__main__":
-    from tickgate.sim.prove.catalogue import PROPERTIES
-
-    sys.stdout.write(markdown(PROPERTIES.values()))
