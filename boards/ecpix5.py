@@ -33,6 +33,7 @@ __all__ = ["BAUD", "CLOCK_HZ", "PARAMETERS", "Ecpix5", "Platform", "core"]
 CLOCK_HZ = 125_000_000
 BAUD = 115_200
 """What the driver takes unless told otherwise."""
+# Without an order session, with which the card fills the device so far that it was never routed.
 PARAMETERS = {
     "width": 1,
     "symbols": 8,
@@ -40,6 +41,7 @@ PARAMETERS = {
     "orders": 8192,
     "event_depth": 64,
     "clock_period_ps": 1_000_000_000_000 // CLOCK_HZ,
+    "sessions": 0,
 }
 # The PHY delays its receive clock by 1.2 ns itself, and leaves the transmit clock to us.
 TRANSMIT_DELAY_PS, RECEIVE_DELAY_PS = 2000, 0

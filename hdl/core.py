@@ -61,6 +61,9 @@ class TickToTrade(wiring.Component):
         Events that wait for the host.
     clock_period_ps : int
         In ps; for the time.
+    sessions : int
+        Order sessions that the card keeps: 1, or 0 for a smaller card, whose orders leave as frames
+        of a connection that someone else keeps. See :class:`OrderEntry`.
 
     Members
     -------
@@ -86,6 +89,7 @@ class TickToTrade(wiring.Component):
         orders: int,
         event_depth: int,
         clock_period_ps: int,
+        sessions: int = 1,
     ) -> None:
         require_width(width)
         self._symbols = symbols
@@ -95,7 +99,7 @@ class TickToTrade(wiring.Component):
         self._book = OrderBook(symbols=symbols, ticks=ticks, orders=orders)
         self._strategy = Taker(symbols=symbols)
         self._risk = RiskGate(symbols=symbols)
-        self._order = OrderEntry(width=width, symbols=symbols)
+        self._order = OrderEntry(width=width, symbols=symbols, sessions=sessions)
         self._services = Services(width=width, verdict_latency=Receive.VERDICT_LATENCY)
         on_its_way = OrderBook.SLOW_LATENCY + self.DECIDE
         gap = -(-(PREAMBLE_SIZE + INTERFRAME_GAP) // width)
@@ -109,6 +113,7 @@ class TickToTrade(wiring.Component):
             event_depth=event_depth,
             event_sources=3,
             clock_period_ps=clock_period_ps,
+            sessions=sessions,
         )
         super().__init__(
             {

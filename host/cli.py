@@ -206,7 +206,7 @@ def status(context: typer.Context, port: Port, as_json: AsJson = False) -> None:
     table = _table("", "")
     for name in ("map_hash", "build_hash", "committed_checksum"):
         table.add_row(name, f"{(identity | state)[name]:#010x}")
-    for name in ("width", "symbols", "ticks", "orders", "clock_period_ps"):
+    for name in ("width", "symbols", "ticks", "orders", "sessions", "clock_period_ps"):
         table.add_row(name, f"{identity[name]:,}")
     for name, value in state.items():
         if isinstance(value, bool):

@@ -551,9 +551,14 @@ class Config(_Section):
                 return index
         raise ConfigError(f"the configuration has no symbol {name!r}")
 
-    def require_fit(self, *, symbols: int, ticks: int, locates: int) -> None:
+    def require_fit(self, *, symbols: int, ticks: int, locates: int, sessions: int) -> None:
         """Raises `ConfigError` if a card with these parameters cannot hold the configuration."""
         self.pages(symbols)
+        if self.live and not sessions:
+            raise ConfigError(
+                "[live]: this card was built without an order session; remove the section, "
+                "or build one with sessions = 1"
+            )
         for symbol in self.symbols:
             if symbol.stock_locate >= locates:
                 raise ConfigError(

@@ -76,6 +76,7 @@ class Identity:
     clock_period_ps: int
     locates: int
     event_depth: int
+    sessions: int
 
 
 @dataclass(frozen=True)
@@ -405,7 +406,12 @@ class Driver:
             The card does not hold what was written.
         """
         identity = self.identity
-        config.require_fit(symbols=identity.symbols, ticks=identity.ticks, locates=identity.locates)
+        config.require_fit(
+            symbols=identity.symbols,
+            ticks=identity.ticks,
+            locates=identity.locates,
+            sessions=identity.sessions,
+        )
         state = self.registers.read_fields("state")
         if state["armed"]:
             raise CardRefused(
@@ -431,7 +437,12 @@ class Driver:
         The table of stock locates cannot be read, and is not compared.
         """
         identity = self.identity
-        config.require_fit(symbols=identity.symbols, ticks=identity.ticks, locates=identity.locates)
+        config.require_fit(
+            symbols=identity.symbols,
+            ticks=identity.ticks,
+            locates=identity.locates,
+            sessions=identity.sessions,
+        )
         wanted = config.registers()
         for name, value in self.registers.read_many(wanted).items():
             if value != wanted[name]:

@@ -410,6 +410,7 @@ REGISTERS: tuple[Register, ...] = (
     _identity(0x0008, "clock_period_ps", "clock period in ps"),
     _identity(0x0009, "locates", "stock locate codes that can be tracked: 0 to this less 1"),
     _identity(0x000A, "event_depth", "events that the queue holds"),
+    _identity(0x000B, "sessions", "order sessions that the card keeps"),
     _command(0x0100, "arm", "lets orders leave", code=0x4152_4D21, needs=(Need.ARMABLE,)),
     _command(0x0101, "disarm", "stops new orders", code=0x5354_4F50),
     _command(0x0102, "kill", "stops new orders and latches", code=0x4B49_4C4C),

@@ -59,6 +59,8 @@ class Control(wiring.Component):
         Stages that report events.
     clock_period_ps : int
         In ps.
+    sessions : int
+        Order sessions of the core.
 
     Members
     -------
@@ -100,6 +102,7 @@ class Control(wiring.Component):
         locates: int,
         event_depth: int,
         clock_period_ps: int,
+        sessions: int = 1,
         event_sources: int = 2,
     ) -> None:
         built = {
@@ -110,9 +113,10 @@ class Control(wiring.Component):
             "locates": locates,
             "event_depth": event_depth,
             "clock_period_ps": clock_period_ps,
+            "sessions": sessions,
         }
         for name, value in built.items():
-            if not 1 <= value < 1 << 32:
+            if not (name != "sessions") <= value < 1 << 32:
                 raise ValueError(f"{name} must be 1 to 2**32 - 1, not {value}")
         if symbols > MAX_SYMBOLS:
             raise ValueError(f"symbols must be 1 to {MAX_SYMBOLS}, not {symbols}")

@@ -31,6 +31,9 @@ class OrderEntry(wiring.Component):
     width : int
         Octets a cycle.
     symbols : int
+    sessions : int
+        1, or 0: then it cannot be `live`, no order may be approved while it is to be, and all that
+        is told of a session is zero. A card without is smaller by a quarter.
     slots : int
         Orders that are followed at a time; see `OrderManager`.
     window, mss, and the others
@@ -88,7 +91,12 @@ class OrderEntry(wiring.Component):
         ("report_start", "load_sequence"),
     )
 
-    def __init__(self, *, width: int, symbols: int, slots: int = 64, **sizes: int) -> None:
+    def __init__(
+        self, *, width: int, symbols: int, sessions: int = 1, slots: int = 64, **sizes: int
+    ) -> None:
+        if sessions not in (0, 1):
+            raise ValueError(f"sessions must be 0 or 1, not {sessions}")
+        self._sessions = sessions
         self._encoder = OrderEncoder(width=width, symbols=symbols)
         self._session = OrderSession(width=width, largest_order=SEGMENT_SIZE, **sizes)
         self._manager = OrderManager(symbols=symbols, slots=slots)
@@ -116,36 +124,54 @@ class OrderEntry(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.encoder = encoder = self._encoder
-        m.submodules.session = session = self._session
         m.submodules.manager = manager = self._manager
-        self._pass(m, session, (*self.OF_SESSION, *session.COUNTERS))
         self._pass(m, manager, (*self.OF_MANAGER, *manager.COUNTERS))
         for mine, its in self.RENAMED:
             self._pass(m, manager, (its,), mine=mine)
-        pipe(m, encoder.octets, session.orders)
-        pipe(m, session.reports, manager.reports)
-        goes = self.approved.valid & self.live
-        for part, valid in ((encoder.approved, self.approved.valid), (manager.sent, goes)):
-            m.d.comb += [part.payload.eq(self.approved.payload), part.valid.eq(valid)]
-        kept = manager.room & ~manager.spent & ~manager.overdue
-        blocked = ~session.may_order | session.silent | ~kept
         m.d.comb += [
-            session.order.eq(goes),
-            session.order_size.eq(SEGMENT_SIZE),
-            manager.coming.eq(session.coming),
+            encoder.approved.payload.eq(self.approved.payload),
+            encoder.approved.valid.eq(self.approved.valid),
+            manager.sent.payload.eq(self.approved.payload),
             manager.tick.eq(self.tick),
             self.name_symbol.eq(encoder.name_symbol),
             encoder.name.eq(self.name),
+            self.next_tcp_sequence.eq(encoder.sequence),
+        ]
+        if self._sessions:
+            self._live(m, encoder, manager)
+        else:
+            pipe(m, encoder.octets, wiring.flipped(self.tx))
+            m.d.comb += [
+                encoder.session.eq(self.template),
+                encoder.load_sequence.eq(self.load_sequence),
+                encoder.sequence_start.eq(self.sequence_start),
+                self.busy.eq(encoder.busy | self.live),
+                self.sending.eq(encoder.busy),
+            ]
+        return m
+
+    def _live(self, m: Module, encoder, manager) -> None:
+        """Between encoder and manager, the session."""
+        m.submodules.session = session = self._session
+        self._pass(m, session, (*self.OF_SESSION, *session.COUNTERS))
+        pipe(m, encoder.octets, session.orders)
+        pipe(m, session.reports, manager.reports)
+        goes = self.approved.valid & self.live
+        kept = manager.room & ~manager.spent & ~manager.overdue
+        blocked = ~session.may_order | session.silent | ~kept
+        m.d.comb += [
+            manager.sent.valid.eq(goes),
+            session.order.eq(goes),
+            session.order_size.eq(SEGMENT_SIZE),
+            manager.coming.eq(session.coming),
             # One cycle late, which is early enough: no order may go in the cycle after a change.
             encoder.load_sequence.eq(self.live | self.load_sequence),
             encoder.sequence_start.eq(Mux(self.live, session.sequence, self.sequence_start)),
-            self.next_tcp_sequence.eq(encoder.sequence),
             self.busy.eq(encoder.busy | (self.live & blocked)),
             self.sending.eq(encoder.busy | session.holds),
             self.reading.eq(session.busy),
         ]
         self._configure(m, encoder, session)
-        return m
 
     def _configure(self, m: Module, encoder, session) -> None:
         template, ends = self.template, session.endpoints

@@ -39,6 +39,7 @@ BUILT = {
     "locates": 128,
     "event_depth": DEPTH,
     "clock_period_ps": PERIOD_PS,
+    "sessions": 0,
 }
 PATIENCE = 1500
 """Cycles that a reply may take; the longest request takes fewer."""
@@ -817,6 +818,7 @@ def test_every_change_of_state_and_every_commit_is_an_event():
         {"symbols": registers.MAX_SYMBOLS + 1},
         {"event_depth": 1},
         {"clock_period_ps": 0},
+        {"sessions": -1},
         {"ticks": 1 << 32},
         {"event_sources": 20},
     ],

@@ -91,7 +91,7 @@ class FakeCard:
     `commit_reads` is how many reads of `state` a commit takes.
     """
 
-    def __init__(self, *, symbols=4, ticks=1024, locates=64):
+    def __init__(self, *, symbols=4, ticks=1024, locates=64, sessions=1):
         self.words = {r.address: 0 for r in spec.REGISTERS}
         self.symbols = symbols
         self.shadow = [0] * symbols * spec.PAGE_WORDS
@@ -123,6 +123,7 @@ class FakeCard:
             "clock_period_ps": 6400,
             "locates": locates,
             "event_depth": 64,
+            "sessions": sessions,
         }
         for name, value in identity.items():
             self.set(name, value)
