@@ -205,6 +205,8 @@ class TickToTrade(wiring.Component):
         m.d.comb += [
             risk.messages.payload.eq(feed.message.payload),
             risk.messages.valid.eq(feed.message.valid),
+            risk.tops.payload.eq(book.tops.payload),
+            risk.tops.valid.eq(book.tops.valid),
             risk.trades.payload.eq(book.trades.payload),
             risk.trades.valid.eq(book.trades.valid),
             # What comes late may be out of date: no order until all of it is there.
@@ -286,6 +288,7 @@ class TickToTrade(wiring.Component):
             control.strategy.symbol.eq(strategy.parameters_symbol),
             strategy.time.eq(control.time),
             control.limits.symbol.eq(risk.limits_symbol),
+            risk.time_in_force.eq(config.order_attributes.time_in_force),
             risk.user_ref_num_start.eq(config.user_ref_num_start),
             risk.load_user_ref_num.eq(command.load_session.valid),
             risk.start_of_day.eq(command.start_of_day.valid),

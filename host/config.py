@@ -27,6 +27,7 @@ from pydantic import (
 
 from tickgate.host.errors import ConfigError
 from tickgate.spec import ouch50
+from tickgate.spec.gates import LOT_SIZES, ORDER_TICKS, TIMES_IN_FORCE
 from tickgate.spec.registers import (
     BY_NAME,
     PAGE_WORDS,
@@ -133,6 +134,17 @@ def _upper(value: str) -> str:
     return value
 
 
+def _one_of(values: Sequence[int], unit: str) -> AfterValidator:
+    def check(value: Any) -> Any:
+        number = units(value) if isinstance(value, Decimal) else value
+        if number and number not in values:
+            told = [str(usd(each).normalize()) if unit == "USD" else str(each) for each in values]
+            raise ValueError(f"must be {', '.join(told[:-1])} or {told[-1]} {unit}, not {value}")
+        return value
+
+    return AfterValidator(check)
+
+
 U16 = Annotated[int, Field(strict=True, ge=0, lt=1 << 16)]
 U32 = Annotated[int, Field(strict=True, ge=0, lt=1 << 32)]
 U64 = Annotated[int, Field(strict=True, ge=0, lt=1 << 64)]
@@ -146,12 +158,17 @@ Mac = Annotated[str, AfterValidator(_mac)]
 Address = Annotated[IPv4Address, BeforeValidator(_text)]
 Station = Annotated[Address, AfterValidator(_station)]
 
+OrderTick = Annotated[Decimal, BeforeValidator(_exact), _one_of(ORDER_TICKS, "USD")]
+LotSize = Annotated[int, Field(strict=True), _one_of(LOT_SIZES, "shares")]
+TimeInForce = Literal["day", "immediate_or_cancel", "extended_hours", "after_hours"]
+
 _TIME_IN_FORCE = {
     "day": ouch50.TimeInForce.DAY,
     "immediate_or_cancel": ouch50.TimeInForce.IMMEDIATE_OR_CANCEL,
     "extended_hours": ouch50.TimeInForce.EXTENDED_HOURS,
     "after_hours": ouch50.TimeInForce.AFTER_HOURS,
 }
+_ALLOWED_TIMES = {name: 1 << TIMES_IN_FORCE.index(code) for name, code in _TIME_IN_FORCE.items()}
 _DISPLAY = {"visible": "Y", "hidden": "N", "attributable": "A"}
 _CAPACITY = {"agency": "A", "principal": "P", "riskless_principal": "R"}
 _CROSS_TYPE = {"continuous": "N"}
@@ -213,9 +230,7 @@ class SessionConfig(_Section):
     tcp_acknowledgement: U32 = 1
     tcp_window: U16 = 0xFFFF
     user_ref_num_start: Annotated[int, Field(strict=True, ge=1, lt=1 << 32)] = 1
-    time_in_force: Literal["day", "immediate_or_cancel", "extended_hours", "after_hours"] = (
-        "immediate_or_cancel"
-    )
+    time_in_force: TimeInForce = "immediate_or_cancel"
     display: Literal["visible", "hidden", "attributable"] = "visible"
     capacity: Literal["agency", "principal", "riskless_principal"] = "principal"
     intermarket_sweep: Bool = False
@@ -331,8 +346,14 @@ class StrategyConfig(_Section):
         )
 
 
+_NOT_NEEDED = {"extended_hours", "allow_buy", "allow_sell", "short_locates_shares"}
+
+
 class LimitsConfig(_Section):
-    """`[symbols.limits]`: the risk limits of a symbol. A limit of 0 lets no order pass."""
+    """`[symbols.limits]`: the risk limits of a symbol. A limit of 0 lets no order pass.
+
+    But for `short_locates_shares`: 0 lets nothing be sold short.
+    """
 
     max_long_shares: U32 = 0
     max_short_shares: U32 = 0
@@ -342,6 +363,19 @@ class LimitsConfig(_Section):
     collar_absolute_usd: Usd32 = Decimal(0)
     reference_max_age_us: U32 = 0
     extended_hours: Bool = False
+    max_book_spread_usd: Usd32 = Decimal(0)
+    order_tick_usd: OrderTick = Decimal(0)
+    lot_size_shares: LotSize = 0
+    allow_buy: Bool = False
+    allow_sell: Bool = False
+    allow_time_in_force: tuple[TimeInForce, ...] = ()
+    short_locates_shares: U32 = 0
+
+    def missing(self) -> list[str]:
+        """The keys without which the card refuses every order."""
+        needed = set(type(self).model_fields) - _NOT_NEEDED
+        missing = [name for name, value in self if name in needed and not value]
+        return missing if self.allow_buy or self.allow_sell else [*missing, "allow_buy"]
 
     def parameters(self) -> dict[str, int]:
         """Page parameters by name."""
@@ -354,6 +388,15 @@ class LimitsConfig(_Section):
             "collar_absolute": units(self.collar_absolute_usd),
             "reference_max_age_us": self.reference_max_age_us,
             "extended_hours": int(self.extended_hours),
+            "max_book_spread": units(self.max_book_spread_usd),
+            "order_tick": units(self.order_tick_usd),
+            "lot_size": self.lot_size_shares,
+            "allow_buy": int(self.allow_buy),
+            "allow_sell": int(self.allow_sell),
+            "allow_time_in_force": sum(
+                _ALLOWED_TIMES[name] for name in set(self.allow_time_in_force)
+            ),
+            "short_locates": self.short_locates_shares,
         }
 
     @classmethod
@@ -369,6 +412,15 @@ class LimitsConfig(_Section):
             collar_absolute_usd=usd(values["collar_absolute"]),
             reference_max_age_us=values["reference_max_age_us"],
             extended_hours=bool(values["extended_hours"]),
+            max_book_spread_usd=usd(values["max_book_spread"]),
+            order_tick_usd=usd(values["order_tick"]),
+            lot_size_shares=values["lot_size"],
+            allow_buy=bool(values["allow_buy"]),
+            allow_sell=bool(values["allow_sell"]),
+            allow_time_in_force=tuple(
+                name for name, bit in _ALLOWED_TIMES.items() if values["allow_time_in_force"] & bit
+            ),
+            short_locates_shares=values["short_locates"],
         )
 
 
@@ -394,11 +446,11 @@ class SymbolConfig(_Section):
                 f"not {self.window_base_usd}"
             )
         if self.strategy.enabled:
-            zero = [name for name, value in self.limits if name != "extended_hours" and not value]
-            if zero:
+            missing = self.limits.missing()
+            if missing:
                 raise ValueError(
                     "strategy.enabled needs every limit above 0, or the card refuses each order; "
-                    f"set limits.{', limits.'.join(zero)}"
+                    f"set limits.{', limits.'.join(missing)}"
                 )
         return self
 
@@ -415,7 +467,7 @@ class SymbolConfig(_Section):
         }
 
     def words(self) -> list[int]:
-        """The 16 words of the symbol's page."""
+        """The words of the symbol's page."""
         return page_words(self.parameters())
 
 

@@ -29,6 +29,7 @@ from tickgate.sim.model.strategy import Taker as TakerModel
 from tickgate.sim.reception import CAUSES
 from tickgate.sim.trace import Trace
 from tickgate.spec import itch50, moldudp64
+from tickgate.spec.gates import TIMES_IN_FORCE
 from tickgate.spec.registers import BY_NAME
 
 __all__ = ["Checker", "Difference"]
@@ -49,7 +50,7 @@ TOLD = JUDGED + RiskGate.LATENCY
 CLAIM = 1
 """Cycles for which the port is claimed before a service's frame begins."""
 
-STATES = ("H", "h", "S", "W")
+STATES = ("H", "h", "Y", "S", "W")
 WORD = 0xFFFF_FFFF
 NS_PER_US = 1000
 
@@ -138,6 +139,7 @@ class Checker:
         self._risk.next_user_ref_num = config.session.user_ref_num_start
         self._risk.armed = self._risk.config_valid = True
         self._session = _session(config)
+        self._risk.time_in_force = self._session.time_in_force
         self._tcp_sequence = config.session.tcp_sequence_start
         self._sending = (0, -1)
         self._causes: Counter[str | None] = Counter()
@@ -155,6 +157,7 @@ class Checker:
             row = self._book.set_whole(symbol)
             if row is not None:
                 expected.append(row)
+                self._risk.top(row)
             self._risk.set_exact(symbol, True)
         for row, model in zip(map(_top, tops), expected, strict=False):
             if row != model:
@@ -366,6 +369,7 @@ class Checker:
         services = [(frame.first_cycle - CLAIM, frame.last_cycle) for frame in trace.services]
         for at, row in enumerate(map(_top, log.tops)):
             cycle = int(log.tops["cycle"][at])
+            self._risk.top(row)
             proposal = self._taker.decide(row, self._time_ns(cycle))
             if proposal is None:
                 continue
@@ -509,6 +513,17 @@ def _limits(values: Mapping[str, int]) -> Limits:
         collar_absolute=values["collar_absolute"],
         reference_max_age_us=values["reference_max_age_us"],
         extended_hours=bool(values["extended_hours"]),
+        max_book_spread=values["max_book_spread"],
+        order_tick=values["order_tick"],
+        lot_size=values["lot_size"],
+        allow_buy=bool(values["allow_buy"]),
+        allow_sell=bool(values["allow_sell"]),
+        allow_time_in_force=frozenset(
+            code
+            for bit, code in enumerate(TIMES_IN_FORCE)
+            if values["allow_time_in_force"] >> bit & 1
+        ),
+        short_locates=values["short_locates"],
     )
 
 

@@ -919,6 +919,13 @@ def _config() -> Config:
                 "collar_absolute_usd": 50,
                 "reference_max_age_us": 60_000_000,
                 "extended_hours": True,
+                "max_book_spread_usd": 50,
+                "order_tick_usd": "0.01",
+                "lot_size_shares": 1,
+                "allow_buy": True,
+                "allow_sell": True,
+                "allow_time_in_force": ["immediate_or_cancel"],
+                "short_locates_shares": huge,
             },
         }
         for locate, index in LOCATES.items()

@@ -55,6 +55,12 @@ LIMITS = {
     "collar_bps": 500,
     "collar_absolute_usd": Decimal(50),
     "reference_max_age_us": 60_000_000,
+    "max_book_spread_usd": Decimal(50),
+    "lot_size_shares": 1,
+    "allow_buy": True,
+    "allow_sell": True,
+    "allow_time_in_force": ["immediate_or_cancel"],
+    "short_locates_shares": 100_000,
 }
 
 
@@ -92,6 +98,7 @@ def default_config(
                 },
                 "limits": {
                     **LIMITS,
+                    "order_tick_usd": usd(symbol.tick),
                     "extended_hours": not scan.market_opens,
                     **(limits or {}),
                 },

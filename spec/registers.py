@@ -272,7 +272,7 @@ class Parameter:
     ----------
     name : str
     word : int
-        Word of the page, 0 to 15.
+        Word of the page, 0 to 31.
     doc : str
         With the unit.
     low, width : int
@@ -594,9 +594,9 @@ REGISTERS: tuple[Register, ...] = (
         "page_bank",
         0x022F,
         Kind.CONFIG,
-        "on a card of more than 1024 symbols, the 1024 of them whose pages are shown: those from "
-        "1024 times this on; writable at any time",
-        width=2,
+        "on a card of more than 512 symbols, the 512 of them whose pages are shown: those from "
+        "512 times this on; writable at any time",
+        width=3,
     ),
     _config(0x0223, "clordid_0", "client order id, characters 1 to 4, the first on top"),
     _config(0x0224, "clordid_1", "characters 5 to 8"),
@@ -824,6 +824,11 @@ REGISTERS: tuple[Register, ...] = (
     _counter(0x0469, "refused_gate_11", "refused by gate 11, price collar"),
     _counter(0x046A, "refused_gate_13", "refused by gate 13, feed trust"),
     _counter(0x046B, "refused_gate_16", "refused by gate 16, trading state"),
+    _counter(0x0472, "refused_gate_15", "refused by gate 15, book sanity"),
+    _counter(0x0478, "refused_gate_23", "refused by gate 23, short locate"),
+    _counter(0x0479, "refused_gate_24", "refused by gate 24, short-sale restriction"),
+    _counter(0x047A, "refused_gate_25", "refused by gate 25, permission"),
+    _counter(0x047B, "refused_gate_26", "refused by gate 26, tick and lot"),
     _counter(0x0480, "events_lost", "events that found the queue full", amount=8, inside=True),
     _counter(0x0481, "serial_frames", "request frames executed", inside=True),
     _counter(0x0482, "serial_crc_errors", "request frames with a wrong CRC", inside=True),
@@ -859,13 +864,13 @@ REGISTERS: tuple[Register, ...] = (
     _counter(0x04A1, "net_requests", "requests for missed messages made"),
 )
 
-PAGE_WORDS = 16
+PAGE_WORDS = 32
 """Words of a symbol's page."""
 SHADOW_BASE = 0x1000
 """Address of the first shadow page: read and write at any time but during a commit."""
 IN_FORCE_BASE = 0x8000
 """Address of the first page in force: read-only."""
-BANK_SYMBOLS = 1024
+BANK_SYMBOLS = 512
 """Symbols whose pages have an address at a time."""
 MAX_SYMBOLS = 4096
 
@@ -910,6 +915,22 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("collar_bps", 13, "limit, in 1e-4 of the reference price", width=16),
     Parameter("collar_absolute", 14, "limit, in 1e-4 USD"),
     Parameter("reference_max_age_us", 15, "limit, in microseconds"),
+    Parameter("max_book_spread", 16, "limit, in 1e-4 USD"),
+    Parameter("order_tick", 17, "prices are multiples of it: 1, 50 or 100, in 1e-4 USD", width=8),
+    Parameter(
+        "lot_size", 17, "quantities are multiples of it: 1, 10, 40 or 100 shares", low=8, width=8
+    ),
+    Parameter("allow_buy", 17, "1: orders to buy may leave", low=16, width=1),
+    Parameter("allow_sell", 17, "1: orders to sell may leave", low=17, width=1),
+    Parameter(
+        "allow_time_in_force",
+        17,
+        "times in force with which orders may leave, one bit each, from the lowest: day, "
+        "immediate or cancel, extended hours, after hours",
+        low=20,
+        width=4,
+    ),
+    Parameter("short_locates", 18, "shares that may be sold short; 0: none"),
 )
 
 ARMED_CODE = 0xA5
@@ -976,7 +997,7 @@ def page_words(values: Mapping[str, int]) -> list[int]:
 def page_values(words: Sequence[int]) -> dict[str, int]:
     """Takes a page apart into parameters by name.
 
-    Raises `ValueError` if there are not 16 words.
+    Raises `ValueError` if there are not `PAGE_WORDS` words.
     """
     if len(words) != PAGE_WORDS:
         raise ValueError(f"a page has {PAGE_WORDS} words, not {len(words)}")

@@ -50,6 +50,13 @@ READERS = {
         "collar_absolute": ("collar_absolute",),
         "reference_max_age_us": ("reference_max_age_us",),
         "extended_hours": ("extended_hours",),
+        "max_book_spread": ("max_book_spread",),
+        "order_tick": ("order_tick",),
+        "lot_size": ("lot_size",),
+        "allow_buy": ("allow_buy",),
+        "allow_sell": ("allow_sell",),
+        "allow_time_in_force": ("allow_time_in_force",),
+        "short_locates": ("short_locates",),
     },
     "name": {"name": ("name_low", "name_high")},
 }
@@ -317,7 +324,7 @@ class ParameterStore(wiring.Component):
     Members
     -------
     bus : In(BusSignature())
-    bank : In(2)
+    bank : In(3)
         Register `page_bank`; of no effect if all symbols fit in one.
     commit : In(1), commit_checksum : In(32)
         Strobe; ignored while `settled` is low.

@@ -11,8 +11,10 @@ from tickgate.hdl.bits import bit_of
 from tickgate.hdl.risk.collar import PriceCollar
 from tickgate.hdl.risk.exposure import Exposure
 from tickgate.hdl.risk.limits import Limits, OrderLimits
+from tickgate.hdl.risk.permission import Permission, TickAndLot
+from tickgate.hdl.risk.sanity import BookSanity
 from tickgate.hdl.risk.trading_state import SymbolState, TradingState
-from tickgate.hdl.stream import Message, Order, Proposal, Trade
+from tickgate.hdl.stream import Message, Order, Proposal, Top, Trade
 
 __all__ = ["Gate", "Refusal", "RiskGate", "Verdict"]
 
@@ -32,7 +34,12 @@ class Gate(enum.IntEnum):
     ORDER_NOTIONAL = 10
     PRICE_COLLAR = 11
     FEED_TRUST = 13
+    BOOK_SANITY = 15
     TRADING_STATE = 16
+    SHORT_LOCATE = 23
+    SHORT_SALE_RESTRICTION = 24
+    PERMISSION = 25
+    TICK_AND_LOT = 26
 
 
 class Refusal(data.StructLayout):
@@ -83,7 +90,11 @@ class RiskGate(wiring.Component):
         One bit a symbol: its book is exact in this cycle.
     messages : In(stream.Signature(Message(symbols), always_ready=True))
         Decoded feed; only trading states, system events and breaches matter here.
+    tops : In(stream.Signature(Top(symbols), always_ready=True))
+        Every top of book, at the latest in the cycle before the preview that follows from it.
     trades : In(stream.Signature(Trade(symbols), always_ready=True))
+    time_in_force : In(8)
+        The OUCH code that every order has.
     time : In(64)
         In ns.
     transmit_busy : In(1)
@@ -125,7 +136,9 @@ class RiskGate(wiring.Component):
                 "killed": In(1),
                 "exact_now": In(symbols),
                 "messages": In(strobed(Message(symbols))),
+                "tops": In(strobed(Top(symbols))),
                 "trades": In(strobed(Trade(symbols))),
+                "time_in_force": In(8),
                 "time": In(64),
                 "transmit_busy": In(1),
                 "user_ref_num_start": In(32),
@@ -149,9 +162,12 @@ class RiskGate(wiring.Component):
         m.submodules.exposure = exposure = Exposure(symbols=self._symbols)
         m.submodules.collar = collar = PriceCollar(symbols=self._symbols)
         m.submodules.trading_state = trading_state = TradingState(symbols=self._symbols)
-        for part in (order_limits, exposure, collar, trading_state):
+        m.submodules.sanity = sanity = BookSanity(symbols=self._symbols)
+        m.submodules.permission = permission = Permission(symbols=self._symbols)
+        m.submodules.grid = grid = TickAndLot(symbols=self._symbols)
+        for part in (order_limits, exposure, collar, trading_state, sanity, permission, grid):
             m.d.comb += [part.preview.eq(self.preview.payload), part.limits.eq(self.limits)]
-        ready = exposure.ready & collar.ready
+        ready = exposure.ready & collar.ready & sanity.ready
         passes = {
             Gate.BUSY: ~self.transmit_busy & ~self.approved.valid,
             Gate.ARMED: self.armed & ~self.killed & ready,
@@ -162,7 +178,14 @@ class RiskGate(wiring.Component):
             Gate.ORDER_NOTIONAL: order_limits.within_notional,
             Gate.PRICE_COLLAR: collar.within_collar,
             Gate.FEED_TRUST: bit_of(self.exact_now, self.intents.payload.symbol),
+            Gate.BOOK_SANITY: sanity.sane,
             Gate.TRADING_STATE: trading_state.tradable,
+            Gate.SHORT_LOCATE: exposure.within_locates,
+            Gate.SHORT_SALE_RESTRICTION: (
+                ~trading_state.restricted | exposure.covered | sanity.above_bid
+            ),
+            Gate.PERMISSION: permission.permitted,
+            Gate.TICK_AND_LOT: grid.on_grid,
         }
         m.d.comb += [
             self.ready.eq(ready),
@@ -173,6 +196,9 @@ class RiskGate(wiring.Component):
             collar.time.eq(self.time),
             collar.trades.payload.eq(self.trades.payload),
             collar.trades.valid.eq(self.trades.valid),
+            sanity.tops.payload.eq(self.tops.payload),
+            sanity.tops.valid.eq(self.tops.valid),
+            permission.time_in_force.eq(self.time_in_force),
             trading_state.messages.payload.eq(self.messages.payload),
             trading_state.messages.valid.eq(self.messages.valid),
             self.regular_session.eq(trading_state.regular_session),

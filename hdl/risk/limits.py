@@ -8,6 +8,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.stream import Proposal
+from tickgate.spec.gates import OBLIGATORY
 
 __all__ = ["MAX_SHARES", "Limits", "OrderLimits"]
 
@@ -23,6 +24,10 @@ class Limits(data.Struct):
     `collar_bps`: 1e-4 of the reference price.
     `reference_max_age_us`: microseconds.
     `extended_hours`: orders may leave outside the regular session.
+    `max_book_spread`, `order_tick`: 1e-4 USD.
+    `lot_size`, `short_locates`: shares.
+    `allow_buy`, `allow_sell`, `allow_time_in_force`: what may leave; the bits of the last one are
+    in the order of `tickgate.spec.gates.TIMES_IN_FORCE`.
     """
 
     max_long: 32
@@ -33,6 +38,13 @@ class Limits(data.Struct):
     collar_absolute: 32
     reference_max_age_us: 32
     extended_hours: 1
+    max_book_spread: 32
+    order_tick: 8
+    lot_size: 8
+    allow_buy: 1
+    allow_sell: 1
+    allow_time_in_force: 4
+    short_locates: 32
 
 
 class OrderLimits(wiring.Component):
@@ -40,7 +52,7 @@ class OrderLimits(wiring.Component):
 
     Latency: `LATENCY` from the preview to the gates. Throughput: one preview a cycle.
 
-    - `limits_present`: every numeric limit is not zero.
+    - `limits_present`: no limit is zero, of those that `tickgate.spec.gates.OBLIGATORY` names.
     - `within_quantity`: 0 < quantity <= max_order_quantity, and at most `MAX_SHARES`.
     - `within_notional`: quantity * price <= max_order_notional.
 
@@ -73,17 +85,7 @@ class OrderLimits(wiring.Component):
         m = Module()
         quantity, limits = self.preview.quantity, self.limits
         m.d.sync += [
-            self.limits_present.eq(
-                Cat(
-                    limits.max_long.any(),
-                    limits.max_short.any(),
-                    limits.max_order_quantity.any(),
-                    limits.max_order_notional.any(),
-                    limits.collar_bps.any(),
-                    limits.collar_absolute.any(),
-                    limits.reference_max_age_us.any(),
-                ).all()
-            ),
+            self.limits_present.eq(Cat(limits[name].any() for name in OBLIGATORY).all()),
             self.within_quantity.eq(
                 quantity.any() & (quantity <= limits.max_order_quantity) & (quantity <= MAX_SHARES)
             ),

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tickgate.sim.model.book import Trade
+from tickgate.sim.model.book import Top, Trade
 from tickgate.sim.model.feed import BUY, SELL, Message
 from tickgate.sim.model.strategy import Proposal
+from tickgate.spec.gates import LOT_SIZES, ORDER_TICKS
 
 __all__ = ["GATES", "Limits", "Order", "RiskModel", "Verdict"]
 
-GATES = (1, 4, 5, 6, 9, 10, 11, 13, 16)
+GATES = (1, 4, 5, 6, 9, 10, 11, 13, 15, 16, 23, 24, 25, 26)
 """The gates that the card has; gate g is bit g of the reasons. Bit 0: the transmit port is busy."""
 
 BUSY = 0
@@ -45,7 +46,8 @@ class Verdict(NamedTuple):
 class Limits:
     """The limits of one symbol; a limit of 0 is one not programmed, which gate 4 refuses.
 
-    Shares, 1e-4 USD, basis points of the reference price, and microseconds.
+    Shares, 1e-4 USD, basis points of the reference price, and microseconds. `short_locates` may
+    be 0. `allow_time_in_force` holds the OUCH codes.
     """
 
     max_long: int = 0
@@ -56,6 +58,13 @@ class Limits:
     collar_absolute: int = 0
     reference_max_age_us: int = 0
     extended_hours: bool = False
+    max_book_spread: int = 0
+    order_tick: int = 0
+    lot_size: int = 0
+    allow_buy: bool = False
+    allow_sell: bool = False
+    allow_time_in_force: frozenset[str] = frozenset()
+    short_locates: int = 0
 
     def __post_init__(self) -> None:
         for name, bits in (
@@ -66,6 +75,10 @@ class Limits:
             ("collar_bps", 16),
             ("collar_absolute", 32),
             ("reference_max_age_us", 32),
+            ("max_book_spread", 32),
+            ("order_tick", 8),
+            ("lot_size", 8),
+            ("short_locates", 32),
         ):
             value = getattr(self, name)
             if not 0 <= value < 1 << bits:
@@ -83,6 +96,10 @@ class Limits:
                 self.collar_bps,
                 self.collar_absolute,
                 self.reference_max_age_us,
+                self.max_book_spread,
+                self.order_tick,
+                self.lot_size,
+                self.allow_time_in_force,
             )
         )
 
@@ -100,6 +117,8 @@ class _Account:
     exact: bool = False
     trading: bool = False
     halted: bool = False
+    restricted: bool = False
+    top: Top | None = None
 
 
 @dataclass
@@ -120,6 +139,8 @@ class RiskModel:
     -------
     armed, killed, config_valid : bool
         What gate 1 looks at; set by the host.
+    time_in_force : str
+        The OUCH code of all orders.
     regular_session, breach : bool
         What gate 16 looks at beside the symbol's state; set by `system` messages.
     """
@@ -129,6 +150,7 @@ class RiskModel:
     armed: bool = False
     killed: bool = False
     config_valid: bool = False
+    time_in_force: str = "3"
     regular_session: bool = field(default=False, init=False)
     breach: bool = field(default=False, init=False)
 
@@ -156,6 +178,10 @@ class RiskModel:
         for account in self._accounts.values():
             account.position = account.open_buys = account.open_sells = 0
 
+    def top(self, top: Top) -> None:
+        """The book of a symbol has another top."""
+        self._accounts[top.symbol].top = top
+
     def trade(self, trade: Trade, time_ns: int) -> None:
         """A print makes the reference price of its symbol."""
         account = self._accounts[trade.symbol]
@@ -163,7 +189,7 @@ class RiskModel:
         account.reference_time = time_ns
 
     def message(self, message: Message, symbol: int | None) -> None:
-        """Follows the trading state: H and h of a tracked `symbol`, S and W of the whole market.
+        """Follows the trading state: H, h, Y of a tracked `symbol`, S and W of the whole market.
 
         Any other message changes nothing.
         """
@@ -173,6 +199,9 @@ class RiskModel:
         elif message.type == "h":
             if symbol is not None and message.code in ("H", "T"):
                 self._accounts[symbol].halted = message.code == "H"
+        elif message.type == "Y":
+            if symbol is not None:
+                self._accounts[symbol].restricted = message.code != "0"
         elif message.type == "S":
             if message.code == "Q":
                 self.regular_session = True
@@ -201,10 +230,22 @@ class RiskModel:
             10: proposal.quantity * proposal.price <= limits.max_order_notional,
             11: self._within_collar(account, proposal.price, time_ns),
             13: account.exact,
+            15: self._is_sane(account),
             16: account.trading
             and not account.halted
             and not self.breach
             and (self.regular_session or limits.extended_hours),
+            23: proposal.side != SELL or sells - account.position <= limits.short_locates,
+            24: not account.restricted
+            or proposal.side != SELL
+            or sells <= account.position
+            or (account.top is not None and self._is_above_bid(account.top, proposal.price)),
+            25: (limits.allow_buy if proposal.side == BUY else limits.allow_sell)
+            and self.time_in_force in limits.allow_time_in_force,
+            26: limits.order_tick in ORDER_TICKS
+            and proposal.price % limits.order_tick == 0
+            and limits.lot_size in LOT_SIZES
+            and proposal.quantity % limits.lot_size == 0,
         }
         reasons = sum(1 << gate for gate, passed in passes.items() if not passed)
         if transmit_busy:
@@ -214,6 +255,19 @@ class RiskModel:
             account.open_buys, account.open_sells = buys, sells
             self.next_user_ref_num = (self.next_user_ref_num + 1) & WORD
         return Verdict(not reasons, reasons, order)
+
+    @staticmethod
+    def _is_sane(account: _Account) -> bool:
+        top = account.top
+        return (
+            top is not None
+            and bool(top.bid_present and top.ask_present)
+            and 0 < top.ask_price - top.bid_price <= account.limits.max_book_spread
+        )
+
+    @staticmethod
+    def _is_above_bid(top: Top, price: int) -> bool:
+        return bool(top.bid_present) and price > top.bid_price
 
     @staticmethod
     def _within_collar(account: _Account, price: int, time_ns: int) -> bool:

@@ -69,6 +69,13 @@ max_order_notional_usd = 100000
 collar_bps = 100
 collar_absolute_usd = 1.00
 reference_max_age_us = 60000000
+max_book_spread_usd = 1.00
+order_tick_usd = 0.01
+lot_size_shares = 1
+allow_buy = true
+allow_sell = true
+allow_time_in_force = ["immediate_or_cancel"]
+short_locates_shares = 1000
 """
 
 

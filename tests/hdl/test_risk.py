@@ -1,6 +1,9 @@
 # amaranth: UnusedElaboratable=no
 """The risk gate against its model, and each gate at its limit."""
 
+import functools
+import itertools
+
 import pytest
 from amaranth.hdl import ResetInserter, Signal
 from amaranth.sim import Simulator
@@ -11,7 +14,7 @@ from tickgate.hdl.risk.gate import Gate, RiskGate
 from tickgate.hdl.risk.trading_state import TradingState
 from tickgate.hdl.stream import MessageKind
 from tickgate.sim.model import risk as model
-from tickgate.sim.model.book import Trade
+from tickgate.sim.model.book import Top, Trade
 from tickgate.sim.model.feed import Message
 from tickgate.sim.model.strategy import Proposal
 
@@ -19,6 +22,7 @@ SYMBOLS = 3
 BUY, SELL = 0, 1
 WORD = 0xFFFF_FFFF
 REFERENCE = 100_0000
+BID, ASK = REFERENCE - 100, REFERENCE + 100
 KINDS = {
     "H": MessageKind.TRADING_STATE,
     "S": MessageKind.SYSTEM,
@@ -36,7 +40,16 @@ LIMITS = {
     "collar_absolute": 2_0000,
     "reference_max_age_us": 10,
     "extended_hours": 0,
+    "max_book_spread": 500,
+    "order_tick": 1,
+    "lot_size": 1,
+    "allow_buy": 1,
+    "allow_sell": 1,
+    "allow_time_in_force": 0b0010,
+    "short_locates": 2000,
 }
+OPTIONAL = {"extended_hours", "allow_buy", "allow_sell", "short_locates"}
+OF_SELLS = {Gate.WORST_CASE_SHORT, Gate.SHORT_LOCATE, Gate.SHORT_SALE_RESTRICTION}
 PROPOSAL = {
     "symbol": 1,
     "side": BUY,
@@ -54,7 +67,9 @@ CYCLE = {
     "killed": 0,
     "exact": (1 << SYMBOLS) - 1,
     "message": None,
+    "top": None,
     "trade": None,
+    "time_in_force": "3",
     "time": 1_000_000,
     "busy": 0,
     "load": None,
@@ -64,6 +79,7 @@ OPENING = [
     {**CYCLE, "message": ("S", None, "Q")},
     *({**CYCLE, "message": ("H", symbol, "T")} for symbol in range(SYMBOLS)),
     *({**CYCLE, "trade": (symbol, REFERENCE)} for symbol in range(SYMBOLS)),
+    *({**CYCLE, "top": (symbol, BID, ASK)} for symbol in range(SYMBOLS)),
 ]
 IDLE = {**CYCLE}
 
@@ -77,32 +93,49 @@ def bits(*gates) -> int:
     return sum(1 << gate for gate in gates)
 
 
-def simulate(cycles) -> list[tuple]:
-    """Returns (approved, reasons, order) of each preview that was meant, as the gate says."""
-    dut = RiskGate(symbols=SYMBOLS)
-    verdicts = []
+class Bench:
+    """The gate in a simulator that is made once and started anew for each list of cycles."""
 
-    async def card(ctx):
+    def __init__(self) -> None:
+        self._dut = RiskGate(symbols=SYMBOLS)
+        self._cycles, self._verdicts, self._used = [], [], False
+        self._simulator = Simulator(self._dut)
+        self._simulator.add_clock(8e-9)
+        self._simulator.add_testbench(self._card)
+
+    def run(self, cycles) -> list[tuple]:
+        if self._used:
+            self._simulator.reset()
+        self._cycles, self._verdicts, self._used = cycles, [], True
+        self._simulator.run()
+        return self._verdicts
+
+    async def _card(self, ctx):
+        dut = self._dut
         assert not ctx.get(dut.ready)
         await ctx.tick().until(dut.ready)
         intents = [None]
-        for now in [*cycles, *[IDLE] * (1 + dut.LATENCY)]:
+        for now in [*self._cycles, *[IDLE] * (1 + dut.LATENCY)]:
             drive(ctx, dut, now, intents[-1])
             intents.append(now["preview"] if now["meant"] else None)
             due = intents[-2 - dut.LATENCY] if len(intents) > 1 + dut.LATENCY else None
             assert ctx.get(dut.verdicts.valid) == (due is not None)
             if due is not None:
-                verdicts.append(read(ctx, dut, due))
+                self._verdicts.append(read(ctx, dut, due))
             else:
                 assert not ctx.get(dut.approved.valid)
                 assert not ctx.get(dut.refused.valid)
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(8e-9)
-    simulator.add_testbench(card)
-    simulator.run()
-    return verdicts
+
+@functools.cache
+def the_bench() -> Bench:
+    return Bench()
+
+
+def simulate(cycles) -> list[tuple]:
+    """Returns (approved, reasons, order) of each preview that was meant, as the gate says."""
+    return the_bench().run(cycles)
 
 
 def drive(ctx, dut, now, intent) -> None:
@@ -124,10 +157,29 @@ def drive(ctx, dut, now, intent) -> None:
         kind, symbol, code = now["message"]
         fields = {"kind": KINDS[kind], "symbol": symbol or 0, "tracked": symbol is not None}
         ctx.set(dut.messages.payload, {**fields, "code": ord(code)})
+    ctx.set(dut.time_in_force, ord(now["time_in_force"]))
+    ctx.set(dut.tops.valid, now["top"] is not None)
+    if now["top"]:
+        ctx.set(dut.tops.payload, a_top(*now["top"])._asdict())
     ctx.set(dut.trades.valid, now["trade"] is not None)
     if now["trade"]:
         symbol, price = now["trade"]
         ctx.set(dut.trades.payload, {"symbol": symbol, "price": price})
+
+
+def a_top(symbol, bid, ask) -> Top:
+    """The top with these prices, or without where one is None."""
+    return Top(
+        symbol=symbol,
+        bid_present=int(bid is not None),
+        bid_price=bid or 0,
+        bid_shares=10,
+        ask_present=int(ask is not None),
+        ask_price=ask or 0,
+        ask_shares=10,
+        exact=1,
+        sequence=0,
+    )
 
 
 def read(ctx, dut, intent) -> tuple:
@@ -148,6 +200,15 @@ def read(ctx, dut, intent) -> tuple:
     return bool(approved), reasons, model.Order(side=order.side.value, **values)
 
 
+def of_model(limits) -> model.Limits:
+    flags = ("extended_hours", "allow_buy", "allow_sell")
+    allowed = limits["allow_time_in_force"]
+    codes = {code for bit, code in enumerate("035E") if allowed >> bit & 1}
+    converted = {name: bool(limits[name]) for name in flags}
+    converted["allow_time_in_force"] = frozenset(codes)
+    return model.Limits(**limits | converted)
+
+
 def judge(cycles) -> list[tuple]:
     """The same by the model. A trade counts from the next cycle's previews on."""
     risk = model.RiskModel({symbol: model.Limits() for symbol in range(SYMBOLS)})
@@ -161,13 +222,15 @@ def judge(cycles) -> list[tuple]:
         if before["preview"] and before["meant"]:
             proposal = {name: before["preview"][name] for name in Proposal._fields}
             symbol, limits = proposal["symbol"], before["limits"]
-            limits = {**limits, "extended_hours": bool(limits["extended_hours"])}
-            risk.set_limits(symbol, model.Limits(**limits))
+            risk.set_limits(symbol, of_model(limits))
+            risk.time_in_force = before["time_in_force"]
             risk.set_position(symbol, before["position"])
             risk.set_exact(symbol, now["exact"] >> symbol & 1)
             verdict = risk.judge(Proposal(**proposal), before["time"], transmit_busy=bool(busy))
             approved = verdict.approved
             verdicts.append(tuple(verdict))
+        if before["top"]:
+            risk.top(a_top(*before["top"]))
         if before["trade"]:
             risk.trade(Trade(*before["trade"]), before["time"])
         if now["message"]:
@@ -186,15 +249,44 @@ def outcome(*cycles, opening=OPENING) -> list[int]:
 
 
 def some_limits(generator) -> dict:
+    """Limits of which most are wide and some bite."""
+    wide = {
+        "max_long": WORD,
+        "max_short": WORD,
+        "max_order_quantity": 1_000_000,
+        "max_order_notional": 2**64 - 1,
+        "collar_bps": 100,
+        "collar_absolute": WORD,
+        "reference_max_age_us": WORD,
+        "extended_hours": 1,
+        "max_book_spread": WORD,
+        "order_tick": 1,
+        "lot_size": 1,
+        "allow_buy": 1,
+        "allow_sell": 1,
+        "allow_time_in_force": 0b1111,
+        "short_locates": WORD,
+    }
+    tight = {
+        "max_long": [1000, 3000],
+        "max_short": [1000, 3000],
+        "max_order_quantity": [100, 500, WORD],
+        "max_order_notional": [100 * REFERENCE, 2**33],
+        "collar_bps": [1, 10_000, 0xFFFF],
+        "collar_absolute": [1, 1_0000],
+        "reference_max_age_us": [1, 10],
+        "extended_hours": [0],
+        "max_book_spread": [200, 250],
+        "order_tick": [50, 100, 3],
+        "lot_size": [10, 40, 100, 7],
+        "allow_buy": [0],
+        "allow_sell": [0],
+        "allow_time_in_force": [0b0010, 0b1101],
+        "short_locates": [0, 900, 3000],
+    }
     limits = {
-        "max_long": generator.choice([1000, 3000, WORD]),
-        "max_short": generator.choice([1000, 3000, WORD]),
-        "max_order_quantity": generator.choice([100, 500, 1_000_000, WORD]),
-        "max_order_notional": generator.choice([100 * REFERENCE, 2**64 - 1, 2**33]),
-        "collar_bps": generator.choice([1, 100, 10_000, 0xFFFF]),
-        "collar_absolute": generator.choice([1, 1_0000, WORD]),
-        "reference_max_age_us": generator.choice([1, 10, WORD]),
-        "extended_hours": generator.getrandbits(1),
+        name: generator.choice(tight[name]) if generator.random() < 0.12 else value
+        for name, value in wide.items()
     }
     if generator.random() < 0.1:
         limits[generator.choice(list(limits))] = 0
@@ -225,6 +317,13 @@ def a_random_cycle(generator, limits, references, time) -> dict:
     symbol = generator.randrange(SYMBOLS)
     messages = [("H", symbol, "T"), ("H", symbol, generator.choice("THPQ")), ("H", None, "H")]
     messages += [("h", symbol, generator.choice("TTTTTTTH"))]
+    messages += [("Y", symbol, generator.choice("0012"))]
+    bid, ask = (generator.choice([None, 0, 100, 200]) for _ in "ba")
+    top = (
+        symbol,
+        bid and max(0, references[symbol] - bid),
+        ask and min(WORD, references[symbol] + ask),
+    )
     messages += [("S", None, "Q"), ("S", None, generator.choice("QMOSEC"))]
     trade = rarely((symbol, generator.choice([1, REFERENCE, REFERENCE + 1, WORD])), None, 0.05)
     preview = rarely(a_preview(generator, limits[0], references), None, 0.8)
@@ -243,7 +342,9 @@ def a_random_cycle(generator, limits, references, time) -> dict:
         "killed": rarely(1, 0),
         "exact": rarely(generator.randrange(1 << SYMBOLS), (1 << SYMBOLS) - 1, 0.05),
         "message": rarely(generator.choice(messages), None, 0.1),
+        "top": rarely(top, rarely((symbol, BID, ASK), None, 0.2), 0.05),
         "trade": trade,
+        "time_in_force": rarely("0", "3", 0.05),
         "time": time,
         "busy": rarely(1, 0, 0.1),
         "load": rarely(generator.choice([0, 5, WORD]), None),
@@ -277,9 +378,9 @@ def test_an_order_within_every_limit_is_approved():
 def test_out_of_reset_every_fact_is_against_an_order():
     cold = {**IDLE, "armed": 0, "exact": 0}
     order = cycle(armed=0, exact=0, limits=dict.fromkeys(LIMITS, 0))
-    harmless = {Gate.BUSY, Gate.WORST_CASE_SHORT}
+    harmless = {Gate.BUSY, *OF_SELLS}
     assert outcome(order, cold, opening=[]) == [bits(*(set(Gate) - harmless))]
-    unknown = bits(Gate.PRICE_COLLAR, Gate.TRADING_STATE)
+    unknown = bits(Gate.PRICE_COLLAR, Gate.BOOK_SANITY, Gate.TRADING_STATE)
     assert outcome(cycle(), opening=[]) == [unknown]
 
 
@@ -289,7 +390,7 @@ def test_an_order_leaves_only_armed_and_not_killed_in_the_cycle_of_the_decision(
     assert outcome(cycle(**facts), IDLE) == [0]
 
 
-@pytest.mark.parametrize("name", [name for name in LIMITS if name != "extended_hours"])
+@pytest.mark.parametrize("name", [name for name in LIMITS if name not in OPTIONAL])
 def test_a_limit_that_is_not_programmed_refuses(name):
     (reasons,) = outcome(cycle(limits={**LIMITS, name: 0}))
     assert reasons >> Gate.LIMITS_PRESENT & 1
@@ -300,17 +401,21 @@ def test_a_limit_that_is_not_programmed_refuses(name):
 @pytest.mark.parametrize(("side", "gate"), [(BUY, 5), (SELL, 6)])
 def test_the_worst_case_is_within_its_limit(side, gate, held, over, passes):
     facts = {"position": held if side == BUY else -held}
-    facts["limits"] = {**LIMITS, "max_long" if side == BUY else "max_short": held + 250}
+    limits = {**LIMITS, "short_locates": WORD}
+    facts["limits"] = {**limits, "max_long" if side == BUY else "max_short": held + 250}
     first = cycle({"side": side, "quantity": 100}, **facts)
     second = cycle({"side": side, "quantity": 150 + over}, **facts)
-    assert outcome(first, IDLE, second) == [0, 0 if passes else bits(gate)]
+    reasons = outcome(first, IDLE, second)
+    # The widest limit there is, is as wide as the locates.
+    assert [each & ~bits(Gate.SHORT_LOCATE) for each in reasons] == [0, 0 if passes else bits(gate)]
 
 
 @pytest.mark.parametrize("side", [BUY, SELL])
 def test_the_most_extreme_position_does_not_wrap(side):
-    limits = {**LIMITS, "max_long": 1, "max_short": WORD}
+    limits = {**LIMITS, "max_long": 1, "max_short": WORD, "short_locates": WORD}
     reasons = outcome(cycle({"side": side}, limits=limits, position=-(2**32)))
-    assert reasons == [bits(Gate.WORST_CASE_SHORT) if side == SELL else 0]
+    worst = bits(Gate.WORST_CASE_SHORT, Gate.SHORT_LOCATE)
+    assert reasons == [worst if side == SELL else 0]
 
 
 @pytest.mark.parametrize(("side", "other", "gate"), [(BUY, SELL, 5), (SELL, BUY, 6)])
@@ -460,14 +565,17 @@ def test_a_busy_port_refuses_in_the_cycle_of_the_decision():
 
 
 def test_a_refusal_names_every_gate_that_failed():
-    limits = {**LIMITS, "collar_absolute": 0}
-    order = {"price": WORD, "quantity": 1_000_001}
-    facts = {"armed": 0, "busy": 1, "exact": 0, "message": ("W", None, "3")}
-    reasons = outcome({**IDLE, **facts}, cycle(order, limits=limits), {**IDLE, **facts})
-    assert reasons == [bits(*(set(Gate) - {Gate.WORST_CASE_SHORT}))]
-    reasons = outcome(
-        {**IDLE, **facts}, cycle({**order, "side": SELL}, limits=limits), {**IDLE, **facts}
-    )
+    zero = dict.fromkeys(LIMITS, 0)
+    order = {"price": REFERENCE + 1, "quantity": 1_000_001}
+    facts = {"armed": 0, "busy": 1, "exact": 0}
+    news = [
+        {**CYCLE, **facts, "message": ("W", None, "3"), "top": (1, WORD, WORD)},
+        {**CYCLE, **facts, "message": ("Y", 1, "1")},
+    ]
+    reasons = outcome(*news, cycle(order, limits=zero), {**IDLE, **facts})
+    assert reasons == [bits(*(set(Gate) - OF_SELLS))]
+    sell = {**order, "side": SELL}
+    reasons = outcome(*news, cycle(sell, limits=zero), {**IDLE, **facts})
     assert reasons == [bits(*(set(Gate) - {Gate.WORST_CASE_LONG}))]
 
 
@@ -505,7 +613,7 @@ def test_the_start_of_day_clears_exposure_while_disarmed(armed):
 
 def test_no_order_passes_while_exposure_is_being_cleared():
     start = {**IDLE, "start_of_day": 1, "armed": 0}
-    worst = {Gate.WORST_CASE_LONG, Gate.WORST_CASE_SHORT}
+    worst = {Gate.WORST_CASE_LONG, Gate.WORST_CASE_SHORT, Gate.SHORT_LOCATE}
     expected = [{Gate.ARMED} | worst] * SYMBOLS + [worst, set()]
     outcomes = [simulate([*OPENING, {**start, "preview": PROPOSAL}])]
     outcomes += [simulate([*OPENING, start, *[IDLE] * n, cycle()]) for n in range(SYMBOLS + 1)]
@@ -571,7 +679,8 @@ def test_the_greatest_age_of_a_reference_is_exact_too(beyond, passes):
 
 
 def test_a_symbol_that_never_traded_has_no_reference_not_even_zero():
-    assert outcome(cycle({"price": 0}, time=0), opening=OPENING[:4]) == [bits(Gate.PRICE_COLLAR)]
+    opening = [now for now in OPENING if not now["trade"]]
+    assert outcome(cycle({"price": 0}, time=0), opening=opening) == [bits(Gate.PRICE_COLLAR)]
 
 
 def test_a_reference_does_not_survive_a_reset():
@@ -601,6 +710,128 @@ def test_a_reference_does_not_survive_a_reset():
     simulator.add_testbench(card)
     simulator.run()
     assert not any(within)
+
+
+@pytest.mark.parametrize(
+    ("bid", "ask", "passes"),
+    [
+        (REFERENCE, REFERENCE + 499, True),
+        (REFERENCE, REFERENCE + 500, True),
+        (REFERENCE, REFERENCE + 501, False),
+        (REFERENCE, REFERENCE + 1, True),
+        (REFERENCE, REFERENCE, False),
+        (REFERENCE + 1, REFERENCE, False),
+        (WORD, 0, False),
+        (None, REFERENCE, False),
+        (REFERENCE, None, False),
+        (None, None, False),
+    ],
+)
+def test_the_book_has_two_sides_apart_and_near_each_other(bid, ask, passes):
+    reasons = outcome({**CYCLE, "top": (1, bid, ask)}, cycle())
+    assert reasons == [0 if passes else bits(Gate.BOOK_SANITY)]
+    assert outcome({**CYCLE, "top": (2, bid, ask)}, cycle()) == [0]
+
+
+def test_no_book_is_sane_before_it_was_seen_and_a_top_counts_from_the_next_cycle_on():
+    assert outcome(cycle(), opening=OPENING[:-SYMBOLS]) == [bits(Gate.BOOK_SANITY)]
+    assert outcome(cycle(top=(1, None, ASK))) == [0]
+
+
+@pytest.mark.parametrize(("over", "passes"), [(-1, True), (0, True), (1, False)])
+@pytest.mark.parametrize(("locates", "position"), [(0, 300), (0, 1), (50, 200), (250, -100)])
+def test_a_short_sale_needs_locates_for_all_that_is_short(locates, position, over, passes):
+    facts = {"limits": {**LIMITS, "short_locates": locates}, "position": position}
+    if locates + position + over:
+        reasons = outcome(cycle({"side": SELL, "quantity": locates + position + over}, **facts))
+        assert reasons == [0 if passes else bits(Gate.SHORT_LOCATE)]
+    assert outcome(cycle({"side": BUY}, **facts)) == [0]
+
+
+def test_open_sells_use_up_locates():
+    sell = cycle({"side": SELL, "quantity": 60}, limits={**LIMITS, "short_locates": 119})
+    assert outcome(sell, IDLE, sell) == [0, bits(Gate.SHORT_LOCATE)]
+
+
+@pytest.mark.parametrize("action", ["1", "2"])
+@pytest.mark.parametrize(
+    ("side", "price", "position", "passes"),
+    [
+        (SELL, BID - 1, 0, False),
+        (SELL, BID, 0, False),
+        (SELL, BID + 1, 0, True),
+        (SELL, BID, 99, False),
+        (SELL, BID, 100, True),
+        (SELL, BID, 101, True),
+        (BUY, BID, 0, True),
+    ],
+)
+def test_under_a_restriction_a_short_sale_is_above_the_best_bid(
+    side, price, position, passes, action
+):
+    order = cycle({"side": side, "price": price}, position=position)
+    restricted = {**CYCLE, "message": ("Y", 1, action)}
+    reasons = [0 if passes else bits(Gate.SHORT_SALE_RESTRICTION)]
+    assert outcome(restricted, order) == reasons
+    assert outcome({**CYCLE, "message": ("Y", 2, action)}, order) == [0]
+    assert outcome(restricted, {**CYCLE, "message": ("Y", 1, "0")}, order) == [0]
+
+
+def test_under_a_restriction_and_without_a_bid_nothing_is_sold_short():
+    restricted = {**CYCLE, "message": ("Y", 1, "1"), "top": (1, None, ASK)}
+    reasons = outcome(restricted, cycle({"side": SELL, "price": WORD - 1}))
+    assert reasons[0] >> Gate.SHORT_SALE_RESTRICTION & 1
+
+
+def test_shares_that_are_being_sold_are_not_held_twice():
+    sell = cycle({"side": SELL, "price": BID}, position=199)
+    restricted = {**CYCLE, "message": ("Y", 1, "1")}
+    assert outcome(restricted, sell, IDLE, sell) == [0, bits(Gate.SHORT_SALE_RESTRICTION)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "side", "code", "passes"),
+    [
+        ({"allow_buy": 0}, BUY, "3", False),
+        ({"allow_buy": 0}, SELL, "3", True),
+        ({"allow_sell": 0}, SELL, "3", False),
+        ({"allow_sell": 0}, BUY, "3", True),
+        ({"allow_time_in_force": 0b0001}, BUY, "0", True),
+        ({"allow_time_in_force": 0b1110}, BUY, "0", False),
+        ({"allow_time_in_force": 0b0010}, BUY, "3", True),
+        ({"allow_time_in_force": 0b1101}, BUY, "3", False),
+        ({"allow_time_in_force": 0b0100}, BUY, "5", True),
+        ({"allow_time_in_force": 0b1011}, BUY, "5", False),
+        ({"allow_time_in_force": 0b1000}, BUY, "E", True),
+        ({"allow_time_in_force": 0b0111}, BUY, "E", False),
+        ({"allow_time_in_force": 0b1111}, BUY, "6", False),
+        ({"allow_time_in_force": 0b1111}, BUY, "\0", False),
+    ],
+)
+def test_what_is_not_allowed_is_refused(changes, side, code, passes):
+    order = cycle({"side": side}, limits={**LIMITS, **changes}, time_in_force=code)
+    assert outcome(order) == [0 if passes else bits(Gate.PERMISSION)]
+
+
+def test_prices_are_on_the_tick_and_quantities_in_whole_lots(generator):
+    wide = {
+        **dict.fromkeys(("max_long", "max_short", "collar_absolute", "max_order_quantity"), WORD),
+        "max_order_notional": 2**64 - 1,
+    }
+    orders, grid = [], []
+    for tick, lot in itertools.product([1, 50, 100, 2, 25, 99, 255], [1, 10, 40, 100, 5, 20, 255]):
+        for _ in range(12):
+            price = generator.randrange(WORD // tick) * tick + generator.choice([-1, 0, 0, 0, 1])
+            quantity = generator.randrange(WORD // lot) * lot + generator.choice([-1, 0, 0, 0, 1])
+            limits = {**LIMITS, **wide, "order_tick": tick, "lot_size": lot}
+            orders.append(
+                cycle({"price": price & WORD, "quantity": quantity & WORD}, limits=limits)
+            )
+            known = tick in (1, 50, 100) and lot in (1, 10, 40, 100)
+            grid.append(known and not (price & WORD) % tick and not (quantity & WORD) % lot)
+    reasons = outcome(*orders)
+    assert [not reason >> Gate.TICK_AND_LOT & 1 for reason in reasons] == grid
+    assert 50 < sum(grid) < len(grid) - 50
 
 
 def test_no_symbols_are_refused():

@@ -55,6 +55,13 @@ max_order_notional_usd = 600000.0001
 collar_bps = 50
 collar_absolute_usd = 2.50
 reference_max_age_us = 500000
+max_book_spread_usd = 0.5
+order_tick_usd = 0.01
+lot_size_shares = 1
+allow_buy = true
+allow_sell = true
+allow_time_in_force = ["immediate_or_cancel"]
+short_locates_shares = 4000
 
 [[symbols]]
 name = "MSFT"
@@ -186,7 +193,7 @@ class FakeCard:
                 return 0, self.stuck.get(address, self.shadow[offset])
             if self._committing:
                 return 7, 0
-            if word & ~spec.WORD_MASKS[offset % 16]:
+            if word & ~spec.WORD_MASKS[offset % spec.PAGE_WORDS]:
                 return 6, 0
             self.shadow[offset] = word
             return 0, 0

@@ -112,17 +112,21 @@ def test_a_symbol_becomes_the_words_of_its_page(config):
         50,
         25_000,
         500_000,
+        5_000,
+        100 | 1 << 8 | 0b11 << 16 | 0b0010 << 20,
+        4_000,
+        *[0] * 13,
     ]
 
 
 def test_a_symbol_without_strategy_and_limits_is_watched_only(config):
     words = config.symbols[1].words()
-    assert words[2:] == [1_500_000, 0b001, *[0] * 12]
+    assert words[2:] == [1_500_000, 0b001, *[0] * 28]
 
 
 def test_pages_beyond_the_file_are_empty_and_count_in_the_checksum(config):
     pages = config.pages(3)
-    assert pages[2] == [0] * 16
+    assert pages[2] == [0] * 32
     octets = b"".join(word.to_bytes(4, "little") for page in pages for word in page)
     assert config.checksum(3) == zlib.crc32(octets)
 

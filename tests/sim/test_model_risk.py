@@ -1,11 +1,11 @@
 """The risk model: each gate at its edge, alone, and what an approval changes."""
 
 import random
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import pytest
 
-from tickgate.sim.model.book import Trade
+from tickgate.sim.model.book import Top, Trade
 from tickgate.sim.model.feed import BUY, SELL, Message
 from tickgate.sim.model.risk import GATES, Limits, RiskModel
 from tickgate.sim.model.strategy import Proposal
@@ -18,7 +18,18 @@ LIMITS = Limits(
     collar_bps=100,
     collar_absolute=2_0000,
     reference_max_age_us=1000,
+    max_book_spread=500,
+    order_tick=1,
+    lot_size=1,
+    allow_buy=True,
+    allow_sell=True,
+    allow_time_in_force=frozenset("3"),
+    short_locates=1000,
 )
+NUMBERS = [
+    *("max_long", "max_short", "max_order_quantity", "max_order_notional", "collar_bps"),
+    *("collar_absolute", "reference_max_age_us", "max_book_spread", "order_tick", "lot_size"),
+]
 PRICE = 100_0000
 NOW = 50_000_000
 
@@ -31,6 +42,10 @@ def state(code):
     return Message("H", 10, 0, code=code)
 
 
+def top(bid, ask):
+    return Top(0, int(bid > 0), bid, 1, int(ask > 0), ask, 1, 1, 0)
+
+
 def ready(limits=LIMITS):
     """A model in which every gate passes."""
     risk = RiskModel({0: limits}, armed=True, config_valid=True)
@@ -38,6 +53,7 @@ def ready(limits=LIMITS):
     risk.message(system("Q"), None)
     risk.message(state("T"), 0)
     risk.trade(Trade(0, PRICE), NOW)
+    risk.top(top(PRICE - 100, PRICE + 100))
     return risk
 
 
@@ -63,12 +79,12 @@ def test_with_every_gate_passed_an_order_is_approved_with_the_next_reference_num
 
 
 def test_as_made_every_gate_that_depends_on_state_refuses():
-    assert reasons(RiskModel({0: LIMITS}), buy()) == {1, 11, 13, 16}
-    assert reasons(RiskModel({0: Limits()}), buy()) == {1, 4, 5, 9, 10, 11, 13, 16}
+    assert reasons(RiskModel({0: LIMITS}), buy()) == {1, 11, 13, 15, 16}
+    assert reasons(RiskModel({0: Limits()}), buy()) == {1, 4, 5, 9, 10, 11, 13, 15, 16, 25, 26}
 
 
 def test_reasons_name_the_gates_of_the_table():
-    assert GATES == (1, 4, 5, 6, 9, 10, 11, 13, 16)
+    assert GATES == (1, 4, 5, 6, 9, 10, 11, 13, 15, 16, 23, 24, 25, 26)
 
 
 @pytest.mark.parametrize("changes", [{"armed": False}, {"killed": True}, {"config_valid": False}])
@@ -79,7 +95,7 @@ def test_gate_1_refuses_unless_armed_with_a_valid_configuration_and_not_killed(c
     assert reasons(risk, buy()) == {1}
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Limits)][:-1])
+@pytest.mark.parametrize("name", NUMBERS)
 def test_gate_4_refuses_if_any_limit_is_not_programmed(name):
     # A sell of 1 share, so that the limit's own gate tells nothing more than it must.
     assert 4 in reasons(ready(replace(LIMITS, **{name: 0})), sell(1))
@@ -235,14 +251,88 @@ def test_gate_16_refuses_after_a_market_wide_breach_even_in_extended_hours():
     assert reasons(risk, buy()) == {16}
 
 
+def test_gate_4_refuses_if_no_time_in_force_is_allowed():
+    assert reasons(ready(replace(LIMITS, allow_time_in_force=frozenset())), buy()) == {4, 25}
+
+
+@pytest.mark.parametrize(
+    ("bid", "ask", "refusal"),
+    [
+        (PRICE, PRICE + 500, set()),
+        (PRICE, PRICE + 501, {15}),
+        (PRICE, PRICE, {15}),
+        (PRICE + 1, PRICE, {15}),
+        (0, PRICE, {15}),
+        (PRICE, 0, {15}),
+    ],
+)
+def test_gate_15_refuses_a_book_that_makes_no_sense(bid, ask, refusal):
+    risk = ready()
+    risk.top(top(bid, ask))
+    assert reasons(risk, buy()) == refusal
+
+
+def test_gate_23_refuses_what_is_short_beyond_the_locates():
+    risk = ready(replace(LIMITS, short_locates=30))
+    risk.set_position(0, 100)
+    assert reasons(risk, sell(131)) == {23}
+    assert reasons(risk, sell(130)) == set()
+    assert reasons(risk, sell(1)) == {23}
+    assert reasons(risk, buy(1)) == set()
+
+
+def test_gate_24_refuses_a_short_sale_at_or_below_the_bid_while_restricted():
+    risk = ready()
+    risk.set_position(0, 50)
+    bid = PRICE - 100
+    assert reasons(risk, sell(51, bid)) == set()
+    risk.set_position(0, 100)
+    risk.message(Message("Y", 10, 0, code="1"), 0)
+    assert reasons(risk, sell(50, bid)) == {24}
+    assert reasons(risk, sell(50, bid + 1)) == set()
+    assert reasons(risk, buy(50, bid)) == set()
+    risk.top(top(0, PRICE))
+    assert reasons(risk, sell(1, PRICE)) == {15, 24}
+    risk.message(Message("Y", 10, 0, code="0"), 0)
+    assert reasons(risk, sell(1, PRICE)) == {15}
+
+
+def test_gate_25_refuses_sides_and_times_in_force_that_are_not_allowed():
+    assert reasons(ready(replace(LIMITS, allow_buy=False)), buy()) == {25}
+    assert reasons(ready(replace(LIMITS, allow_buy=False)), sell()) == set()
+    assert reasons(ready(replace(LIMITS, allow_sell=False)), sell()) == {25}
+    risk = ready()
+    risk.time_in_force = "0"
+    assert reasons(risk, buy()) == {25}
+
+
+@pytest.mark.parametrize(
+    ("tick", "lot", "price", "quantity", "refusal"),
+    [
+        (100, 1, PRICE, 7, set()),
+        (100, 1, PRICE + 1, 7, {26}),
+        (50, 10, PRICE + 50, 10, set()),
+        (50, 10, PRICE + 50, 11, {26}),
+        (1, 40, PRICE + 1, 80, set()),
+        (2, 1, PRICE, 7, {26}),
+        (1, 2, PRICE, 8, {26}),
+    ],
+)
+def test_gate_26_refuses_what_is_off_the_tick_or_the_lot(tick, lot, price, quantity, refusal):
+    risk = ready(replace(LIMITS, order_tick=tick, lot_size=lot))
+    assert reasons(risk, buy(quantity, price)) == refusal
+
+
 def test_a_busy_port_refuses_with_bit_0():
     assert reasons(ready(), buy(), transmit_busy=True) == {0}
 
 
 def test_a_refusal_carries_every_reason():
     risk = RiskModel({0: Limits(max_long=1, max_order_quantity=1)})
-    assert reasons(risk, buy(2), transmit_busy=True) == {0, 1, 4, 5, 9, 10, 11, 13, 16}
-    assert reasons(risk, sell(2)) == {1, 4, 6, 9, 10, 11, 13, 16}
+    assert reasons(risk, buy(2), transmit_busy=True) == {
+        *(0, 1, 4, 5, 9, 10, 11, 13, 15, 16, 25, 26)
+    }
+    assert reasons(risk, sell(2)) == {1, 4, 6, 9, 10, 11, 13, 15, 16, 23, 25, 26}
 
 
 def test_a_start_of_day_releases_reserves_and_only_while_disarmed():
@@ -261,7 +351,7 @@ def test_a_position_beyond_33_bits_is_refused(position):
         ready().set_position(0, position)
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Limits)][:-1])
+@pytest.mark.parametrize("name", [*NUMBERS, "short_locates"])
 @pytest.mark.parametrize("value", [-1, 1 << 64])
 def test_a_limit_that_does_not_fit_is_refused(name, value):
     with pytest.raises(ValueError, match=name):

@@ -295,6 +295,13 @@ max_order_notional_usd = 9999
 collar_bps = 500
 collar_absolute_usd = 9
 reference_max_age_us = 20
+max_book_spread_usd = 5
+order_tick_usd = 0.01
+lot_size_shares = 1
+allow_buy = true
+allow_sell = true
+allow_time_in_force = ["immediate_or_cancel"]
+short_locates_shares = 70
 [[symbols]]
 name = "ALFA"
 stock_locate = 13

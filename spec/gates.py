@@ -1,0 +1,304 @@
+"""The pre-trade gates: numbers, rules, what each of them is built of and what shows that it works.
+
+From this table come the table of docs/risk.md and the check that no gate is without a component, a
+reason in the events, a counter and a test (tests/spec/test_gates.py).
+
+Ref: docs/risk.md; the numbers are those of the project's list of controls, in which SEC rule 15c3-5
+and MiFID II RTS 6 are mapped.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tickgate.spec.ouch50 import TimeInForce
+
+__all__ = [
+    "BUILT",
+    "BY_NUMBER",
+    "GATES",
+    "LOT_SIZES",
+    "OBLIGATORY",
+    "ORDER_TICKS",
+    "TIMES_IN_FORCE",
+    "Gate",
+    "render_missing",
+    "render_table",
+    "render_trace",
+]
+
+ORDER_TICKS: tuple[int, ...] = (1, 50, 100)
+"""Ticks that an order's price may have, in 1e-4 USD: SEC rule 612."""
+
+LOT_SIZES: tuple[int, ...] = (1, 10, 40, 100)
+"""Lots that an order's quantity may be of, in shares: 1, and the round lots of SEC rule 600."""
+
+TIMES_IN_FORCE: tuple[TimeInForce, ...] = (
+    TimeInForce.DAY,
+    TimeInForce.IMMEDIATE_OR_CANCEL,
+    TimeInForce.EXTENDED_HOURS,
+    TimeInForce.AFTER_HOURS,
+)
+"""The time in force of each bit of `allow_time_in_force`, the lowest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """One gate.
+
+    Parameters
+    ----------
+    number : int
+        Its bit in the reasons of a verdict and of an event.
+    name : str
+    passes : str
+        When, in words.
+    scope : str
+        What its limits and sums belong to: card, session, account, symbol, strategy.
+    limits : tuple of str
+        Parameters of a page that it goes by.
+    component : str
+        File and class of the gateware; empty where it is not built.
+    properties : tuple of str
+        Properties that are proven of it.
+    tests : tuple of str
+        Files and functions.
+    missing : str
+        What it waits for, where it is not built; what it does not do yet, where it is.
+    """
+
+    number: int
+    name: str
+    passes: str
+    scope: str
+    limits: tuple[str, ...] = ()
+    component: str = ""
+    properties: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
+    missing: str = ""
+
+    @property
+    def built(self) -> bool:
+        """True if the card has it."""
+        return bool(self.component)
+
+    @property
+    def event(self) -> str:
+        """Where an event tells that it failed."""
+        return f"reasons[{self.number}]"
+
+    @property
+    def counter(self) -> str:
+        """The register that counts what it refused."""
+        return f"refused_gate_{self.number}"
+
+
+_TEST = "tests/hdl/test_risk.py::test_"
+
+GATES: tuple[Gate, ...] = (
+    Gate(
+        number=1,
+        name="armed",
+        passes="the card is armed (an 8-bit code, not one flip-flop) and not killed; a reset "
+        "disarms; arming needs a committed configuration and clear memories",
+        scope="card",
+        component="hdl/control/arming.py::Arming",
+        tests=(
+            f"{_TEST}an_order_leaves_only_armed_and_not_killed_in_the_cycle_of_the_decision",
+            "tests/hdl/test_control_arming.py::test_one_flipped_bit_of_either_code_stops_orders_and_is_not_forgotten",
+        ),
+    ),
+    Gate(
+        number=4,
+        name="limits present",
+        passes="every limit of the symbol is programmed and not zero",
+        scope="symbol",
+        limits=(),
+        component="hdl/risk/limits.py::OrderLimits",
+        tests=(f"{_TEST}a_limit_that_is_not_programmed_refuses",),
+    ),
+    Gate(
+        number=5,
+        name="worst-case long",
+        passes="a sell, or position + open buys + quantity <= `max_long`",
+        scope="symbol",
+        limits=("max_long",),
+        component="hdl/risk/exposure.py::Exposure",
+        tests=(
+            f"{_TEST}the_worst_case_is_within_its_limit",
+            f"{_TEST}reservations_in_every_cycle_are_never_lost",
+        ),
+    ),
+    Gate(
+        number=6,
+        name="worst-case short",
+        passes="a buy, or open sells + quantity - position <= `max_short`",
+        scope="symbol",
+        limits=("max_short",),
+        component="hdl/risk/exposure.py::Exposure",
+        tests=(
+            f"{_TEST}the_worst_case_is_within_its_limit",
+            f"{_TEST}reservations_in_every_cycle_are_never_lost",
+        ),
+    ),
+    Gate(
+        number=9,
+        name="order quantity",
+        passes="0 < quantity <= `max_order_quantity`, and at most 1,000,000",
+        scope="symbol",
+        limits=("max_order_quantity",),
+        component="hdl/risk/limits.py::OrderLimits",
+        tests=(f"{_TEST}the_quantity_is_positive_and_within_both_limits",),
+    ),
+    Gate(
+        number=10,
+        name="order notional",
+        passes="quantity x price <= `max_order_notional`",
+        scope="symbol",
+        limits=("max_order_notional_low", "max_order_notional_high"),
+        component="hdl/risk/limits.py::OrderLimits",
+        tests=(f"{_TEST}the_notional_is_exact_to_the_last_bit",),
+    ),
+    Gate(
+        number=11,
+        name="price collar",
+        passes="the reference price (the last print seen on this venue's feed) is valid and not "
+        "older than `reference_max_age_us`; the price is within `collar_bps` of it and within "
+        "`collar_absolute`",
+        scope="symbol",
+        limits=("collar_bps", "collar_absolute", "reference_max_age_us"),
+        component="hdl/risk/collar.py::PriceCollar",
+        tests=(
+            f"{_TEST}the_price_is_within_the_collar_on_both_sides",
+            f"{_TEST}the_reference_is_fresh",
+        ),
+    ),
+    Gate(
+        number=13,
+        name="feed trust",
+        passes="the symbol's book is trusted in this very cycle",
+        scope="symbol",
+        component="hdl/risk/gate.py::RiskGate",
+        tests=(f"{_TEST}the_book_is_exact_in_the_cycle_of_the_decision",),
+        missing="P: there are no quotes to pull",
+    ),
+    Gate(
+        number=15,
+        name="book sanity",
+        passes="in the symbol's last top of book bid and ask are present, bid < ask, and ask - bid "
+        "<= `max_book_spread`",
+        scope="symbol",
+        limits=("max_book_spread",),
+        component="hdl/risk/sanity.py::BookSanity",
+        tests=(f"{_TEST}the_book_has_two_sides_apart_and_near_each_other",),
+        missing="P: there are no quotes to pull",
+    ),
+    Gate(
+        number=16,
+        name="trading state",
+        passes="trading action T seen and none since that stops trading, no operational halt of "
+        "Nasdaq, no market-wide breach, regular session open (or `extended_hours` granted); "
+        "unknown is not tradable",
+        scope="symbol",
+        limits=("extended_hours",),
+        component="hdl/risk/trading_state.py::TradingState",
+        tests=(f"{_TEST}the_symbol_trades_and_the_market_is_open",),
+        missing="P: there are no quotes to pull",
+    ),
+    Gate(
+        number=23,
+        name="short locate",
+        passes="a buy, or open sells + quantity - position <= `short_locates`; 0: nothing is sold "
+        "short",
+        scope="symbol",
+        limits=("short_locates",),
+        component="hdl/risk/exposure.py::Exposure",
+        tests=(f"{_TEST}a_short_sale_needs_locates_for_all_that_is_short",),
+    ),
+    Gate(
+        number=24,
+        name="short-sale restriction",
+        passes="no Reg SHO restriction (1 or 2) of the symbol is in force; or a buy; or a sell of "
+        "shares held: open sells + quantity <= position; or a bid is present in the last top of "
+        "book, and the price is above it",
+        scope="symbol",
+        component="hdl/risk/gate.py::RiskGate",
+        tests=(f"{_TEST}under_a_restriction_a_short_sale_is_above_the_best_bid",),
+    ),
+    Gate(
+        number=25,
+        name="permission",
+        passes="the side is allowed (`allow_buy`, `allow_sell`), and so is the time in force of "
+        "all orders (`allow_time_in_force`)",
+        scope="symbol",
+        limits=("allow_buy", "allow_sell", "allow_time_in_force"),
+        component="hdl/risk/permission.py::Permission",
+        tests=(f"{_TEST}what_is_not_allowed_is_refused",),
+    ),
+    Gate(
+        number=26,
+        name="tick and lot",
+        passes="the price is a multiple of `order_tick`, which is 0.0001, 0.005 or 0.01 USD; the "
+        "quantity is one of `lot_size`, which is 1, 10, 40 or 100 shares",
+        scope="symbol",
+        limits=("order_tick", "lot_size"),
+        component="hdl/risk/permission.py::TickAndLot",
+        tests=(f"{_TEST}prices_are_on_the_tick_and_quantities_in_whole_lots",),
+    ),
+)
+
+OBLIGATORY: tuple[str, ...] = (
+    "max_long",
+    "max_short",
+    "max_order_quantity",
+    "max_order_notional",
+    "collar_bps",
+    "collar_absolute",
+    "reference_max_age_us",
+    "max_book_spread",
+    "order_tick",
+    "lot_size",
+    "allow_time_in_force",
+)
+"""Limits of a symbol that gate 4 wants not to be zero."""
+
+BY_NUMBER: Mapping[int, Gate] = {gate.number: gate for gate in GATES}
+BUILT: tuple[int, ...] = tuple(gate.number for gate in GATES if gate.built)
+"""The numbers of the gates that the card has."""
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def render_table() -> str:
+    """The gates that are built, for docs/risk.md."""
+    rows = [(f"{gate.number} {gate.name}", gate.passes, gate.scope) for gate in GATES if gate.built]
+    return _table(("gate", "passes when", "scope"), rows)
+
+
+def render_missing() -> str:
+    """The gates that are not built, and what those that are do not do."""
+    rows = [(f"{gate.number} {gate.name}", gate.missing) for gate in GATES if gate.missing]
+    return _table(("gate", "missing"), rows)
+
+
+def render_trace() -> str:
+    """What each gate is made of and what shows that it works."""
+    rows = [
+        (
+            str(gate.number),
+            f"`{gate.component}`",
+            ", ".join(gate.properties) or "none yet",
+            "<br>".join(f"`{test}`" for test in gate.tests),
+            f"`{gate.event}`",
+            f"`{gate.counter}`",
+        )
+        for gate in GATES
+        if gate.built
+    ]
+    return _table(("gate", "component", "properties", "tests", "event", "counter"), rows)
+
+
+if __name__ == "__main__":
+    print(render_table(), render_missing(), render_trace(), sep="\n\n")
