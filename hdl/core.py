@@ -329,6 +329,12 @@ class TickToTrade(wiring.Component):
         ):
             for name, _ in data.Layout.cast(parameters.shape()):
                 m.d.comb += parameters[name].eq(reader[name])
+        for name, _ in data.Layout.cast(risk.account.shape()):
+            whole = getattr(control.account, f"account_{name}", None)
+            halves = [
+                getattr(control.account, f"account_{name}_{half}", None) for half in ("low", "high")
+            ]
+            m.d.comb += risk.account[name].eq(Cat(halves) if whole is None else whole)
         m.d.comb += [
             control.tables_ready.eq(
                 hold.ready & feed.ready & book.ready & strategy.ready & risk.ready

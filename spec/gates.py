@@ -19,6 +19,7 @@ __all__ = [
     "LOT_SIZES",
     "OBLIGATORY",
     "ORDER_TICKS",
+    "REMEMBERED_ORDERS",
     "TIMES_IN_FORCE",
     "Gate",
     "render_missing",
@@ -31,6 +32,9 @@ ORDER_TICKS: tuple[int, ...] = (1, 50, 100)
 
 LOT_SIZES: tuple[int, ...] = (1, 10, 40, 100)
 """Lots that an order's quantity may be of, in shares: 1, and the round lots of SEC rule 600."""
+
+REMEMBERED_ORDERS = 4
+"""Orders of a symbol among which gate 21 looks for the same one."""
 
 TIMES_IN_FORCE: tuple[TimeInForce, ...] = (
     TimeInForce.DAY,
@@ -93,6 +97,7 @@ class Gate:
 
 
 _TEST = "tests/hdl/test_risk.py::test_"
+_COUNTS = _TEST
 
 GATES: tuple[Gate, ...] = (
     Gate(
@@ -141,6 +146,29 @@ GATES: tuple[Gate, ...] = (
         ),
     ),
     Gate(
+        number=7,
+        name="gross exposure",
+        passes="what all positions are worth + the notional of all open orders + quantity x price "
+        "<= `account_max_gross`",
+        scope="account",
+        limits=("account_max_gross_low", "account_max_gross_high"),
+        component="hdl/risk/account.py::AccountExposure",
+        tests=(f"{_COUNTS}gross_exposure_is_within_its_limit",),
+        missing="K when measured above: nothing measures it yet. Until fills come, positions are "
+        "worth 0 and nothing is released but by start of day",
+    ),
+    Gate(
+        number=8,
+        name="net exposure",
+        passes="for a buy, long - short positions + the notional of all open buys + quantity x "
+        "price <= `account_max_net`; for a sell, the same the other way round",
+        scope="account",
+        limits=("account_max_net_low", "account_max_net_high"),
+        component="hdl/risk/account.py::AccountExposure",
+        tests=(f"{_COUNTS}net_exposure_is_within_its_limit_in_both_directions",),
+        missing="as gate 7",
+    ),
+    Gate(
         number=9,
         name="order quantity",
         passes="0 < quantity <= `max_order_quantity`, and at most 1,000,000",
@@ -182,6 +210,17 @@ GATES: tuple[Gate, ...] = (
         missing="P: there are no quotes to pull",
     ),
     Gate(
+        number=14,
+        name="staleness",
+        passes="a message of the feed has come within `feed_max_age_us`, and one of the symbol "
+        "within `symbol_max_age_us`; heartbeats are no messages",
+        scope="symbol",
+        limits=("feed_max_age_us", "symbol_max_age_us"),
+        component="hdl/risk/freshness.py::Freshness",
+        tests=(f"{_TEST}feed_and_symbol_have_been_heard_of_lately",),
+        missing="P: there are no quotes to pull",
+    ),
+    Gate(
         number=15,
         name="book sanity",
         passes="in the symbol's last top of book bid and ask are present, bid < ask, and ask - bid "
@@ -203,6 +242,57 @@ GATES: tuple[Gate, ...] = (
         component="hdl/risk/trading_state.py::TradingState",
         tests=(f"{_TEST}the_symbol_trades_and_the_market_is_open",),
         missing="P: there are no quotes to pull",
+    ),
+    Gate(
+        number=17,
+        name="limit up/down band",
+        passes="`band_low` <= price <= `band_high` and time < `band_until`, all supplied by the "
+        "host; or the symbol is exempt (`band_exempt`)",
+        scope="symbol",
+        limits=("band_low", "band_high", "band_until_low", "band_until_high", "band_exempt"),
+        component="hdl/risk/band.py::PriceBand",
+        tests=(f"{_TEST}the_price_is_within_a_band_that_has_not_expired",),
+    ),
+    Gate(
+        number=18,
+        name="message rate",
+        passes="a token is left in the symbol's bucket, of 1 + `order_burst_ns` / "
+        "`order_interval_ns`, and one in the session's, of which a reserve is kept for cancels",
+        scope="symbol, session",
+        limits=(
+            "order_interval_ns",
+            "order_burst_ns",
+            "account_session_interval_ns",
+            "account_session_burst_ns",
+            "account_session_reserve_ns",
+        ),
+        component="hdl/risk/rate.py::MessageRate",
+        tests=(f"{_COUNTS}a_bucket_holds_so_many_tokens_and_fills_by_one_each_interval",),
+        missing="K when sustained; cancels, which would draw on the reserve",
+    ),
+    Gate(
+        number=19,
+        name="open orders",
+        passes="orders open of the symbol < `max_open_orders`, and of all symbols < "
+        "`account_max_open_orders`",
+        scope="symbol, account",
+        limits=("max_open_orders", "account_max_open_orders"),
+        component="hdl/risk/counts.py::OpenOrders",
+        tests=(f"{_COUNTS}no_more_orders_are_open_than_may_be",),
+        missing="until acknowledgements and fills come, an order once approved stays open until "
+        "start of day",
+    ),
+    Gate(
+        number=21,
+        name="duplicate",
+        passes="of the last 4 orders of the symbol that were approved, fewer than `max_duplicates` "
+        "(1 to 4) have this side, price and quantity and are not older than `duplicate_window_ns`",
+        scope="symbol",
+        limits=("max_duplicates", "duplicate_window_ns"),
+        component="hdl/risk/duplicates.py::Duplicates",
+        tests=(f"{_COUNTS}the_same_order_is_sent_only_so_often_within_its_window",),
+        missing="K for repeats; the same order sent again after 4 others of its symbol is not "
+        "noticed",
     ),
     Gate(
         number=23,
@@ -244,6 +334,21 @@ GATES: tuple[Gate, ...] = (
         component="hdl/risk/permission.py::TickAndLot",
         tests=(f"{_TEST}prices_are_on_the_tick_and_quantities_in_whole_lots",),
     ),
+    Gate(
+        number=29,
+        name="daily totals",
+        passes="with this order, orders <= `account_max_day_orders`, shares <= "
+        "`account_max_day_shares`, notional <= `account_max_day_notional`; since start of day",
+        scope="account",
+        limits=(
+            "account_max_day_orders",
+            "account_max_day_shares",
+            "account_max_day_notional_low",
+            "account_max_day_notional_high",
+        ),
+        component="hdl/risk/counts.py::DailyTotals",
+        tests=(f"{_COUNTS}the_totals_of_the_day_are_within_their_limits",),
+    ),
 )
 
 OBLIGATORY: tuple[str, ...] = (
@@ -258,6 +363,12 @@ OBLIGATORY: tuple[str, ...] = (
     "order_tick",
     "lot_size",
     "allow_time_in_force",
+    "feed_max_age_us",
+    "symbol_max_age_us",
+    "order_interval_ns",
+    "max_open_orders",
+    "max_duplicates",
+    "duplicate_window_ns",
 )
 """Limits of a symbol that gate 4 wants not to be zero."""
 

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from tickgate.hdl.stream import Proposal
 from tickgate.spec.gates import OBLIGATORY
 
-__all__ = ["MAX_SHARES", "Limits", "OrderLimits"]
+__all__ = ["MAX_SHARES", "AccountLimits", "Limits", "OrderLimits", "nanoseconds"]
 
 MAX_SHARES = 1_000_000
 """No order is larger, whatever the limits say."""
@@ -28,6 +28,10 @@ class Limits(data.Struct):
     `lot_size`, `short_locates`: shares.
     `allow_buy`, `allow_sell`, `allow_time_in_force`: what may leave; the bits of the last one are
     in the order of `tickgate.spec.gates.TIMES_IN_FORCE`.
+    `feed_max_age_us`, `symbol_max_age_us`: microseconds.
+    `band_low`, `band_high`: 1e-4 USD. `band_until`: time in ns. `band_exempt`: there is no band.
+    `order_interval_ns`, `order_burst_ns`, `duplicate_window_ns`: ns.
+    `max_open_orders`, `max_duplicates`: orders.
     """
 
     max_long: 32
@@ -45,6 +49,41 @@ class Limits(data.Struct):
     allow_sell: 1
     allow_time_in_force: 4
     short_locates: 32
+    feed_max_age_us: 32
+    symbol_max_age_us: 32
+    band_low: 32
+    band_high: 32
+    band_until: 64
+    band_exempt: 1
+    order_interval_ns: 32
+    order_burst_ns: 32
+    max_open_orders: 32
+    max_duplicates: 4
+    duplicate_window_ns: 32
+
+
+class AccountLimits(data.Struct):
+    """Limits of all symbols together. A limit of zero has not been programmed.
+
+    `max_gross`, `max_net`, `max_day_notional`: 1e-4 USD. `max_day_shares`: shares.
+    `max_open_orders`, `max_day_orders`: orders. `session_interval_ns`, `session_burst_ns`,
+    `session_reserve_ns`: ns.
+    """
+
+    max_gross: 64
+    max_net: 64
+    max_open_orders: 32
+    max_day_orders: 32
+    max_day_shares: 32
+    max_day_notional: 64
+    session_interval_ns: 32
+    session_burst_ns: 32
+    session_reserve_ns: 32
+
+
+def nanoseconds(microseconds):
+    """1000 times as much, by shifts and one carry chain."""
+    return (microseconds << 10) - (microseconds << 4) - (microseconds << 3)
 
 
 class OrderLimits(wiring.Component):
@@ -66,6 +105,8 @@ class OrderLimits(wiring.Component):
     limits : In(Limits)
         Limits of the preview's symbol, in the cycle of the preview.
     limits_present, within_quantity, within_notional : Out(1)
+    notional_outer : Out(64), notional_inner : Out(33)
+        Of the preview in the cycle before: quantity * price is the former + the latter * 2**16.
     """
 
     LATENCY = 1
@@ -78,6 +119,8 @@ class OrderLimits(wiring.Component):
                 "limits_present": Out(1),
                 "within_quantity": Out(1),
                 "within_notional": Out(1),
+                "notional_outer": Out(64),
+                "notional_inner": Out(33),
             }
         )
 
@@ -97,7 +140,7 @@ class OrderLimits(wiring.Component):
         # 32 x 32 bits and a comparison are too long for one cycle of an ECP5 at 125 MHz: the
         # products of the halves are registered and meet the limit after.
         quantity, price = self.preview.quantity, self.preview.price
-        outer, inner, limit = Signal(64), Signal(33), Signal(64)
+        outer, inner, limit = self.notional_outer, self.notional_inner, Signal(64)
         m.d.sync += [
             outer.eq(Cat(quantity[:16] * price[:16], quantity[16:] * price[16:])),
             inner.eq(quantity[:16] * price[16:] + quantity[16:] * price[:16]),

@@ -14,10 +14,13 @@ from tickgate.spec.gates import LOT_SIZES, ORDER_TICKS
 
 __all__ = ["GATES", "Limits", "Order", "RiskModel", "Verdict"]
 
-GATES = (1, 4, 5, 6, 9, 10, 11, 13, 15, 16, 23, 24, 25, 26)
+GATES = (1, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 19, 21, 23, 24, 25, 26, 29)
 """The gates that the card has; gate g is bit g of the reasons. Bit 0: the transmit port is busy."""
 
 BUSY = 0
+COUNTING = (7, 8, 18, 19, 21, 29)
+"""Gates that go by the orders approved before; not asked while one is being accounted for."""
+REMEMBERED = 4
 QUANTITY_MAX = 1_000_000
 TIME = (1 << 64) - 1
 WORD = (1 << 32) - 1
@@ -65,6 +68,17 @@ class Limits:
     allow_sell: bool = False
     allow_time_in_force: frozenset[str] = frozenset()
     short_locates: int = 0
+    feed_max_age_us: int = 0
+    symbol_max_age_us: int = 0
+    band_low: int = 0
+    band_high: int = 0
+    band_until: int = 0
+    band_exempt: bool = False
+    order_interval_ns: int = 0
+    order_burst_ns: int = 0
+    max_open_orders: int = 0
+    max_duplicates: int = 0
+    duplicate_window_ns: int = 0
 
     def __post_init__(self) -> None:
         for name, bits in (
@@ -79,6 +93,16 @@ class Limits:
             ("order_tick", 8),
             ("lot_size", 8),
             ("short_locates", 32),
+            ("feed_max_age_us", 32),
+            ("symbol_max_age_us", 32),
+            ("band_low", 32),
+            ("band_high", 32),
+            ("band_until", 64),
+            ("order_interval_ns", 32),
+            ("order_burst_ns", 32),
+            ("max_open_orders", 32),
+            ("max_duplicates", 4),
+            ("duplicate_window_ns", 32),
         ):
             value = getattr(self, name)
             if not 0 <= value < 1 << bits:
@@ -100,8 +124,39 @@ class Limits:
                 self.order_tick,
                 self.lot_size,
                 self.allow_time_in_force,
+                self.feed_max_age_us,
+                self.symbol_max_age_us,
+                self.order_interval_ns,
+                self.max_open_orders,
+                self.max_duplicates,
+                self.duplicate_window_ns,
             )
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountLimits:
+    """The limits of all symbols together; nothing passes the gate of one that is 0.
+
+    1e-4 USD, orders, shares, and nanoseconds. `session_burst_ns` and `session_reserve_ns` may be 0.
+    """
+
+    max_gross: int = 0
+    max_net: int = 0
+    max_open_orders: int = 0
+    max_day_orders: int = 0
+    max_day_shares: int = 0
+    max_day_notional: int = 0
+    session_interval_ns: int = 0
+    session_burst_ns: int = 0
+    session_reserve_ns: int = 0
+
+
+class _Sent(NamedTuple):
+    side: int
+    price: int
+    quantity: int
+    time: int
 
 
 @dataclass
@@ -119,6 +174,10 @@ class _Account:
     halted: bool = False
     restricted: bool = False
     top: Top | None = None
+    message_time: int | None = None
+    full_at: int = 0
+    open_orders: int = 0
+    sent: list[_Sent] = field(default_factory=list)
 
 
 @dataclass
@@ -139,6 +198,9 @@ class RiskModel:
     -------
     armed, killed, config_valid : bool
         What gate 1 looks at; set by the host.
+    account : AccountLimits
+    long_value, short_value : int
+        What positions are worth, those that are long and those that are short, in 1e-4 USD.
     time_in_force : str
         The OUCH code of all orders.
     regular_session, breach : bool
@@ -146,16 +208,29 @@ class RiskModel:
     """
 
     limits: Mapping[int, Limits]
+    account: AccountLimits = AccountLimits()
     next_user_ref_num: int = 1
     armed: bool = False
     killed: bool = False
     config_valid: bool = False
     time_in_force: str = "3"
+    long_value: int = 0
+    short_value: int = 0
     regular_session: bool = field(default=False, init=False)
     breach: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self._accounts = {index: _Account(limits) for index, limits in self.limits.items()}
+        self._message_time: int | None = None
+        self._forget_day()
+
+    def _forget_day(self) -> None:
+        self._session_full_at = 0
+        self._open_notional = {BUY: 0, SELL: 0}
+        self._day_orders = self._day_shares = self._day_notional = 0
+        for account in self._accounts.values():
+            account.full_at = account.open_orders = 0
+            account.sent.clear()
 
     def set_limits(self, symbol: int, limits: Limits) -> None:
         """Puts other limits in force; exposure and reference price stay."""
@@ -177,6 +252,22 @@ class RiskModel:
             raise RuntimeError("start of day while armed: disarm first")
         for account in self._accounts.values():
             account.position = account.open_buys = account.open_sells = 0
+        self._forget_day()
+
+    def released(self, side: int, notional: int) -> None:
+        """So much of what was reserved for orders of a side is open no more."""
+        self._open_notional[side] = max(0, self._open_notional[side] - notional)
+
+    def closed(self, symbol: int) -> None:
+        """An order of this symbol is open no more."""
+        account = self._accounts[symbol]
+        account.open_orders = max(0, account.open_orders - 1)
+
+    def heard(self, symbol: int | None, time_ns: int) -> None:
+        """A message of the feed has come, of a tracked `symbol` or none."""
+        self._message_time = time_ns
+        if symbol is not None:
+            self._accounts[symbol].message_time = time_ns
 
     def top(self, top: Top) -> None:
         """The book of a symbol has another top."""
@@ -215,8 +306,18 @@ class RiskModel:
         account = self._accounts[symbol]
         return account.position, account.open_buys, account.open_sells
 
-    def judge(self, proposal: Proposal, time_ns: int, *, transmit_busy: bool = False) -> Verdict:
-        """Evaluates every gate; if all pass, reserves the exposure and takes a reference number."""
+    def judge(
+        self,
+        proposal: Proposal,
+        time_ns: int,
+        *,
+        transmit_busy: bool = False,
+        accounting: bool = False,
+    ) -> Verdict:
+        """Evaluates every gate; if all pass, reserves the exposure and takes a reference number.
+
+        `accounting`: the order approved before is being accounted for; the port is then busy.
+        """
         account = self._accounts[proposal.symbol]
         limits = account.limits
         buys = account.open_buys + (proposal.quantity if proposal.side == BUY else 0)
@@ -230,7 +331,21 @@ class RiskModel:
             10: proposal.quantity * proposal.price <= limits.max_order_notional,
             11: self._within_collar(account, proposal.price, time_ns),
             13: account.exact,
+            7: self._gross(proposal) <= self.account.max_gross,
+            8: self._net(proposal) <= self.account.max_net,
+            14: self._is_recent(self._message_time, limits.feed_max_age_us, time_ns)
+            and self._is_recent(account.message_time, limits.symbol_max_age_us, time_ns),
             15: self._is_sane(account),
+            17: limits.band_exempt
+            or (
+                (limits.band_low <= proposal.price <= limits.band_high)
+                and time_ns < limits.band_until
+            ),
+            18: self._within_rate(account, time_ns),
+            19: account.open_orders < limits.max_open_orders
+            and sum(each.open_orders for each in self._accounts.values())
+            < self.account.max_open_orders,
+            21: self._is_original(account, proposal, time_ns),
             16: account.trading
             and not account.halted
             and not self.breach
@@ -246,15 +361,65 @@ class RiskModel:
             and proposal.price % limits.order_tick == 0
             and limits.lot_size in LOT_SIZES
             and proposal.quantity % limits.lot_size == 0,
+            29: self._day_orders < self.account.max_day_orders
+            and self._day_shares + proposal.quantity <= self.account.max_day_shares
+            and self._day_notional + _notional(proposal) <= self.account.max_day_notional,
         }
+        if accounting:
+            passes |= dict.fromkeys(COUNTING, True)
         reasons = sum(1 << gate for gate, passed in passes.items() if not passed)
-        if transmit_busy:
+        if transmit_busy or accounting:
             reasons |= 1 << BUSY
         order = Order(*proposal, self.next_user_ref_num)
         if not reasons:
             account.open_buys, account.open_sells = buys, sells
+            self._account_for(account, proposal, time_ns)
             self.next_user_ref_num = (self.next_user_ref_num + 1) & WORD
         return Verdict(not reasons, reasons, order)
+
+    def _account_for(self, account: _Account, proposal: Proposal, time_ns: int) -> None:
+        self._open_notional[proposal.side] += _notional(proposal)
+        self._day_orders += 1
+        self._day_shares += proposal.quantity
+        self._day_notional += _notional(proposal)
+        account.open_orders += 1
+        account.full_at = max(account.full_at, time_ns) + account.limits.order_interval_ns & TIME
+        session = max(self._session_full_at, time_ns) + self.account.session_interval_ns
+        self._session_full_at = session & TIME
+        sent = _Sent(proposal.side, proposal.price, proposal.quantity, time_ns)
+        account.sent = [sent, *account.sent][:REMEMBERED]
+
+    def _gross(self, proposal: Proposal) -> int:
+        positions = self.long_value + self.short_value
+        return positions + sum(self._open_notional.values()) + _notional(proposal)
+
+    def _net(self, proposal: Proposal) -> int:
+        positions = self.long_value - self.short_value
+        positions = positions if proposal.side == BUY else -positions
+        return positions + self._open_notional[proposal.side] + _notional(proposal)
+
+    def _within_rate(self, account: _Account, time_ns: int) -> bool:
+        allowed = self.account.session_burst_ns - self.account.session_reserve_ns
+        return (
+            self.account.session_interval_ns > 0
+            and account.limits.order_interval_ns > 0
+            and allowed >= 0
+            and account.full_at - time_ns <= account.limits.order_burst_ns
+            and self._session_full_at - time_ns <= allowed
+        )
+
+    @staticmethod
+    def _is_original(account: _Account, proposal: Proposal, time_ns: int) -> bool:
+        most, window = account.limits.max_duplicates, account.limits.duplicate_window_ns
+        order = (proposal.side, proposal.price, proposal.quantity)
+        same = sum(
+            sent[:3] == order and (time_ns - sent.time) & TIME <= window for sent in account.sent
+        )
+        return same < most <= REMEMBERED
+
+    @staticmethod
+    def _is_recent(heard: int | None, max_age_us: int, time_ns: int) -> bool:
+        return heard is not None and (time_ns - heard) & TIME <= max_age_us * 1000
 
     @staticmethod
     def _is_sane(account: _Account) -> bool:
@@ -281,3 +446,7 @@ class RiskModel:
             and distance * 10_000 <= reference * limits.collar_bps
             and distance <= limits.collar_absolute
         )
+
+
+def _notional(proposal: Proposal) -> int:
+    return proposal.quantity * proposal.price

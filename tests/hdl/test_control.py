@@ -604,6 +604,30 @@ def test_a_commit_of_the_shadow_pages_puts_them_in_force(generator):
     run(scenario)
 
 
+def test_the_limits_of_the_account_come_into_force_with_a_commit_and_not_before(generator):
+    names = [r.name for r in CONFIGS if r.name.startswith("account_")]
+    assert names
+
+    async def scenario(host):
+        def in_force():
+            return {
+                name: host.ctx.get(Value.cast(getattr(host.dut.account, name))) for name in names
+            }
+
+        before = dict.fromkeys(names, 0)
+        for right in (True, False, True):
+            written = {name: generator.getrandbits(32) & BY_NAME[name].mask for name in names}
+            for name, word in written.items():
+                assert await host.write(name, word) is Status.OK
+                assert in_force() == before
+            assert await host.write("commit", ZERO_CHECKSUM ^ (not right)) is Status.OK
+            await host.settle()
+            before = written if right else before
+            assert in_force() == before
+
+    run(scenario)
+
+
 def test_a_commit_with_a_wrong_checksum_changes_nothing(generator):
     async def scenario(host):
         first, second = random_pages(generator), random_pages(generator)

@@ -10,7 +10,7 @@ from amaranth.sim import Simulator
 
 from tickgate.hdl.risk.collar import PriceCollar
 from tickgate.hdl.risk.exposure import Exposure
-from tickgate.hdl.risk.gate import Gate, RiskGate
+from tickgate.hdl.risk.gate import COUNTING, Gate, RiskGate
 from tickgate.hdl.risk.trading_state import TradingState
 from tickgate.hdl.stream import MessageKind
 from tickgate.sim.model import risk as model
@@ -22,6 +22,9 @@ SYMBOLS = 3
 BUY, SELL = 0, 1
 WORD = 0xFFFF_FFFF
 REFERENCE = 100_0000
+VALUES_KNOWN, RELEASE_KNOWN = 3, 4
+"""Cycles from values of positions, and from a release, to the first verdict that goes by them."""
+OF_ACCOUNT = ("account", "long_value", "short_value")
 BID, ASK = REFERENCE - 100, REFERENCE + 100
 KINDS = {
     "H": MessageKind.TRADING_STATE,
@@ -47,8 +50,33 @@ LIMITS = {
     "allow_sell": 1,
     "allow_time_in_force": 0b0010,
     "short_locates": 2000,
+    "feed_max_age_us": WORD,
+    "symbol_max_age_us": WORD,
+    "band_low": 0,
+    "band_high": WORD,
+    "band_until": 2**64 - 1,
+    "band_exempt": 0,
+    "order_interval_ns": 1,
+    "order_burst_ns": WORD,
+    "max_open_orders": 100,
+    "max_duplicates": 4,
+    "duplicate_window_ns": 1,
 }
-OPTIONAL = {"extended_hours", "allow_buy", "allow_sell", "short_locates"}
+ACCOUNT = {
+    "max_gross": 2**64 - 1,
+    "max_net": 2**64 - 1,
+    "max_open_orders": 1000,
+    "max_day_orders": 1000,
+    "max_day_shares": WORD,
+    "max_day_notional": 2**64 - 1,
+    "session_interval_ns": 1,
+    "session_burst_ns": WORD,
+    "session_reserve_ns": 0,
+}
+OPTIONAL = {
+    *("extended_hours", "allow_buy", "allow_sell", "short_locates", "order_burst_ns"),
+    *("band_low", "band_high", "band_until", "band_exempt"),
+}
 OF_SELLS = {Gate.WORST_CASE_SHORT, Gate.SHORT_LOCATE, Gate.SHORT_SALE_RESTRICTION}
 PROPOSAL = {
     "symbol": 1,
@@ -63,6 +91,11 @@ CYCLE = {
     "meant": True,
     "limits": LIMITS,
     "position": 0,
+    "account": ACCOUNT,
+    "long_value": 0,
+    "short_value": 0,
+    "released": None,
+    "closed": None,
     "armed": 1,
     "killed": 0,
     "exact": (1 << SYMBOLS) - 1,
@@ -82,6 +115,8 @@ OPENING = [
     *({**CYCLE, "top": (symbol, BID, ASK)} for symbol in range(SYMBOLS)),
 ]
 IDLE = {**CYCLE}
+PAUSE = [IDLE] * RiskGate.ACCOUNTING
+"""What an order takes to be accounted for."""
 
 
 def cycle(proposal=None, /, **facts) -> dict:
@@ -139,7 +174,7 @@ def simulate(cycles) -> list[tuple]:
 
 
 def drive(ctx, dut, now, intent) -> None:
-    for name in ("limits", "position", "armed", "killed", "time", "start_of_day"):
+    for name in ("limits", "position", "armed", "killed", "time", "start_of_day", *OF_ACCOUNT):
         ctx.set(getattr(dut, name), now[name])
     ctx.set(dut.exact_now, now["exact"])
     ctx.set(dut.transmit_busy, now["busy"])
@@ -152,6 +187,15 @@ def drive(ctx, dut, now, intent) -> None:
     ctx.set(dut.intents.valid, intent is not None)
     if intent:
         ctx.set(dut.intents.payload, intent)
+    for name in ("closed", "released"):
+        stream, value = getattr(dut, name), now[name]
+        ctx.set(stream.valid, value is not None)
+        if value is not None:
+            ctx.set(stream.payload, value)
+            if not ctx.get(stream.ready):
+                # It would have to wait; here it did not happen.
+                ctx.set(stream.valid, 0)
+                now[name] = None
     ctx.set(dut.messages.valid, now["message"] is not None)
     if now["message"]:
         kind, symbol, code = now["message"]
@@ -213,12 +257,16 @@ def judge(cycles) -> list[tuple]:
     """The same by the model. A trade counts from the next cycle's previews on."""
     risk = model.RiskModel({symbol: model.Limits() for symbol in range(SYMBOLS)})
     risk.config_valid = True
-    verdicts, before, approved = [], IDLE, False
-    for now in [*cycles, IDLE]:
+    verdicts, before, entered = [], IDLE, None
+    for at, now in enumerate([*cycles, IDLE]):
         risk.armed, risk.killed = bool(now["armed"]), bool(now["killed"])
         if now["load"] is not None and not now["armed"]:
             risk.next_user_ref_num = now["load"]
-        busy, approved = now["busy"] or approved, False
+        account = cycles[at - VALUES_KNOWN] if at >= VALUES_KNOWN else CYCLE
+        risk.long_value, risk.short_value = account["long_value"], account["short_value"]
+        risk.account = model.AccountLimits(**before["account"])
+        if at >= RELEASE_KNOWN and cycles[at - RELEASE_KNOWN]["released"]:
+            risk.released(**cycles[at - RELEASE_KNOWN]["released"])
         if before["preview"] and before["meant"]:
             proposal = {name: before["preview"][name] for name in Proposal._fields}
             symbol, limits = proposal["symbol"], before["limits"]
@@ -226,13 +274,22 @@ def judge(cycles) -> list[tuple]:
             risk.time_in_force = before["time_in_force"]
             risk.set_position(symbol, before["position"])
             risk.set_exact(symbol, now["exact"] >> symbol & 1)
-            verdict = risk.judge(Proposal(**proposal), before["time"], transmit_busy=bool(busy))
-            approved = verdict.approved
+            verdict = risk.judge(
+                Proposal(**proposal),
+                before["time"],
+                transmit_busy=bool(now["busy"]),
+                accounting=entered is not None and at - entered <= RiskGate.ACCOUNTING,
+            )
+            entered = at if verdict.approved else entered
             verdicts.append(tuple(verdict))
+        if before["closed"] is not None:
+            risk.closed(before["closed"])
         if before["top"]:
             risk.top(a_top(*before["top"]))
         if before["trade"]:
             risk.trade(Trade(*before["trade"]), before["time"])
+        if before["message"]:
+            risk.heard(before["message"][1], before["time"])
         if now["message"]:
             kind, symbol, code = now["message"]
             risk.message(Message(type=kind, locate=0, timestamp=0, code=code), symbol)
@@ -266,6 +323,17 @@ def some_limits(generator) -> dict:
         "allow_sell": 1,
         "allow_time_in_force": 0b1111,
         "short_locates": WORD,
+        "feed_max_age_us": WORD,
+        "symbol_max_age_us": WORD,
+        "band_low": 0,
+        "band_high": WORD,
+        "band_until": 2**64 - 1,
+        "band_exempt": 0,
+        "order_interval_ns": 1,
+        "order_burst_ns": WORD,
+        "max_open_orders": WORD,
+        "max_duplicates": 4,
+        "duplicate_window_ns": 1,
     }
     tight = {
         "max_long": [1000, 3000],
@@ -283,6 +351,17 @@ def some_limits(generator) -> dict:
         "allow_sell": [0],
         "allow_time_in_force": [0b0010, 0b1101],
         "short_locates": [0, 900, 3000],
+        "feed_max_age_us": [1],
+        "symbol_max_age_us": [1, 2],
+        "band_low": [REFERENCE, REFERENCE + 1],
+        "band_high": [REFERENCE - 1, REFERENCE],
+        "band_until": [CYCLE["time"] + 1_000_000],
+        "band_exempt": [1],
+        "order_interval_ns": [1000, 5000],
+        "order_burst_ns": [0, 500, 5000],
+        "max_open_orders": [1, 3, 20],
+        "max_duplicates": [1, 2, 5],
+        "duplicate_window_ns": [3000, 100_000],
     }
     limits = {
         name: generator.choice(tight[name]) if generator.random() < 0.12 else value
@@ -310,7 +389,30 @@ def a_preview(generator, limits, references) -> dict:
     }
 
 
-def a_random_cycle(generator, limits, references, time) -> dict:
+def some_account_limits(generator) -> dict:
+    tight = {
+        "max_gross": [10**9, 10**11],
+        "max_net": [10**9, 10**11],
+        "max_open_orders": [10, 30],
+        "max_day_orders": [20, 50],
+        "max_day_shares": [5_000, 10**6],
+        "max_day_notional": [10**9, 10**12],
+        "session_interval_ns": [1000, 0],
+        "session_burst_ns": [0, 5000],
+        "session_reserve_ns": [0, 4000, WORD],
+    }
+    return {
+        name: generator.choice(tight[name]) if generator.random() < 0.15 else value
+        for name, value in ACCOUNT.items()
+    }
+
+
+def a_release(generator) -> dict:
+    notional = generator.choice([0, 100 * REFERENCE, 10**9, 2**64 - 1])
+    return {"side": generator.getrandbits(1), "notional": notional}
+
+
+def a_random_cycle(generator, limits, account, references, time) -> dict:
     def rarely(value, otherwise, chance=0.02):
         return value if generator.random() < chance else otherwise
 
@@ -337,6 +439,11 @@ def a_random_cycle(generator, limits, references, time) -> dict:
         "preview": preview,
         "meant": generator.random() < 0.7,
         "limits": limits[at],
+        "account": account,
+        "long_value": rarely(generator.choice([0, 10**9, 2**64 - 1]), 0, 0.1),
+        "short_value": rarely(generator.choice([0, 10**9, 2**64 - 1]), 0, 0.1),
+        "closed": rarely(symbol, None, 0.05),
+        "released": rarely(a_release(generator), None, 0.05),
         "position": rarely(generator.choice([-(2**32), 2**32 - 1, -500]), 0, 0.1),
         "armed": rarely(0, 1),
         "killed": rarely(1, 0),
@@ -355,32 +462,35 @@ def a_random_cycle(generator, limits, references, time) -> dict:
 @pytest.mark.parametrize("breach", [False, True])
 def test_it_judges_as_the_model_judges(breach, generator):
     limits = [some_limits(generator) for _ in range(SYMBOLS)]
-    references, time, cycles = [REFERENCE] * SYMBOLS, 2**64 - 10_000, []
+    references, time, cycles = [REFERENCE] * SYMBOLS, CYCLE["time"], []
     for n in range(3000):
         time = (time + generator.choice([0, 8, 8, 8, 1000])) % 2**64
         if n % 20 == 0:
             limits[generator.randrange(SYMBOLS)] = some_limits(generator)
-        cycles.append(a_random_cycle(generator, limits, references, time))
+        if n % 50 == 0:
+            account = some_account_limits(generator)
+        cycles.append(a_random_cycle(generator, limits, account, references, time))
     if breach:
         cycles[2500]["message"] = ("W", None, "1")
     verdicts = simulate([*OPENING, *cycles])
     assert verdicts == judge([*OPENING, *cycles])
     approved = sum(verdict[0] for verdict in verdicts)
-    assert approved > 40, approved
+    assert approved > 8, approved
     seen = {gate for gate in Gate for verdict in verdicts if verdict[1] >> gate & 1}
     assert seen == set(Gate)
 
 
 def test_an_order_within_every_limit_is_approved():
-    assert outcome(cycle(), IDLE, cycle({"side": SELL})) == [0, 0]
+    assert outcome(cycle(), *PAUSE, cycle({"side": SELL})) == [0, 0]
 
 
 def test_out_of_reset_every_fact_is_against_an_order():
     cold = {**IDLE, "armed": 0, "exact": 0}
-    order = cycle(armed=0, exact=0, limits=dict.fromkeys(LIMITS, 0))
+    zero = {"limits": dict.fromkeys(LIMITS, 0), "account": dict.fromkeys(ACCOUNT, 0)}
+    order = cycle(armed=0, exact=0, **zero)
     harmless = {Gate.BUSY, *OF_SELLS}
     assert outcome(order, cold, opening=[]) == [bits(*(set(Gate) - harmless))]
-    unknown = bits(Gate.PRICE_COLLAR, Gate.BOOK_SANITY, Gate.TRADING_STATE)
+    unknown = bits(Gate.PRICE_COLLAR, Gate.STALENESS, Gate.BOOK_SANITY, Gate.TRADING_STATE)
     assert outcome(cycle(), opening=[]) == [unknown]
 
 
@@ -405,7 +515,7 @@ def test_the_worst_case_is_within_its_limit(side, gate, held, over, passes):
     facts["limits"] = {**limits, "max_long" if side == BUY else "max_short": held + 250}
     first = cycle({"side": side, "quantity": 100}, **facts)
     second = cycle({"side": side, "quantity": 150 + over}, **facts)
-    reasons = outcome(first, IDLE, second)
+    reasons = outcome(first, *PAUSE, second)
     # The widest limit there is, is as wide as the locates.
     assert [each & ~bits(Gate.SHORT_LOCATE) for each in reasons] == [0, 0 if passes else bits(gate)]
 
@@ -424,8 +534,8 @@ def test_exposure_is_reserved_with_the_approval_and_only_then(side, other, gate)
     full, busy = bits(gate), bits(Gate.BUSY)
     refused = {**IDLE, "killed": 1}
     assert outcome(
-        cycle(order), refused, cycle(order), cycle(order), cycle(order), IDLE, cycle(order), IDLE,
-        cycle({**order, "side": other}), IDLE, cycle({**order, "symbol": 2}),
+        cycle(order), refused, cycle(order), cycle(order), *PAUSE, cycle(order), *PAUSE,
+        cycle(order), IDLE, cycle({**order, "side": other}), *PAUSE, cycle({**order, "symbol": 2}),
     ) == [bits(Gate.ARMED), 0, busy, 0, full, 0, 0]  # fmt: skip
 
 
@@ -480,13 +590,13 @@ def test_the_price_is_within_the_collar_on_both_sides(limit, distance, passes, s
     ("age", "passes"), [(0, True), (9_999, True), (10_000, True), (10_001, False), (-1, False)]
 )
 def test_the_reference_is_fresh(age, passes):
-    reasons = outcome(cycle(time=1_000_000 + age))
-    assert reasons == [0 if passes else bits(Gate.PRICE_COLLAR)]
+    (reasons,) = outcome(cycle(time=1_000_000 + age))
+    assert reasons & ~bits(Gate.STALENESS) == (0 if passes else bits(Gate.PRICE_COLLAR))
 
 
 def test_a_trade_moves_the_reference_of_its_symbol_for_later_previews():
     trade = (1, REFERENCE // 2)
-    reasons = outcome(cycle(trade=trade), cycle(), cycle({"symbol": 2}))
+    reasons = outcome(cycle(trade=trade), cycle(), *PAUSE, cycle({"symbol": 2}))
     assert reasons == [0, bits(Gate.BUSY, Gate.PRICE_COLLAR), 0]
 
 
@@ -568,14 +678,15 @@ def test_a_refusal_names_every_gate_that_failed():
     zero = dict.fromkeys(LIMITS, 0)
     order = {"price": REFERENCE + 1, "quantity": 1_000_001}
     facts = {"armed": 0, "busy": 1, "exact": 0}
+    late = {"time": CYCLE["time"] + 1, "account": dict.fromkeys(ACCOUNT, 0)}
     news = [
         {**CYCLE, **facts, "message": ("W", None, "3"), "top": (1, WORD, WORD)},
         {**CYCLE, **facts, "message": ("Y", 1, "1")},
     ]
-    reasons = outcome(*news, cycle(order, limits=zero), {**IDLE, **facts})
+    reasons = outcome(*news, cycle(order, limits=zero, **late), {**IDLE, **facts})
     assert reasons == [bits(*(set(Gate) - OF_SELLS))]
     sell = {**order, "side": SELL}
-    reasons = outcome(*news, cycle(sell, limits=zero), {**IDLE, **facts})
+    reasons = outcome(*news, cycle(sell, limits=zero, **late), {**IDLE, **facts})
     assert reasons == [bits(*(set(Gate) - {Gate.WORST_CASE_LONG}))]
 
 
@@ -584,11 +695,11 @@ def test_the_user_reference_number_moves_with_approvals_only_and_is_loaded_only_
         *OPENING,
         {**IDLE, "armed": 0, "load": 41},
         cycle(),
-        IDLE,
+        *PAUSE,
         cycle(),
         {**IDLE, "killed": 1},
     ]
-    cycles += [cycle(load=7), IDLE, cycle(), IDLE]
+    cycles += [cycle(load=7), *PAUSE, cycle(), IDLE]
     verdicts = simulate(cycles)
     assert verdicts == judge(cycles)
     assert [(v[0], v[2].user_ref_num) for v in verdicts] == [
@@ -599,14 +710,14 @@ def test_the_user_reference_number_moves_with_approvals_only_and_is_loaded_only_
 def test_a_preview_that_is_not_meant_has_no_verdict_and_no_effect():
     order = {"quantity": 500}
     spared = [cycle(order, meant=False)] * 5
-    assert outcome(*spared, cycle(order), IDLE, cycle(order)) == [0, 0]
+    assert outcome(*spared, cycle(order), *PAUSE, cycle(order)) == [0, 0]
 
 
 @pytest.mark.parametrize("armed", [0, 1])
 def test_the_start_of_day_clears_exposure_while_disarmed(armed):
     order = cycle({"quantity": 500})
     start = {**IDLE, "start_of_day": 1, "armed": armed}
-    cycles = [*OPENING, order, IDLE, order, IDLE, start, *[IDLE] * SYMBOLS, order]
+    cycles = [*OPENING, order, *PAUSE, order, *PAUSE, start, *[IDLE] * SYMBOLS, order]
     verdicts = simulate(cycles)
     assert [v[1] for v in verdicts] == [0, 0, bits(Gate.WORST_CASE_LONG) if armed else 0]
 
@@ -614,7 +725,8 @@ def test_the_start_of_day_clears_exposure_while_disarmed(armed):
 def test_no_order_passes_while_exposure_is_being_cleared():
     start = {**IDLE, "start_of_day": 1, "armed": 0}
     worst = {Gate.WORST_CASE_LONG, Gate.WORST_CASE_SHORT, Gate.SHORT_LOCATE}
-    expected = [{Gate.ARMED} | worst] * SYMBOLS + [worst, set()]
+    swept = worst | {Gate.MESSAGE_RATE, Gate.OPEN_ORDERS, Gate.DUPLICATE}
+    expected = [{Gate.ARMED} | worst, *[{Gate.ARMED} | swept] * (SYMBOLS - 1), swept, set()]
     outcomes = [simulate([*OPENING, {**start, "preview": PROPOSAL}])]
     outcomes += [simulate([*OPENING, start, *[IDLE] * n, cycle()]) for n in range(SYMBOLS + 1)]
     assert [verdict[1] for (verdict,) in outcomes] == [bits(*gates) for gates in expected]
@@ -675,12 +787,13 @@ def test_reservations_in_every_cycle_are_never_lost(generator):
 def test_the_greatest_age_of_a_reference_is_exact_too(beyond, passes):
     limits = {**LIMITS, "reference_max_age_us": WORD}
     reasons = outcome(cycle(limits=limits, time=CYCLE["time"] + WORD * 1000 + beyond))
-    assert reasons == [0 if passes else bits(Gate.PRICE_COLLAR)]
+    assert reasons == [0 if passes else bits(Gate.PRICE_COLLAR, Gate.STALENESS)]
 
 
 def test_a_symbol_that_never_traded_has_no_reference_not_even_zero():
     opening = [now for now in OPENING if not now["trade"]]
-    assert outcome(cycle({"price": 0}, time=0), opening=opening) == [bits(Gate.PRICE_COLLAR)]
+    (reasons,) = outcome(cycle({"price": 0}, time=0), opening=opening)
+    assert reasons == bits(Gate.PRICE_COLLAR, Gate.STALENESS)
 
 
 def test_a_reference_does_not_survive_a_reset():
@@ -750,7 +863,7 @@ def test_a_short_sale_needs_locates_for_all_that_is_short(locates, position, ove
 
 def test_open_sells_use_up_locates():
     sell = cycle({"side": SELL, "quantity": 60}, limits={**LIMITS, "short_locates": 119})
-    assert outcome(sell, IDLE, sell) == [0, bits(Gate.SHORT_LOCATE)]
+    assert outcome(sell, *PAUSE, sell) == [0, bits(Gate.SHORT_LOCATE)]
 
 
 @pytest.mark.parametrize("action", ["1", "2"])
@@ -786,7 +899,7 @@ def test_under_a_restriction_and_without_a_bid_nothing_is_sold_short():
 def test_shares_that_are_being_sold_are_not_held_twice():
     sell = cycle({"side": SELL, "price": BID}, position=199)
     restricted = {**CYCLE, "message": ("Y", 1, "1")}
-    assert outcome(restricted, sell, IDLE, sell) == [0, bits(Gate.SHORT_SALE_RESTRICTION)]
+    assert outcome(restricted, sell, *PAUSE, sell) == [0, bits(Gate.SHORT_SALE_RESTRICTION)]
 
 
 @pytest.mark.parametrize(
@@ -832,6 +945,212 @@ def test_prices_are_on_the_tick_and_quantities_in_whole_lots(generator):
     reasons = outcome(*orders)
     assert [not reason >> Gate.TICK_AND_LOT & 1 for reason in reasons] == grid
     assert 50 < sum(grid) < len(grid) - 50
+
+
+@pytest.mark.parametrize(
+    ("name", "age", "passes"),
+    [
+        ("feed_max_age_us", 9_999, True),
+        ("feed_max_age_us", 10_000, True),
+        ("feed_max_age_us", 10_001, False),
+        ("feed_max_age_us", -1, False),
+        ("symbol_max_age_us", 9_999, True),
+        ("symbol_max_age_us", 10_000, True),
+        ("symbol_max_age_us", 10_001, False),
+        ("symbol_max_age_us", -1, False),
+    ],
+)
+def test_feed_and_symbol_have_been_heard_of_lately(name, age, passes):
+    symbol = 1 if name == "symbol_max_age_us" else None
+    limits = {**LIMITS, "reference_max_age_us": WORD, name: 10}
+    other = "symbol_max_age_us" if symbol is None else "feed_max_age_us"
+    limits[other] = WORD
+    then = CYCLE["time"] + 50_000
+    news = {**CYCLE, "message": ("Y", symbol, "0"), "time": then}
+    reasons = outcome(news, cycle(limits=limits, time=then + age))
+    assert reasons == [0 if passes else bits(Gate.STALENESS)]
+
+
+def test_a_message_of_another_symbol_refreshes_the_feed_only():
+    limits = {**LIMITS, "reference_max_age_us": WORD, "symbol_max_age_us": 10}
+    then = CYCLE["time"] + 10_001
+    news = {**CYCLE, "message": ("Y", 2, "0"), "time": then}
+    reasons = outcome(news, cycle(limits=limits, time=then))
+    assert reasons == [bits(Gate.STALENESS)]
+
+
+@pytest.mark.parametrize(
+    ("price", "early", "exempt", "passes"),
+    [
+        (REFERENCE - 101, 1, 0, False),
+        (REFERENCE - 100, 1, 0, True),
+        (REFERENCE + 100, 1, 0, True),
+        (REFERENCE + 101, 1, 0, False),
+        (REFERENCE, 1, 0, True),
+        (REFERENCE, 0, 0, False),
+        (REFERENCE, -1, 0, False),
+        (REFERENCE + 101, -1, 1, True),
+    ],
+)
+def test_the_price_is_within_a_band_that_has_not_expired(price, early, exempt, passes):
+    band = {
+        "band_low": REFERENCE - 100,
+        "band_high": REFERENCE + 100,
+        "band_until": CYCLE["time"] + early,
+        "band_exempt": exempt,
+    }
+    reasons = outcome(cycle({"price": price}, limits={**LIMITS, **band}))
+    assert reasons == [0 if passes else bits(Gate.LIMIT_UP_DOWN_BAND)]
+
+
+def orders(*proposals, **facts) -> list[dict]:
+    """Cycles with these orders, each after the one before has been accounted for."""
+    return [now for each in proposals for now in (cycle(each, **facts), *PAUSE)]
+
+
+NOTIONAL = PROPOSAL["quantity"] * PROPOSAL["price"]
+
+
+@pytest.mark.parametrize(("over", "passes"), [(-1, True), (0, True), (1, False)])
+@pytest.mark.parametrize("values", [(0, 0), (7, 0), (0, 9), (2**63, 2**62)])
+def test_gross_exposure_is_within_its_limit(values, over, passes):
+    limit = sum(values) + 3 * NOTIONAL - over
+    facts = {"long_value": values[0], "short_value": values[1]}
+    facts["account"] = {**ACCOUNT, "max_gross": limit}
+    before = [{**IDLE, **facts}] * VALUES_KNOWN
+    cycles = orders({}, {"side": SELL, "symbol": 2}, {"symbol": 0}, **facts)
+    held = [{**now, **facts} for now in cycles]
+    assert outcome(*before, *held) == [0, 0, 0 if passes else bits(Gate.GROSS_EXPOSURE)]
+
+
+@pytest.mark.parametrize(("over", "passes"), [(-1, True), (0, True), (1, False)])
+@pytest.mark.parametrize("side", [BUY, SELL])
+@pytest.mark.parametrize("values", [(0, 0), (0, 2 * NOTIONAL + 5), (2 * NOTIONAL + 5, 0)])
+def test_net_exposure_is_within_its_limit_in_both_directions(values, side, over, passes):
+    signed = (values[0] - values[1]) * (1 if side == BUY else -1)
+    facts = {"long_value": values[0], "short_value": values[1]}
+    facts["account"] = {**ACCOUNT, "max_net": signed + 3 * NOTIONAL - over}
+    if facts["account"]["max_net"] < 0:
+        facts["account"]["max_net"], passes = 0, signed + 3 * NOTIONAL <= 0
+    other = BUY + SELL - side
+    before = [{**IDLE, **facts}] * VALUES_KNOWN
+    wide = {**facts, "account": ACCOUNT}
+    cycles = orders({"side": side}, {"side": other}, {"side": side, "symbol": 2}, **wide)
+    last = orders({"side": side, "symbol": 0}, **facts)
+    held = [{**now, **facts, "account": now["account"]} for now in (*cycles[:12], *last)]
+    assert len(cycles[:12]) == 2 * (1 + len(PAUSE))
+    first = cycle({"side": side, "symbol": 2}, **wide)
+    reasons = outcome(*before, *held[:12], first, *[{**IDLE, **facts}] * len(PAUSE), *held[12:])
+    assert reasons == [0, 0, 0, 0 if passes else bits(Gate.NET_EXPOSURE)]
+
+
+def test_what_is_released_is_free_again_and_never_more_than_was_open():
+    account = {**ACCOUNT, "max_gross": 2 * NOTIONAL}
+    full = bits(Gate.GROSS_EXPOSURE)
+    release = {**CYCLE, "released": {"side": BUY, "notional": NOTIONAL}}
+    excess = {**CYCLE, "released": {"side": SELL, "notional": 2**64 - 1}}
+    assert outcome(
+        *orders({}, {}, {}, account=account), release, *PAUSE, *orders({}, {}, account=account),
+        excess, *PAUSE, *orders({}, account=account),
+    ) == [0, 0, full, 0, full, full]  # fmt: skip
+
+
+@pytest.mark.parametrize("bucket", ["symbol", "session"])
+def test_a_bucket_holds_so_many_tokens_and_fills_by_one_each_interval(bucket):
+    limits, account = dict(LIMITS), dict(ACCOUNT)
+    if bucket == "symbol":
+        limits |= {"order_interval_ns": 100, "order_burst_ns": 200}
+    else:
+        account |= {"session_interval_ns": 100, "session_burst_ns": 250}
+        account["session_reserve_ns"] = 50
+    facts = {"limits": limits, "account": account}
+    start = CYCLE["time"] + 1000
+    empty = bits(Gate.MESSAGE_RATE)
+
+    def at(*times):
+        return [now for time in times for now in orders({"symbol": 1}, time=start + time, **facts)]
+
+    assert outcome(*at(0, 0, 0, 0)) == [0, 0, 0, empty]
+    assert outcome(*at(0, 0, 0, 99, 100, 100)) == [0, 0, 0, empty, 0, empty]
+    assert outcome(*at(0, 0, 0, 300, 300, 300, 300)) == [0, 0, 0, 0, 0, 0, empty]
+    assert outcome(*at(0, 0, 0, 250, 250, 250)) == [0, 0, 0, 0, 0, empty]
+    other = orders({"symbol": 2}, time=start, **facts)
+    assert outcome(*at(0, 0, 0), *other) == [0, 0, 0, 0 if bucket == "symbol" else empty]
+
+
+@pytest.mark.parametrize(
+    "account",
+    [{"session_interval_ns": 0}, {"session_burst_ns": 4, "session_reserve_ns": 5}],
+)
+def test_a_session_without_tokens_for_orders_sends_none(account):
+    reasons = outcome(cycle(account={**ACCOUNT, **account}))
+    assert reasons == [bits(Gate.MESSAGE_RATE)]
+
+
+def test_no_more_orders_are_open_than_may_be():
+    full = bits(Gate.OPEN_ORDERS)
+    few = {"limits": {**LIMITS, "max_open_orders": 2}}
+    assert outcome(*orders({}, {}, {}, {"symbol": 2}, **few)) == [0, 0, full, 0]
+    closed = {**CYCLE, "closed": 1}
+    assert outcome(*orders({}, {}, {}, **few), closed, *orders({}, {}, **few)) == [
+        0, 0, full, 0, full
+    ]  # fmt: skip
+    few = {"account": {**ACCOUNT, "max_open_orders": 2}}
+    assert outcome(*orders({}, {"symbol": 2}, {}, **few)) == [0, 0, full]
+    # What is not open cannot be closed.
+    idle = {**CYCLE, "closed": 0}
+    assert outcome(idle, *orders({}, {"symbol": 2}, {}, **few)) == [0, 0, full]
+    assert outcome(*orders({}, {"symbol": 2}, **few), closed, *orders({}, {}, **few)) == [
+        0, 0, 0, full
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 3, 4, 5])
+@pytest.mark.parametrize("age", [99, 100, 101])
+def test_the_same_order_is_sent_only_so_often_within_its_window(most, age):
+    limits = {**LIMITS, "max_duplicates": most, "duplicate_window_ns": 100}
+    start, again = CYCLE["time"] + 1000, bits(Gate.DUPLICATE)
+    first = orders(*[{}] * 5, limits=limits, time=start)
+    later = orders({}, limits=limits, time=start + age)
+    sent = most if most <= 4 else 0
+    expected = [0] * sent + [again] * (5 - sent)
+    expected.append(0 if sent and age > 100 else again)
+    missing = 0 if most else bits(Gate.LIMITS_PRESENT)
+    assert outcome(*first, *later) == [reasons | missing for reasons in expected]
+
+
+@pytest.mark.parametrize("change", [{"side": SELL}, {"price": REFERENCE + 1}, {"quantity": 99}])
+def test_another_order_is_no_duplicate(change):
+    limits = {**LIMITS, "max_duplicates": 1, "duplicate_window_ns": WORD}
+    again = bits(Gate.DUPLICATE)
+    reasons = outcome(*orders({}, change, {}, change, {"symbol": 2}, limits=limits))
+    assert reasons == [0, 0, again, again, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [("max_day_orders", 2), ("max_day_shares", 200), ("max_day_notional", 2 * NOTIONAL)],
+)
+def test_the_totals_of_the_day_are_within_their_limits(name, limit):
+    for over, third in ((-1, False), (0, False), (1, name == "max_day_orders")):
+        account = {**ACCOUNT, name: limit + over}
+        full = bits(Gate.DAILY_TOTALS)
+        expected = [0, full if over < 0 else 0, 0 if third else full]
+        closed = {**CYCLE, "closed": 1, "released": {"side": BUY, "notional": NOTIONAL}}
+        cycles = [*orders({}, {"symbol": 2}, account=account), closed, *PAUSE]
+        assert outcome(*cycles, *orders({}, account=account)) == expected
+
+
+def test_a_new_day_clears_counts_totals_and_buckets():
+    limits = {**LIMITS, "max_duplicates": 1, "duplicate_window_ns": WORD, "order_burst_ns": 0}
+    limits |= {"max_open_orders": 1, "order_interval_ns": WORD, "max_long": 100}
+    account = {**ACCOUNT, "max_day_orders": 1, "max_gross": NOTIONAL, "max_net": NOTIONAL}
+    account |= {"session_interval_ns": WORD, "session_burst_ns": 0}
+    order = orders({}, limits=limits, account=account)
+    start = [{**IDLE, "start_of_day": 1, "armed": 0}, *[IDLE] * SYMBOLS, *PAUSE]
+    verdicts = simulate([*OPENING, *order, *order, *start, *order])
+    again = bits(Gate.WORST_CASE_LONG, *COUNTING)
+    assert [verdict[1] for verdict in verdicts] == [0, again, 0]
 
 
 def test_no_symbols_are_refused():

@@ -34,6 +34,15 @@ clordid = "DESK-7"
 user_ref_num_start = 100
 tcp_sequence_start = 4000000000
 
+[account]
+max_gross_usd = 1000000000
+max_net_usd = 1000000000
+max_open_orders = 65535
+max_day_orders = 1000000
+max_day_shares = 1000000000
+max_day_notional_usd = 10000000000
+session_interval_ns = 1
+session_burst_ns = 1000000
 [[symbols]]
 name = "AAPL"
 stock_locate = 13
@@ -62,6 +71,14 @@ allow_buy = true
 allow_sell = true
 allow_time_in_force = ["immediate_or_cancel"]
 short_locates_shares = 4000
+feed_max_age_us = 60000000
+symbol_max_age_us = 60000000
+band_exempt = true
+order_interval_ns = 1
+order_burst_ns = 1000000
+max_open_orders = 65535
+max_duplicates = 4
+duplicate_window_ns = 1
 
 [[symbols]]
 name = "MSFT"

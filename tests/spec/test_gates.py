@@ -56,13 +56,14 @@ def test_component_and_tests_of_a_gate_exist(gate, repository):
 
 def test_every_limit_belongs_to_a_gate_and_every_gate_names_limits_that_there_are():
     named = {name for gate in GATES for name in gate.limits}
-    assert named == registers.PARAMETERS_BY_NAME.keys() - NOT_LIMITS
+    account = {name for name in registers.BY_NAME if name.startswith("account_")}
+    assert named == registers.PARAMETERS_BY_NAME.keys() - NOT_LIMITS | account
 
 
 def test_what_is_obligatory_is_a_limit_and_a_configuration_that_trades_must_have_it():
     assert set(gates.OBLIGATORY) <= {name for name, _ in data.Layout.cast(Limits)}
     keys = {re.sub("_(shares|usd)$", "", name) for name in LimitsConfig().missing()}
-    assert keys - {"allow_buy"} == set(gates.OBLIGATORY)
+    assert keys - {"allow_buy", "band_exempt"} == set(gates.OBLIGATORY)
 
 
 def test_the_document_has_the_tables_as_they_are(repository):
