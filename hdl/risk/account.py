@@ -90,7 +90,7 @@ class AccountExposure(wiring.Component):
             sides[2].eq(sides[1]),
             notionals[0].eq(self.notional_outer + (self.notional_inner << 16)),
             notionals[1].eq(notionals[0]),
-            approved.eq(self.approved),
+            approved.eq(self.approved & ~self.clear),
         ]
         release = self.released.payload
         for side, sum_ in ((Side.BUY, buys), (Side.SELL, sells)):
@@ -101,8 +101,10 @@ class AccountExposure(wiring.Component):
             with m.Elif(~approved & self.released.valid & (release.side == side)):
                 m.d.sync += sum_.eq(Mux(release.notional <= sum_, sum_ - release.notional, 0))
         m.d.comb += self.released.ready.eq(~approved)
-        m.d.sync += total.eq(buys + sells)
-        self._compare(m, buys, sells, total)
+        # Each side waits for the sum of both, so that both gates know the same orders.
+        open_buys, open_sells = Signal(64), Signal(64)
+        m.d.sync += [total.eq(buys + sells), open_buys.eq(buys), open_sells.eq(sells)]
+        self._compare(m, open_buys, open_sells, total)
         return m
 
     def _compare(self, m: Module, buys, sells, total) -> None:

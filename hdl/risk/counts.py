@@ -96,7 +96,7 @@ class OpenOrders(wiring.Component):
             symbols[0].eq(self.preview.symbol),
             symbols[1].eq(symbols[0]),
             symbols[2].eq(symbols[1]),
-            approved.eq(self.approved),
+            approved.eq(self.approved & ~self.clear),
             self.within_open.eq(
                 memory.ready
                 & (memory.data(0) < self.limits.max_open_orders)

@@ -22,8 +22,9 @@ SYMBOLS = 3
 BUY, SELL = 0, 1
 WORD = 0xFFFF_FFFF
 REFERENCE = 100_0000
-VALUES_KNOWN, RELEASE_KNOWN = 3, 4
-"""Cycles from values of positions, and from a release, to the first verdict that goes by them."""
+VALUES_KNOWN, RELEASE_KNOWN, ENTERED = 3, 4, 2
+"""Cycles from values of positions, and from a release, to the first verdict that goes by them; from
+a verdict to the cycle in which its order is added to the sums."""
 OF_ACCOUNT = ("account", "long_value", "short_value")
 BID, ASK = REFERENCE - 100, REFERENCE + 100
 KINDS = {
@@ -86,6 +87,7 @@ PROPOSAL = {
     "sequence": 70,
     "stamp": 9,
 }
+NOTIONAL = PROPOSAL["quantity"] * PROPOSAL["price"]
 CYCLE = {
     "preview": None,
     "meant": True,
@@ -253,11 +255,43 @@ def of_model(limits) -> model.Limits:
     return model.Limits(**limits | converted)
 
 
+class Entered:
+    """What is open in the card's sums, in which an order comes `ENTERED` cycles after its verdict.
+
+    What is closed or released and not there yet, is not there: an order that is still being added
+    stays whole.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self._notional, self._orders = [0, 0], [0] * SYMBOLS
+
+    def add(self, order) -> None:
+        self._notional[order.side] += order.price * order.quantity
+        self._orders[order.symbol] += 1
+
+    def take(self, now) -> tuple:
+        """The side and the notional that are released in a cycle, and the symbol, if any."""
+        side, freed, closed = BUY, 0, now["closed"]
+        if now["released"]:
+            side = now["released"]["side"]
+            freed = min(now["released"]["notional"], self._notional[side])
+            self._notional[side] -= freed
+        if closed is not None and self._orders[closed]:
+            self._orders[closed] -= 1
+        else:
+            closed = None
+        return side, freed, closed
+
+
 def judge(cycles) -> list[tuple]:
     """The same by the model. A trade counts from the next cycle's previews on."""
     risk = model.RiskModel({symbol: model.Limits() for symbol in range(SYMBOLS)})
     risk.config_valid = True
-    verdicts, before, entered = [], IDLE, None
+    verdicts, before, entered, last = [], IDLE, None, None
+    sums, taken = Entered(), []
     for at, now in enumerate([*cycles, IDLE]):
         risk.armed, risk.killed = bool(now["armed"]), bool(now["killed"])
         if now["load"] is not None and not now["armed"]:
@@ -265,8 +299,11 @@ def judge(cycles) -> list[tuple]:
         account = cycles[at - VALUES_KNOWN] if at >= VALUES_KNOWN else CYCLE
         risk.long_value, risk.short_value = account["long_value"], account["short_value"]
         risk.account = model.AccountLimits(**before["account"])
-        if at >= RELEASE_KNOWN and cycles[at - RELEASE_KNOWN]["released"]:
-            risk.released(**cycles[at - RELEASE_KNOWN]["released"])
+        if entered is not None and entered + ENTERED == at:
+            sums.add(last)
+        taken.append(sums.take(now))
+        if at >= RELEASE_KNOWN:
+            risk.released(*taken[at - RELEASE_KNOWN][:2])
         if before["preview"] and before["meant"]:
             proposal = {name: before["preview"][name] for name in Proposal._fields}
             symbol, limits = proposal["symbol"], before["limits"]
@@ -280,10 +317,14 @@ def judge(cycles) -> list[tuple]:
                 transmit_busy=bool(now["busy"]),
                 accounting=entered is not None and at - entered <= RiskGate.ACCOUNTING,
             )
-            entered = at if verdict.approved else entered
+            if verdict.approved:
+                entered, last = at, verdict.order
             verdicts.append(tuple(verdict))
-        if before["closed"] is not None:
-            risk.closed(before["closed"])
+        if now["start_of_day"] and not now["armed"]:
+            risk.start_of_day()
+            sums.clear()
+        if at and taken[at - 1][2] is not None:
+            risk.closed(taken[at - 1][2])
         if before["top"]:
             risk.top(a_top(*before["top"]))
         if before["trade"]:
@@ -359,7 +400,7 @@ def some_limits(generator) -> dict:
         "band_exempt": [1],
         "order_interval_ns": [1000, 5000],
         "order_burst_ns": [0, 500, 5000],
-        "max_open_orders": [1, 3, 20],
+        "max_open_orders": [1, 1, 2],
         "max_duplicates": [1, 2, 5],
         "duplicate_window_ns": [3000, 100_000],
     }
@@ -393,7 +434,7 @@ def some_account_limits(generator) -> dict:
     tight = {
         "max_gross": [10**9, 10**11],
         "max_net": [10**9, 10**11],
-        "max_open_orders": [10, 30],
+        "max_open_orders": [1, 3],
         "max_day_orders": [20, 50],
         "max_day_shares": [5_000, 10**6],
         "max_day_notional": [10**9, 10**12],
@@ -442,7 +483,7 @@ def a_random_cycle(generator, limits, account, references, time) -> dict:
         "account": account,
         "long_value": rarely(generator.choice([0, 10**9, 2**64 - 1]), 0, 0.1),
         "short_value": rarely(generator.choice([0, 10**9, 2**64 - 1]), 0, 0.1),
-        "closed": rarely(symbol, None, 0.05),
+        "closed": rarely(symbol, None, 0.02),
         "released": rarely(a_release(generator), None, 0.05),
         "position": rarely(generator.choice([-(2**32), 2**32 - 1, -500]), 0, 0.1),
         "armed": rarely(0, 1),
@@ -478,6 +519,59 @@ def test_it_judges_as_the_model_judges(breach, generator):
     assert approved > 8, approved
     seen = {gate for gate in Gate for verdict in verdicts if verdict[1] >> gate & 1}
     assert seen == set(Gate)
+
+
+DAY = {
+    "limits": {
+        **dict.fromkeys(("max_long", "max_short", "short_locates"), 2500),
+        "max_open_orders": 5,
+        "max_duplicates": 2,
+        "duplicate_window_ns": 2000,
+        "order_interval_ns": 300,
+        "order_burst_ns": 400,
+        "reference_max_age_us": WORD,
+    },
+    "account": {
+        "max_gross": 22 * NOTIONAL,
+        "max_net": 12 * NOTIONAL,
+        "max_open_orders": 12,
+        "max_day_orders": 30,
+        "max_day_shares": 2900,
+        "max_day_notional": 28 * NOTIONAL,
+        "session_interval_ns": 80,
+        "session_burst_ns": 900,
+        "session_reserve_ns": 300,
+    },
+}
+"""Limits that a day of about 30 orders meets, each of them."""
+
+
+def test_the_lives_of_orders_are_as_the_model_has_them(generator, request):
+    cycles, time, value = [], CYCLE["time"], 0
+    facts = {"limits": {**LIMITS, **DAY["limits"]}, "account": {**ACCOUNT, **DAY["account"]}}
+    while len(cycles) < request.config.getoption("risk_cycles"):
+        if generator.random() < 0.002:
+            cycles.append({**IDLE, **facts, "armed": 0, "start_of_day": 1, "time": time})
+            cycles += [{**IDLE, **facts, "time": time}] * (SYMBOLS + len(PAUSE))
+        if generator.random() < 0.02:
+            value = generator.choice([0, 5 * NOTIONAL, 10 * NOTIONAL])
+        time += generator.choice([0, 8, 8, 20])
+        order = {
+            "symbol": generator.randrange(SYMBOLS),
+            "side": generator.getrandbits(1),
+            "quantity": generator.choice([50, 100, 100, 200]),
+        }
+        now = cycle(order) if generator.random() < 0.4 else dict(IDLE)
+        release = {"side": generator.getrandbits(1), "notional": NOTIONAL}
+        now |= {"time": time, "long_value": value, **facts}
+        now["closed"] = generator.randrange(SYMBOLS) if generator.random() < 0.05 else None
+        now["released"] = release if generator.random() < 0.04 else None
+        cycles.append(now)
+    verdicts = simulate([*OPENING, *cycles])
+    assert verdicts == judge([*OPENING, *cycles])
+    assert sum(verdict[0] for verdict in verdicts) > len(cycles) // 75
+    seen = {gate for gate in Gate for verdict in verdicts if verdict[1] >> gate & 1}
+    assert seen >= {Gate.BUSY, *COUNTING}
 
 
 def test_an_order_within_every_limit_is_approved():
@@ -1006,9 +1100,6 @@ def test_the_price_is_within_a_band_that_has_not_expired(price, early, exempt, p
 def orders(*proposals, **facts) -> list[dict]:
     """Cycles with these orders, each after the one before has been accounted for."""
     return [now for each in proposals for now in (cycle(each, **facts), *PAUSE)]
-
-
-NOTIONAL = PROPOSAL["quantity"] * PROPOSAL["price"]
 
 
 @pytest.mark.parametrize(("over", "passes"), [(-1, True), (0, True), (1, False)])
