@@ -14,11 +14,11 @@ from tickgate.hdl.risk.limits import Limits
 from tickgate.hdl.stream import Message, MessageKind, Proposal, Side, Trade
 from tickgate.sim.prove.engine import Harness, Method, Property
 from tickgate.sim.prove.opened import inside, opened, read
+from tickgate.spec.gates import OBLIGATORY
 
 __all__ = ["PROPERTIES"]
 
 SYMBOLS = 2
-NUMERIC_LIMITS = tuple(name for name, _ in data.Layout.cast(Limits) if name != "extended_hours")
 
 
 class Judged(data.Struct):
@@ -306,8 +306,8 @@ FORMULAS: dict[Gate, tuple[str, Callable[..., Value]]] = {
         lambda h: h.armed_then & ~h.killed_then,
     ),
     Gate.LIMITS_PRESENT: (
-        "every limit of the symbol is not zero",
-        lambda h: Cat(h.judged.limits[name] != 0 for name in NUMERIC_LIMITS).all(),
+        "every limit of the symbol that must not be zero is not",
+        lambda h: Cat(h.judged.limits[name] != 0 for name in OBLIGATORY).all(),
     ),
     Gate.WORST_CASE_LONG: (
         "a sell, or position + open buys + quantity <= `max_long`",
