@@ -18,6 +18,7 @@ __all__ = [
     "GATES",
     "LOT_SIZES",
     "OBLIGATORY",
+    "OBLIGATORY_OF_ACCOUNT",
     "ORDER_TICKS",
     "REMEMBERED_ORDERS",
     "TIMES_IN_FORCE",
@@ -97,7 +98,6 @@ class Gate:
 
 
 _TEST = "tests/hdl/test_risk.py::test_"
-_COUNTS = _TEST
 
 GATES: tuple[Gate, ...] = (
     Gate(
@@ -107,6 +107,11 @@ GATES: tuple[Gate, ...] = (
         "disarms; arming needs a committed configuration and clear memories",
         scope="card",
         component="hdl/control/arming.py::Arming",
+        properties=(
+            "gate-1-armed",
+            "killed-no-order",
+            "reset-disarmed",
+        ),
         tests=(
             f"{_TEST}an_order_leaves_only_armed_and_not_killed_in_the_cycle_of_the_decision",
             "tests/hdl/test_control_arming.py::test_one_flipped_bit_of_either_code_stops_orders_and_is_not_forgotten",
@@ -115,11 +120,16 @@ GATES: tuple[Gate, ...] = (
     Gate(
         number=4,
         name="limits present",
-        passes="every limit of the symbol is programmed and not zero",
-        scope="symbol",
+        passes="every limit of the symbol, and every one of the account, that must not be 0 is "
+        "programmed",
+        scope="symbol, account",
         limits=(),
         component="hdl/risk/limits.py::OrderLimits",
-        tests=(f"{_TEST}a_limit_that_is_not_programmed_refuses",),
+        properties=("gate-4-limits-present",),
+        tests=(
+            f"{_TEST}a_limit_that_is_not_programmed_refuses",
+            f"{_TEST}a_limit_of_the_account_that_is_not_programmed_refuses",
+        ),
     ),
     Gate(
         number=5,
@@ -128,6 +138,7 @@ GATES: tuple[Gate, ...] = (
         scope="symbol",
         limits=("max_long",),
         component="hdl/risk/exposure.py::Exposure",
+        properties=("gate-5-worst-case-long", "approved-within-limits"),
         tests=(
             f"{_TEST}the_worst_case_is_within_its_limit",
             f"{_TEST}reservations_in_every_cycle_are_never_lost",
@@ -140,6 +151,7 @@ GATES: tuple[Gate, ...] = (
         scope="symbol",
         limits=("max_short",),
         component="hdl/risk/exposure.py::Exposure",
+        properties=("gate-6-worst-case-short", "approved-within-limits"),
         tests=(
             f"{_TEST}the_worst_case_is_within_its_limit",
             f"{_TEST}reservations_in_every_cycle_are_never_lost",
@@ -153,7 +165,8 @@ GATES: tuple[Gate, ...] = (
         scope="account",
         limits=("account_max_gross_low", "account_max_gross_high"),
         component="hdl/risk/account.py::AccountExposure",
-        tests=(f"{_COUNTS}gross_exposure_is_within_its_limit",),
+        properties=("gate-7-gross-exposure", "approved-within-limits"),
+        tests=(f"{_TEST}gross_exposure_is_within_its_limit",),
         missing="K when measured above: nothing measures it yet. Until fills come, positions are "
         "worth 0 and nothing is released but by start of day",
     ),
@@ -165,7 +178,8 @@ GATES: tuple[Gate, ...] = (
         scope="account",
         limits=("account_max_net_low", "account_max_net_high"),
         component="hdl/risk/account.py::AccountExposure",
-        tests=(f"{_COUNTS}net_exposure_is_within_its_limit_in_both_directions",),
+        properties=("gate-8-net-exposure",),
+        tests=(f"{_TEST}net_exposure_is_within_its_limit_in_both_directions",),
         missing="as gate 7",
     ),
     Gate(
@@ -175,6 +189,7 @@ GATES: tuple[Gate, ...] = (
         scope="symbol",
         limits=("max_order_quantity",),
         component="hdl/risk/limits.py::OrderLimits",
+        properties=("gate-9-order-quantity",),
         tests=(f"{_TEST}the_quantity_is_positive_and_within_both_limits",),
     ),
     Gate(
@@ -184,6 +199,7 @@ GATES: tuple[Gate, ...] = (
         scope="symbol",
         limits=("max_order_notional_low", "max_order_notional_high"),
         component="hdl/risk/limits.py::OrderLimits",
+        properties=("gate-10-order-notional",),
         tests=(f"{_TEST}the_notional_is_exact_to_the_last_bit",),
     ),
     Gate(
@@ -195,6 +211,7 @@ GATES: tuple[Gate, ...] = (
         scope="symbol",
         limits=("collar_bps", "collar_absolute", "reference_max_age_us"),
         component="hdl/risk/collar.py::PriceCollar",
+        properties=("gate-11-price-collar",),
         tests=(
             f"{_TEST}the_price_is_within_the_collar_on_both_sides",
             f"{_TEST}the_reference_is_fresh",
@@ -206,6 +223,7 @@ GATES: tuple[Gate, ...] = (
         passes="the symbol's book is trusted in this very cycle",
         scope="symbol",
         component="hdl/risk/gate.py::RiskGate",
+        properties=("gate-13-feed-trust",),
         tests=(f"{_TEST}the_book_is_exact_in_the_cycle_of_the_decision",),
         missing="P: there are no quotes to pull",
     ),
@@ -217,6 +235,7 @@ GATES: tuple[Gate, ...] = (
         scope="symbol",
         limits=("feed_max_age_us", "symbol_max_age_us"),
         component="hdl/risk/freshness.py::Freshness",
+        properties=("gate-14-staleness",),
         tests=(f"{_TEST}feed_and_symbol_have_been_heard_of_lately",),
         missing="P: there are no quotes to pull",
     ),
@@ -228,6 +247,7 @@ GATES: tuple[Gate, ...] = (
         scope="symbol",
         limits=("max_book_spread",),
         component="hdl/risk/sanity.py::BookSanity",
+        properties=("gate-15-book-sanity",),
         tests=(f"{_TEST}the_book_has_two_sides_apart_and_near_each_other",),
         missing="P: there are no quotes to pull",
     ),
@@ -240,6 +260,7 @@ GATES: tuple[Gate, ...] = (
         scope="symbol",
         limits=("extended_hours",),
         component="hdl/risk/trading_state.py::TradingState",
+        properties=("gate-16-trading-state",),
         tests=(f"{_TEST}the_symbol_trades_and_the_market_is_open",),
         missing="P: there are no quotes to pull",
     ),
@@ -251,6 +272,7 @@ GATES: tuple[Gate, ...] = (
         scope="symbol",
         limits=("band_low", "band_high", "band_until_low", "band_until_high", "band_exempt"),
         component="hdl/risk/band.py::PriceBand",
+        properties=("gate-17-limit-up-down-band",),
         tests=(f"{_TEST}the_price_is_within_a_band_that_has_not_expired",),
     ),
     Gate(
@@ -267,7 +289,8 @@ GATES: tuple[Gate, ...] = (
             "account_session_reserve_ns",
         ),
         component="hdl/risk/rate.py::MessageRate",
-        tests=(f"{_COUNTS}a_bucket_holds_so_many_tokens_and_fills_by_one_each_interval",),
+        properties=("gate-18-message-rate",),
+        tests=(f"{_TEST}a_bucket_holds_so_many_tokens_and_fills_by_one_each_interval",),
         missing="K when sustained; cancels, which would draw on the reserve",
     ),
     Gate(
@@ -278,7 +301,8 @@ GATES: tuple[Gate, ...] = (
         scope="symbol, account",
         limits=("max_open_orders", "account_max_open_orders"),
         component="hdl/risk/counts.py::OpenOrders",
-        tests=(f"{_COUNTS}no_more_orders_are_open_than_may_be",),
+        properties=("gate-19-open-orders",),
+        tests=(f"{_TEST}no_more_orders_are_open_than_may_be",),
         missing="until acknowledgements and fills come, an order once approved stays open until "
         "start of day",
     ),
@@ -290,7 +314,8 @@ GATES: tuple[Gate, ...] = (
         scope="symbol",
         limits=("max_duplicates", "duplicate_window_ns"),
         component="hdl/risk/duplicates.py::Duplicates",
-        tests=(f"{_COUNTS}the_same_order_is_sent_only_so_often_within_its_window",),
+        properties=("gate-21-duplicate",),
+        tests=(f"{_TEST}the_same_order_is_sent_only_so_often_within_its_window",),
         missing="K for repeats; the same order sent again after 4 others of its symbol is not "
         "noticed",
     ),
@@ -302,6 +327,7 @@ GATES: tuple[Gate, ...] = (
         scope="symbol",
         limits=("short_locates",),
         component="hdl/risk/exposure.py::Exposure",
+        properties=("gate-23-short-locate",),
         tests=(f"{_TEST}a_short_sale_needs_locates_for_all_that_is_short",),
     ),
     Gate(
@@ -312,6 +338,7 @@ GATES: tuple[Gate, ...] = (
         "book, and the price is above it",
         scope="symbol",
         component="hdl/risk/gate.py::RiskGate",
+        properties=("gate-24-short-sale-restriction",),
         tests=(f"{_TEST}under_a_restriction_a_short_sale_is_above_the_best_bid",),
     ),
     Gate(
@@ -322,6 +349,7 @@ GATES: tuple[Gate, ...] = (
         scope="symbol",
         limits=("allow_buy", "allow_sell", "allow_time_in_force"),
         component="hdl/risk/permission.py::Permission",
+        properties=("gate-25-permission",),
         tests=(f"{_TEST}what_is_not_allowed_is_refused",),
     ),
     Gate(
@@ -332,6 +360,7 @@ GATES: tuple[Gate, ...] = (
         scope="symbol",
         limits=("order_tick", "lot_size"),
         component="hdl/risk/permission.py::TickAndLot",
+        properties=("gate-26-tick-and-lot",),
         tests=(f"{_TEST}prices_are_on_the_tick_and_quantities_in_whole_lots",),
     ),
     Gate(
@@ -347,7 +376,8 @@ GATES: tuple[Gate, ...] = (
             "account_max_day_notional_high",
         ),
         component="hdl/risk/counts.py::DailyTotals",
-        tests=(f"{_COUNTS}the_totals_of_the_day_are_within_their_limits",),
+        properties=("gate-29-daily-totals",),
+        tests=(f"{_TEST}the_totals_of_the_day_are_within_their_limits",),
     ),
 )
 
@@ -371,6 +401,17 @@ OBLIGATORY: tuple[str, ...] = (
     "duplicate_window_ns",
 )
 """Limits of a symbol that gate 4 wants not to be zero."""
+
+OBLIGATORY_OF_ACCOUNT: tuple[str, ...] = (
+    "max_gross",
+    "max_net",
+    "max_open_orders",
+    "max_day_orders",
+    "max_day_shares",
+    "max_day_notional",
+    "session_interval_ns",
+)
+"""Limits of the account that it wants not to be zero."""
 
 BY_NUMBER: Mapping[int, Gate] = {gate.number: gate for gate in GATES}
 BUILT: tuple[int, ...] = tuple(gate.number for gate in GATES if gate.built)

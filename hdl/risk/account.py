@@ -56,6 +56,8 @@ class AccountExposure(wiring.Component):
     clear : In(1)
         Nothing is open.
     within_gross, within_net : Out(1)
+    buys, sells : Out(64)
+        Notional of the orders open on each side.
     """
 
     LATENCY = 1
@@ -76,6 +78,8 @@ class AccountExposure(wiring.Component):
                 "clear": In(1),
                 "within_gross": Out(1),
                 "within_net": Out(1),
+                "buys": Out(64),
+                "sells": Out(64),
             }
         )
 
@@ -83,7 +87,7 @@ class AccountExposure(wiring.Component):
         m = Module()
         sides = [Signal(Side, name=f"side_{n}") for n in range(3)]
         notionals = [Signal(64, name=f"notional_{n}") for n in range(2)]
-        approved, buys, sells, total = Signal(), Signal(64), Signal(64), Signal(65)
+        approved, buys, sells, total = Signal(), self.buys, self.sells, Signal(65)
         m.d.sync += [
             sides[0].eq(self.preview.side),
             sides[1].eq(sides[0]),

@@ -41,6 +41,8 @@ class OpenOrders(wiring.Component):
     clear : In(1)
         Forgets all open orders, in `symbols` cycles.
     within_open : Out(1)
+    total : Out(32)
+        Orders open of all symbols together.
     ready : Out(1)
         Low while counts are being cleared, after reset too; the gate fails until then.
     """
@@ -59,6 +61,7 @@ class OpenOrders(wiring.Component):
                 "released": In(stream.Signature(range(symbols))),
                 "clear": In(1),
                 "within_open": Out(1),
+                "total": Out(COUNT_BITS),
                 "ready": Out(1),
             }
         )
@@ -69,7 +72,7 @@ class OpenOrders(wiring.Component):
             TableMemory(depth=self._symbols, shape=COUNT_BITS, reads=2)
         )
         symbols = [Signal.like(self.preview.symbol, name=f"symbol_{n}") for n in range(3)]
-        approved, total, held = Signal(), Signal(COUNT_BITS), memory.data(1)
+        approved, total, held = Signal(), self.total, memory.data(1)
         releases = self.released.valid & self.released.ready
         m.d.comb += [
             self.ready.eq(memory.ready),

@@ -3,7 +3,7 @@
 Ref: docs/risk.md, gate 21 (duplicate).
 """
 
-from amaranth.hdl import Module, ResetInserter, Signal
+from amaranth.hdl import Module, ResetInserter, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -30,8 +30,9 @@ class Duplicates(wiring.Component):
     Throughput: one preview and one approval a cycle.
 
     The last `REMEMBERED_ORDERS` approved orders of each symbol are remembered. One of them is the
-    same if it has the side, price and quantity of the preview and time - its time, modulo 2**64, is
-    at most duplicate_window_ns; both times are those of the previews. `original` if fewer than
+    same if it has the side, price and quantity of the preview and time - its time is at most
+    duplicate_window_ns, or below 0 as after the clock was set back; both times are those of the
+    previews. `original` if fewer than
     max_duplicates are the same, and max_duplicates is 1 to `REMEMBERED_ORDERS`. An approval counts
     for the previews of later cycles.
 
@@ -105,7 +106,7 @@ class Duplicates(wiring.Component):
 
     def _is_same(self, m: Module, n: int, sent):
         preview = self.preview
-        alike, age = Signal(name=f"alike_{n}"), Signal(64, name=f"age_{n}")
+        alike, age = Signal(name=f"alike_{n}"), Signal(signed(65), name=f"age_{n}")
         window = Signal(32, name=f"window_{n}")
         m.d.sync += [
             alike.eq(

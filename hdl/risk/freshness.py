@@ -43,6 +43,8 @@ class Freshness(wiring.Component):
         In ns.
     messages : In(stream.Signature(Message(symbols), always_ready=True))
     fresh : Out(1)
+    heard : Out(1), heard_at : Out(64)
+        A message of the feed has come; the time of the last one, in ns.
     ready : Out(1)
         The memory has been cleared after reset; until then the gate fails.
     """
@@ -58,6 +60,8 @@ class Freshness(wiring.Component):
                 "time": In(64),
                 "messages": In(stream.Signature(Message(symbols), always_ready=True)),
                 "fresh": Out(1),
+                "heard": Out(1),
+                "heard_at": Out(64),
                 "ready": Out(1),
             }
         )
@@ -75,9 +79,11 @@ class Freshness(wiring.Component):
             memory.write_data.time.eq(self.time),
             memory.address().eq(self.preview.symbol),
             symbol.eq(memory.data()),
+            feed.ever.eq(self.heard),
+            feed.time.eq(self.heard_at),
         ]
         with m.If(self.messages.valid):
-            m.d.sync += [feed.ever.eq(1), feed.time.eq(self.time)]
+            m.d.sync += [self.heard.eq(1), self.heard_at.eq(self.time)]
         limits, ready = self.limits, Signal()
         m.d.sync += ready.eq(memory.ready)
         m.d.comb += self.fresh.eq(

@@ -222,7 +222,7 @@ class RiskGate(wiring.Component):
                 part.notional_outer.eq(order_limits.notional_outer),
                 part.notional_inner.eq(order_limits.notional_inner),
             ]
-        for part in (rate, open_orders, totals, account):
+        for part in (order_limits, rate, open_orders, totals, account):
             m.d.comb += part.account.eq(self.account)
         for part in counting:
             m.d.comb += [

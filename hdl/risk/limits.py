@@ -8,7 +8,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.stream import Proposal
-from tickgate.spec.gates import OBLIGATORY
+from tickgate.spec.gates import OBLIGATORY, OBLIGATORY_OF_ACCOUNT
 
 __all__ = ["MAX_SHARES", "AccountLimits", "Limits", "OrderLimits", "nanoseconds"]
 
@@ -91,7 +91,8 @@ class OrderLimits(wiring.Component):
 
     Latency: `LATENCY` from the preview to the gates. Throughput: one preview a cycle.
 
-    - `limits_present`: no limit is zero, of those that `tickgate.spec.gates.OBLIGATORY` names.
+    - `limits_present`: no limit is zero, of those that `OBLIGATORY` and `OBLIGATORY_OF_ACCOUNT` of
+      `tickgate.spec.gates` name.
     - `within_quantity`: 0 < quantity <= max_order_quantity, and at most `MAX_SHARES`.
     - `within_notional`: quantity * price <= max_order_notional.
 
@@ -104,6 +105,8 @@ class OrderLimits(wiring.Component):
     preview : In(Proposal(symbols))
     limits : In(Limits)
         Limits of the preview's symbol, in the cycle of the preview.
+    account : In(AccountLimits)
+        In the same cycle.
     limits_present, within_quantity, within_notional : Out(1)
     notional_outer : Out(64), notional_inner : Out(33)
         Of the preview in the cycle before: quantity * price is the former + the latter * 2**16.
@@ -116,6 +119,7 @@ class OrderLimits(wiring.Component):
             {
                 "preview": In(Proposal(symbols)),
                 "limits": In(Limits),
+                "account": In(AccountLimits),
                 "limits_present": Out(1),
                 "within_quantity": Out(1),
                 "within_notional": Out(1),
@@ -127,8 +131,10 @@ class OrderLimits(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         quantity, limits = self.preview.quantity, self.limits
+        obligatory = [limits[name] for name in OBLIGATORY]
+        obligatory += [self.account[name] for name in OBLIGATORY_OF_ACCOUNT]
         m.d.sync += [
-            self.limits_present.eq(Cat(limits[name].any() for name in OBLIGATORY).all()),
+            self.limits_present.eq(Cat(each.any() for each in obligatory).all()),
             self.within_quantity.eq(
                 quantity.any() & (quantity <= limits.max_order_quantity) & (quantity <= MAX_SHARES)
             ),

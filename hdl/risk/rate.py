@@ -22,9 +22,10 @@ class MessageRate(wiring.Component):
     one preview and one approval a cycle.
 
     A bucket is kept as the time at which it is full again; an order moves that by one interval,
-    from now on if it is past. `within_rate` if, at the time in the cycle of the preview, the
-    symbol's is at most order_burst_ns ahead, and the session's at most session_burst_ns, less
-    session_reserve_ns which is kept for cancels. So a bucket holds 1 + burst / interval tokens, and
+    from now on if it is past, to 2**64 - 1 at most. `within_rate` if, at the time in the cycle of
+    the preview, the symbol's is at most order_burst_ns ahead, and the session's at most
+    session_burst_ns, less session_reserve_ns which is kept for cancels. So a bucket holds
+    1 + burst / interval tokens, and
     one comes back each interval; with an interval of 0 there are none. An approval counts for the
     previews of later cycles.
 
@@ -44,6 +45,8 @@ class MessageRate(wiring.Component):
     clear : In(1)
         Fills all buckets, in `symbols` cycles.
     within_rate : Out(1)
+    session_full_at : Out(64)
+        When the bucket of the session is full again, in ns.
     ready : Out(1)
         Low while buckets are being filled, after reset too; the gate fails until then.
     """
@@ -62,6 +65,7 @@ class MessageRate(wiring.Component):
                 "approved": In(1),
                 "clear": In(1),
                 "within_rate": Out(1),
+                "session_full_at": Out(64),
                 "ready": Out(1),
             }
         )
@@ -73,7 +77,7 @@ class MessageRate(wiring.Component):
         )
         limits, account = self.limits, self.account
         checked, decided = Signal.like(self.preview.symbol), Signal.like(self.preview.symbol)
-        session, ready = Signal(64), Signal()
+        session, ready = self.session_full_at, Signal()
         m.d.sync += [
             checked.eq(self.preview.symbol),
             decided.eq(checked),
@@ -108,7 +112,7 @@ class MessageRate(wiring.Component):
         """Whether a token is left in the next cycle, and in the one after when it is full."""
         ahead, allowed = Signal(64, name=f"{name}_ahead"), Signal(32, name=f"{name}_allowed")
         since, until = Signal(64, name=f"{name}_since"), Signal(64, name=f"{name}_until")
-        step, after = Signal(32, name=f"{name}_step"), Signal(64, name=f"{name}_after")
+        step, after = Signal(32, name=f"{name}_step"), Signal(65, name=f"{name}_after")
         short, past = Signal(name=f"{name}_short"), Signal(name=f"{name}_past")
         m.d.sync += [
             past.eq(full_at <= self.time),
@@ -122,4 +126,6 @@ class MessageRate(wiring.Component):
         ]
         programmed = Signal(name=f"{name}_programmed")
         m.d.sync += programmed.eq(interval.any())
-        return programmed & ~short & (past | (ahead <= allowed)), after
+        # What would pass the end of time stays there: then no token ever comes back.
+        bounded = after[:64] | after[64].replicate(64)
+        return programmed & ~short & (past | (ahead <= allowed)), bounded

@@ -136,7 +136,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class AccountLimits:
-    """The limits of all symbols together; nothing passes the gate of one that is 0.
+    """The limits of all symbols together; one of 0 is not programmed, which gate 4 refuses.
 
     1e-4 USD, orders, shares, and nanoseconds. `session_burst_ns` and `session_reserve_ns` may be 0.
     """
@@ -150,6 +150,21 @@ class AccountLimits:
     session_interval_ns: int = 0
     session_burst_ns: int = 0
     session_reserve_ns: int = 0
+
+    @property
+    def present(self) -> bool:
+        """True if every limit that must not be 0 is programmed."""
+        return all(
+            (
+                self.max_gross,
+                self.max_net,
+                self.max_open_orders,
+                self.max_day_orders,
+                self.max_day_shares,
+                self.max_day_notional,
+                self.session_interval_ns,
+            )
+        )
 
 
 class _Sent(NamedTuple):
@@ -324,7 +339,7 @@ class RiskModel:
         sells = account.open_sells + (proposal.quantity if proposal.side == SELL else 0)
         passes = {
             1: self.armed and not self.killed and self.config_valid,
-            4: limits.present,
+            4: limits.present and self.account.present,
             5: proposal.side != BUY or account.position + buys <= limits.max_long,
             6: proposal.side != SELL or sells - account.position <= limits.max_short,
             9: 0 < proposal.quantity <= min(limits.max_order_quantity, QUANTITY_MAX),
@@ -383,9 +398,10 @@ class RiskModel:
         self._day_shares += proposal.quantity
         self._day_notional += _notional(proposal)
         account.open_orders += 1
-        account.full_at = max(account.full_at, time_ns) + account.limits.order_interval_ns & TIME
+        full_at = max(account.full_at, time_ns) + account.limits.order_interval_ns
+        account.full_at = min(full_at, TIME)
         session = max(self._session_full_at, time_ns) + self.account.session_interval_ns
-        self._session_full_at = session & TIME
+        self._session_full_at = min(session, TIME)
         sent = _Sent(proposal.side, proposal.price, proposal.quantity, time_ns)
         account.sent = [sent, *account.sent][:REMEMBERED]
 
@@ -412,9 +428,7 @@ class RiskModel:
     def _is_original(account: _Account, proposal: Proposal, time_ns: int) -> bool:
         most, window = account.limits.max_duplicates, account.limits.duplicate_window_ns
         order = (proposal.side, proposal.price, proposal.quantity)
-        same = sum(
-            sent[:3] == order and (time_ns - sent.time) & TIME <= window for sent in account.sent
-        )
+        same = sum(sent[:3] == order and time_ns - sent.time <= window for sent in account.sent)
         return same < most <= REMEMBERED
 
     @staticmethod

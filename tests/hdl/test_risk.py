@@ -600,6 +600,16 @@ def test_a_limit_that_is_not_programmed_refuses(name):
     assert reasons >> Gate.LIMITS_PRESENT & 1
 
 
+@pytest.mark.parametrize("name", ACCOUNT)
+def test_a_limit_of_the_account_that_is_not_programmed_refuses(name):
+    # No other gate misses a limit of zero of what is below zero.
+    facts = {"account": {**ACCOUNT, name: 0}, "short_value": 2**63}
+    before = [{**IDLE, **facts}] * VALUES_KNOWN
+    reasons = outcome(*before, cycle(**facts))
+    optional = name in ("session_burst_ns", "session_reserve_ns")
+    assert reasons[0] >> Gate.LIMITS_PRESENT & 1 == (not optional)
+
+
 @pytest.mark.parametrize(("over", "passes"), [(-1, True), (0, True), (1, False)])
 @pytest.mark.parametrize("held", [0, 300, -100, WORD - 250])
 @pytest.mark.parametrize(("side", "gate"), [(BUY, 5), (SELL, 6)])
@@ -1169,13 +1179,22 @@ def test_a_bucket_holds_so_many_tokens_and_fills_by_one_each_interval(bucket):
     assert outcome(*at(0, 0, 0), *other) == [0, 0, 0, 0 if bucket == "symbol" else empty]
 
 
-@pytest.mark.parametrize(
-    "account",
-    [{"session_interval_ns": 0}, {"session_burst_ns": 4, "session_reserve_ns": 5}],
-)
-def test_a_session_without_tokens_for_orders_sends_none(account):
-    reasons = outcome(cycle(account={**ACCOUNT, **account}))
-    assert reasons == [bits(Gate.MESSAGE_RATE)]
+def test_a_session_without_tokens_for_orders_sends_none():
+    account = {**ACCOUNT, "session_burst_ns": 4, "session_reserve_ns": 5}
+    assert outcome(cycle(account=account)) == [bits(Gate.MESSAGE_RATE)]
+
+
+def test_a_bucket_that_would_be_full_after_the_end_of_time_is_never_full_again():
+    end = 2**64 - 1
+    facts = {"limits": {**LIMITS, "order_interval_ns": 100, "order_burst_ns": 100}}
+    facts["limits"]["band_exempt"] = 1
+    empty = bits(Gate.MESSAGE_RATE)
+    last = orders({}, time=end, **facts)
+    news = {**CYCLE, "message": ("Y", 1, "0"), "trade": (1, REFERENCE), "time": end}
+    # The clock begins anew.
+    anew = {"message": ("Y", 1, "0"), "trade": (1, REFERENCE), "time": 5}
+    begun = orders({}, time=5, **facts)
+    assert outcome(news, *last, {**CYCLE, **anew}, *begun) == [0, empty]
 
 
 def test_no_more_orders_are_open_than_may_be():
@@ -1208,6 +1227,13 @@ def test_the_same_order_is_sent_only_so_often_within_its_window(most, age):
     expected.append(0 if sent and age > 100 else again)
     missing = 0 if most else bits(Gate.LIMITS_PRESENT)
     assert outcome(*first, *later) == [reasons | missing for reasons in expected]
+
+
+def test_an_order_from_the_future_is_a_duplicate():
+    limits = {**LIMITS, "max_duplicates": 1, "duplicate_window_ns": 100}
+    limits |= {"order_burst_ns": WORD, "reference_max_age_us": WORD}
+    later, earlier = (orders({}, limits=limits, time=CYCLE["time"] + n) for n in (1000, 999))
+    assert outcome(*later, *earlier) == [0, bits(Gate.DUPLICATE)]
 
 
 @pytest.mark.parametrize("change", [{"side": SELL}, {"price": REFERENCE + 1}, {"quantity": 99}])

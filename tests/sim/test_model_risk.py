@@ -350,8 +350,8 @@ def test_gate_26_refuses_what_is_off_the_tick_or_the_lot(tick, lot, price, quant
 def test_while_an_order_is_accounted_for_the_port_is_busy_and_counting_gates_are_not_asked():
     risk = ready()
     risk.account = AccountLimits()
-    assert reasons(risk, buy()) == {7, 8, 18, 19, 29}
-    assert reasons(risk, buy(), accounting=True) == {0}
+    assert reasons(risk, buy()) == {4, 7, 8, 18, 19, 29}
+    assert reasons(risk, buy(), accounting=True) == {0, 4}
 
 
 @pytest.mark.parametrize(("over", "refusal"), [(-1, set()), (0, set()), (1, {7})])

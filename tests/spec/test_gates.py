@@ -7,9 +7,10 @@ import pytest
 from amaranth.lib import data
 
 from tickgate.hdl.risk import gate as gateware
-from tickgate.hdl.risk.limits import Limits
-from tickgate.host.config import LimitsConfig
+from tickgate.hdl.risk.limits import AccountLimits, Limits
+from tickgate.host.config import AccountConfig, LimitsConfig
 from tickgate.sim.model import risk as model
+from tickgate.sim.prove.catalogue import PROPERTIES
 from tickgate.spec import events, gates, registers
 from tickgate.spec.gates import BUILT, GATES
 
@@ -19,6 +20,7 @@ NOT_LIMITS = {
     *("strategy_enable", "threshold", "max_spread", "quantity", "min_interval_ns"),
 }
 """Parameters that shape the book and the strategy."""
+THEOREMS = ("theorem 2", "theorem 3", "theorem 4")
 
 
 def test_the_numbers_rise_and_none_is_used_twice():
@@ -48,7 +50,9 @@ def test_component_and_tests_of_a_gate_exist(gate, repository):
     path, _, name = gate.component.partition("::")
     module = importlib.import_module("tickgate." + path.removesuffix(".py").replace("/", "."))
     assert name in module.__all__
-    assert gate.tests
+    assert gate.properties and gate.tests
+    for name in gate.properties:
+        assert PROPERTIES[name].about in (f"gate {gate.number}", *THEOREMS), name
     for test in gate.tests:
         path, _, name = test.partition("::")
         assert f"\ndef {name}(" in (repository / path).read_text(), test
@@ -64,6 +68,9 @@ def test_what_is_obligatory_is_a_limit_and_a_configuration_that_trades_must_have
     assert set(gates.OBLIGATORY) <= {name for name, _ in data.Layout.cast(Limits)}
     keys = {re.sub("_(shares|usd)$", "", name) for name in LimitsConfig().missing()}
     assert keys - {"allow_buy", "band_exempt"} == set(gates.OBLIGATORY)
+    assert set(gates.OBLIGATORY_OF_ACCOUNT) <= {name for name, _ in data.Layout.cast(AccountLimits)}
+    keys = {name.removesuffix("_usd") for name in AccountConfig().missing()}
+    assert keys == set(gates.OBLIGATORY_OF_ACCOUNT)
 
 
 def test_the_document_has_the_tables_as_they_are(repository):
