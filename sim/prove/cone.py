@@ -38,28 +38,34 @@ def cone(text: str, top: str, signals: tuple[str, ...]) -> str:
         elif inside is not None and line.startswith("  "):
             inside.append(line)
     initial, steps = rules.values()
-    sources = {name: _NAME.findall(line)[1:] for name, line in named.items()}
+    made_of = {name: set(_NAME.findall(line)) & named.keys() for name, line in named.items()}
+    follows = {name: set() for name in named}
     for line in steps:
         (following,) = _NEXT.findall(line)
-        sources[following] = sources[following] + _NAME.findall(line)
-    needed, left = set(), [f"|{top}_n {name}|" for name in signals]
-    while left:
-        name = left.pop()
-        if name not in needed:
-            needed.add(name)
-            left.extend(each for each in sources.get(name, ()) if each in named)
-    state = f"|{top}_s|"
-    kept = [line for name, line in named.items() if name in needed]
-    start, step = (
-        "\n".join(line for line in each if needed.issuperset(set(_NAME.findall(line)) & set(named)))
-        for each in (initial, steps)
-    )
+        follows[following].update(set(_NAME.findall(line)) & named.keys())
+    needed = _reached({f"|{top}_n {name}|" for name in signals}, made_of, follows)
+    steps = [line for line in steps if _NEXT.findall(line)[0] in needed]
+    # One line may begin what is needed and what is not.
+    initial = [line for line in initial if not needed.isdisjoint(_NAME.findall(line))]
+    begun = {name for line in initial for name in _NAME.findall(line) if name in named}
+    kept = _reached(needed | begun, made_of)
+    state, start, step = f"|{top}_s|", "\n".join(initial), "\n".join(steps)
     return "\n".join(
         (
             f"(declare-sort {state} 0)",
-            *kept,
+            *(line for name, line in named.items() if name in kept),
             f"(define-fun |{top}_i| ((state {state})) Bool (and true true\n{start}\n))",
             f"(define-fun |{top}_t| ((state {state}) (next_state {state})) Bool",
             f"(and true true\n{step}\n))",
         )
     )
+
+
+def _reached(names: set[str], *ways: dict[str, set[str]]) -> set[str]:
+    reached, left = set(), list(names)
+    while left:
+        name = left.pop()
+        if name not in reached:
+            reached.add(name)
+            left.extend(each for way in ways for each in way.get(name, ()))
+    return reached
