@@ -3,7 +3,7 @@
 Ref: docs/architecture.md.
 """
 
-from amaranth.hdl import Cat, Module, ResetInserter, Signal
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +12,9 @@ from tickgate.hdl.control import Control
 from tickgate.hdl.eth import Hold, Receive
 from tickgate.hdl.feed import Feed
 from tickgate.hdl.net import Arbiter, Services
-from tickgate.hdl.order.encoder import OrderEncoder
+from tickgate.hdl.order.entry import OrderEntry
+from tickgate.hdl.order.tcp.staging import HostOctet
+from tickgate.hdl.order.tcp.types import Timing
 from tickgate.hdl.risk.gate import Gate, RiskGate, Verdict
 from tickgate.hdl.strategy.taker import Taker
 from tickgate.hdl.stream import Octets, Top, pipe, require_width
@@ -68,7 +70,7 @@ class TickToTrade(wiring.Component):
     """
 
     BOOK_AT = Receive.LATENCY + Hold.LATENCY + Feed.LATENCY
-    DECIDE = Taker.LATENCY + RiskGate.LATENCY + OrderEncoder.LATENCY
+    DECIDE = Taker.LATENCY + RiskGate.LATENCY + OrderEntry.LATENCY
     LATENCY = BOOK_AT + OrderBook.LATENCY + DECIDE
     SLOW_LATENCY = BOOK_AT + OrderBook.SLOW_LATENCY + DECIDE
 
@@ -90,7 +92,7 @@ class TickToTrade(wiring.Component):
         self._book = OrderBook(symbols=symbols, ticks=ticks, orders=orders)
         self._strategy = Taker(symbols=symbols)
         self._risk = RiskGate(symbols=symbols)
-        self._order = OrderEncoder(width=width, symbols=symbols)
+        self._order = OrderEntry(width=width, symbols=symbols)
         self._services = Services(width=width, verdict_latency=Receive.VERDICT_LATENCY)
         on_its_way = OrderBook.SLOW_LATENCY + self.DECIDE
         gap = -(-(PREAMBLE_SIZE + INTERFRAME_GAP) // width)
@@ -149,6 +151,7 @@ class TickToTrade(wiring.Component):
         self._tell_risk(m, feed, book, risk, order, control)
         self._configure(m, receive, hold, feed, book, strategy, risk, order, control)
         self._show_book(m, book.view, book.recovered, control.status)
+        self._hold_session(m, order, control)
         self._count(m, receive, hold, feed, book, risk, control)
         self._report(m, feed, risk, control)
         m.d.comb += [
@@ -162,7 +165,7 @@ class TickToTrade(wiring.Component):
 
     def _share_port(self, m, receive, feed, order) -> None:
         services, arbiter = self._services, self._arbiter
-        pipe(m, order.octets, arbiter.orders)
+        pipe(m, order.tx, arbiter.orders)
         pipe(m, services.octets, arbiter.services)
         pipe(m, arbiter.port, wiring.flipped(self.tx))
         m.d.comb += [
@@ -170,7 +173,12 @@ class TickToTrade(wiring.Component):
             services.received.payload.eq(self.rx.payload),
             services.ends.eq(receive.frames),
             services.bad.eq(receive.fcs_errors),
-            arbiter.orders_busy.eq(order.busy),
+            arbiter.orders_busy.eq(order.sending),
+            order.port.eq(~arbiter.busy),
+            order.rx.valid.eq(self.rx.valid),
+            order.rx.payload.eq(self.rx.payload),
+            order.frame_ends.eq(receive.frames),
+            order.frame_good.eq(~receive.fcs_errors),
             arbiter.activity.eq(feed.tracked_messages),
         ]
 
@@ -215,10 +223,14 @@ class TickToTrade(wiring.Component):
             risk.armed.eq(control.armed),
             risk.killed.eq(control.killed),
             risk.time.eq(control.time),
+            order.symbol.eq(risk.limits_symbol),
+            risk.position.eq(order.account.position),
+            risk.released_buys.eq(order.released_buys),
+            risk.released_sells.eq(order.released_sells),
         ]
 
     def _configure(self, m, receive, hold, feed, book, strategy, risk, order, control) -> None:
-        config, command, session = control.config, control.command, order.session
+        config, command, session = control.config, control.command, order.template
         services, request = self._services, self._services.request
         m.d.comb += [
             session.destination_mac.eq(
@@ -337,11 +349,11 @@ class TickToTrade(wiring.Component):
             m.d.comb += risk.account[name].eq(Cat(halves) if whole is None else whole)
         m.d.comb += [
             control.tables_ready.eq(
-                hold.ready & feed.ready & book.ready & strategy.ready & risk.ready
+                hold.ready & feed.ready & book.ready & strategy.ready & risk.ready & order.ready
             ),
             control.regular_session.eq(risk.regular_session),
             control.breach.eq(risk.breach),
-            control.kill.eq(book.disagreement),
+            control.kill.eq(book.disagreement | order.violation),
             control.status.symbol_state.symbol.eq(risk.shown),
             control.status.symbol_state.trading.eq(risk.state.trading),
             control.status.symbol_state.operational_halt.eq(risk.state.operational_halt),
@@ -359,8 +371,75 @@ class TickToTrade(wiring.Component):
             control.status.expected_sequence_low.eq(feed.expected[:32]),
             control.status.expected_sequence_high.eq(feed.expected[32:]),
             control.status.next_user_ref_num.eq(risk.next_user_ref_num),
-            control.status.tcp_sequence.eq(order.sequence),
+            control.status.tcp_sequence.eq(order.next_tcp_sequence),
         ]
+
+    @staticmethod
+    def _hold_session(m, order, control) -> None:
+        """The host's side of the order session."""
+        config, command, status = control.config, control.command, control.status
+        octet, waits = Signal(HostOctet), Signal()
+        loaded = Signal.like(command.set_position.payload)
+        since, tick = Signal(16), Signal()
+        times = [getattr(config, f"session_times_{n}") for n in range(5)]
+        for name, _ in data.Layout.cast(Timing):
+            fields = [*times, config.session_limits]
+            (source,) = [each[name] for each in fields if name in dict(each.shape())]
+            m.d.comb += order.timing[name].eq(source)
+        m.d.comb += [
+            tick.eq(control.microsecond & (since + 1 >= config.session_tick_us)),
+            order.live.eq(config.session_live),
+            order.tick.eq(tick),
+            order.heartbeat.eq(times[4].heartbeat),
+            order.silence.eq(times[4].silence),
+            order.timeout.eq(config.session_limits.order_timeout),
+            order.isn.eq(config.session_isn),
+            order.connect.eq(command.session_connect.valid & config.session_live),
+            order.close.eq(command.session_close.valid),
+            order.abort.eq(command.session_abort.valid),
+            order.clear.eq(command.start_of_day.valid),
+            order.next_number.eq(status.next_user_ref_num),
+            order.end_number.eq(config.session_number_end),
+            order.load_position.eq(command.set_position.valid),
+            order.load_symbol.eq(loaded.symbol),
+            order.start_position.eq(Cat(config.position_start, loaded.negative)),
+            order.report_load.eq(command.load_report_sequence.valid),
+            order.report_start.eq(
+                Cat(config.report_sequence_start_low, config.report_sequence_start_high)
+            ),
+            order.host.valid.eq(waits),
+            order.host.payload.eq(octet),
+            order.watched.eq(control.status.symbol_state.symbol),
+            Cat(status.due_sequence_low, status.due_sequence_high).eq(order.due_sequence),
+            Cat(status.told_sequence_low, status.told_sequence_high).eq(order.next_sequence),
+            status.own_orders.open.eq(order.open_orders),
+            status.own_orders.unanswered.eq(order.unanswered),
+            Cat(status.position_low, status.position_sign).eq(order.watched_account.position),
+            status.open_buys.eq(order.watched_account.open_buys),
+            status.open_sells.eq(order.watched_account.open_sells),
+            status.session_state.state.eq(order.state.as_value()),
+            status.session_state.outcome.eq(order.outcome.as_value()),
+            status.session_state.room.eq(~waits),
+        ]
+        with m.If(control.microsecond):
+            m.d.sync += since.eq(Mux(tick, 0, since + 1))
+        with m.If(command.session_octet.valid & ~waits):
+            m.d.sync += [
+                waits.eq(1),
+                octet.data.eq(command.session_octet.payload.data),
+                octet.last.eq(command.session_octet.payload.last),
+            ]
+        with m.Elif(order.host.ready):
+            m.d.sync += waits.eq(0)
+        with m.If(command.set_position.valid):
+            m.d.sync += loaded.eq(command.set_position.payload)
+        for name in ("lost", "silent", "may_order", "overdue", "spent"):
+            m.d.comb += status.session_state[name].eq(getattr(order, name))
+        for name in ("accepted", "rejected", "ended", "reason"):
+            m.d.comb += status.session_state[name].eq(order.login[name])
+        for name in ("bought_shares", "bought_notional", "sold_shares", "sold_notional"):
+            low, high = getattr(status, f"{name}_low"), getattr(status, f"{name}_high")
+            m.d.comb += Cat(low, high).eq(order.watched_account[name])
 
     @staticmethod
     def _show_book(m, view, recovery, status) -> None:
@@ -388,7 +467,7 @@ class TickToTrade(wiring.Component):
         count, verdict = control.count, risk.verdicts
         parts = (
             *(("eth", receive), ("eth", hold), ("feed", feed), ("book", book)),
-            *(("net", self._services), ("net", self._arbiter)),
+            *(("net", self._services), ("net", self._arbiter), ("order", self._order)),
         )
         for prefix, part in parts:
             for name in part.COUNTERS:

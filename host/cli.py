@@ -26,9 +26,11 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from tickgate.host import glimpse
+from tickgate.host import session as session_of_card
 from tickgate.host.config import Config, LimitsConfig, StrategyConfig, change, page_name, usd
 from tickgate.host.driver import Driver, Event, RecoveryStatus
 from tickgate.host.errors import HostError, UserError
+from tickgate.host.numbers import NumberFile, default_path
 from tickgate.host.registers import find
 from tickgate.host.snapshot import Snapshot
 from tickgate.host.transport import DEFAULT_BAUD, DEFAULT_TIMEOUT
@@ -261,6 +263,117 @@ def arm(
     with _card(context, port) as card:
         card.arm(wanted)
     typer.echo("armed")
+
+
+@app.command()
+def login(
+    context: typer.Context,
+    port: Port,
+    user: Annotated[str, typer.Option("--user", metavar="NAME", help="At most 6 characters.")],
+    password: Annotated[
+        str,
+        typer.Option(envvar="TICKGATE_PASSWORD", metavar="WORD", help="At most 10 characters."),
+    ] = "",
+    session: Annotated[
+        str,
+        typer.Option("--session", metavar="NAME", help="Of the venue; the current one if none."),
+    ] = "",
+    sequence: Annotated[
+        int | None,
+        typer.Option(
+            "--from-report",
+            min=0,
+            help="Ask for reports from this number on, not from the one that is due; 0 skips "
+            "all so far: for a card that has lost its memory.",
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--numbers",
+            metavar="FILE",
+            envvar="TICKGATE_NUMBERS",
+            help="Where it is kept which user reference numbers were given out.",
+        ),
+    ] = None,
+) -> None:
+    """Connects the card to the venue and logs in, from the report on that is due."""
+    kept = NumberFile(file or default_path())
+    with _card(context, port) as card:
+        registers = card.registers
+        numbers = kept.take(
+            f"{user}@{session_of_card.venue(registers)}",
+            held=session_of_card.held_numbers(registers),
+        )
+        status = session_of_card.login(
+            registers,
+            username=user,
+            password=password,
+            numbers=numbers,
+            session=session,
+            sequence=sequence,
+        )
+    typer.echo(
+        f"logged in; report {status.due_sequence} and order {numbers.start} are due, "
+        f"{len(numbers):,} orders may follow"
+    )
+
+
+@app.command()
+def logout(context: typer.Context, port: Port) -> None:
+    """Logs the card out of the venue, and closes the connection."""
+    with _card(context, port) as card:
+        status = session_of_card.logout(card.registers)
+    typer.echo(f"logged out; {status.open_orders} orders open")
+
+
+@app.command()
+def session(
+    context: typer.Context,
+    port: Port,
+    abort: Annotated[
+        bool, typer.Option("--abort", help="Break the connection off, with a reset.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Shows how the order session stands."""
+    with _card(context, port) as card:
+        if abort:
+            session_of_card.abort(card.registers)
+        status = dataclasses.asdict(session_of_card.session_status(card.registers))
+    if as_json:
+        _print_json(status)
+        return
+    table = _table("", "")
+    for name, value in status.items():
+        table.add_row(name.replace("_", " "), str(value))
+    _show(table)
+
+
+@app.command()
+def position(
+    context: typer.Context,
+    port: Port,
+    symbol: Symbol,
+    shares: Annotated[
+        int | None,
+        typer.Option("--set", metavar="SHARES", help="What is held; less than 0 is short."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Shows what the card holds of a symbol, what is open, and what was turned over."""
+    with _card(context, port) as card:
+        index = card.symbol_index(symbol)
+        if shares is not None:
+            session_of_card.set_position(card.registers, index, shares)
+        held = dataclasses.asdict(session_of_card.account(card.registers, index))
+    if as_json:
+        _print_json(held)
+        return
+    table = _table("", "")
+    for name, value in held.items():
+        table.add_row(name.replace("_", " "), str(value))
+    _show(table)
 
 
 @app.command()

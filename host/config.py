@@ -31,6 +31,7 @@ from tickgate.spec.gates import LOT_SIZES, ORDER_TICKS, REMEMBERED_ORDERS, TIMES
 from tickgate.spec.registers import (
     BY_NAME,
     PAGE_WORDS,
+    Kind,
     page_values,
     page_words,
     parameter_checksum,
@@ -42,6 +43,7 @@ __all__ = [
     "Config",
     "FeedConfig",
     "LimitsConfig",
+    "LiveConfig",
     "NetworkConfig",
     "RerequestConfig",
     "SessionConfig",
@@ -147,6 +149,10 @@ def _one_of(values: Sequence[int], unit: str) -> AfterValidator:
 
 
 U16 = Annotated[int, Field(strict=True, ge=0, lt=1 << 16)]
+Milliseconds = U16
+
+OF_A_LOGIN = ("session_isn", "session_number_end")
+"""Configuration registers that are written anew for each connection."""
 U32 = Annotated[int, Field(strict=True, ge=0, lt=1 << 32)]
 U64 = Annotated[int, Field(strict=True, ge=0, lt=1 << 64)]
 Port = Annotated[int, Field(strict=True, ge=1, lt=1 << 16)]
@@ -552,6 +558,45 @@ class SymbolConfig(_Section):
         return page_words(self.parameters())
 
 
+class LiveConfig(_Section):
+    """`[live]`: orders leave on a TCP connection that the card keeps itself.
+
+    Without this section they leave with the numbers of `[session]`, and nothing is received. All
+    times are in milliseconds, 0 for never where that makes sense; `tick_us` is their unit in the
+    card, which a slow simulation makes longer. `order_timeout_ms` is how long the venue may take to
+    answer an order before no other one leaves.
+    """
+
+    tick_us: Annotated[int, Field(strict=True, ge=1, lt=1 << 16)] = 1_000
+    rto_initial_ms: Milliseconds = 1_000
+    rto_min_ms: Milliseconds = 200
+    rto_max_ms: Milliseconds = 60_000
+    ack_delay_ms: Milliseconds = 0
+    keepalive_idle_ms: Milliseconds = 0
+    keepalive_interval_ms: Milliseconds = 1_000
+    linger_ms: Milliseconds = 1_000
+    challenge_interval_ms: Milliseconds = 100
+    heartbeat_ms: Milliseconds = 1_000
+    silence_ms: Milliseconds = 15_000
+    order_timeout_ms: Milliseconds = 1_000
+    retries: Annotated[int, Field(strict=True, ge=1, lt=1 << 8)] = 6
+    keepalive_probes: Annotated[int, Field(strict=True, ge=1, lt=1 << 8)] = 5
+
+    def registers(self) -> dict[str, int]:
+        """Register values by name."""
+        values = {"session_live": 1, "session_tick_us": self.tick_us}
+        for name, register in BY_NAME.items():
+            if name.startswith("session_times_"):
+                fields = {each.name: getattr(self, f"{each.name}_ms") for each in register.fields}
+                values[name] = register.pack(**fields)
+        values["session_limits"] = BY_NAME["session_limits"].pack(
+            retries=self.retries,
+            keepalive_probes=self.keepalive_probes,
+            order_timeout=self.order_timeout_ms,
+        )
+        return values
+
+
 class Config(_Section):
     """A whole configuration. Build it with `from_file`, `from_text` or `from_dict`."""
 
@@ -560,6 +605,7 @@ class Config(_Section):
     network: NetworkConfig = NetworkConfig()
     rerequest: RerequestConfig | None = None
     account: AccountConfig = AccountConfig()
+    live: LiveConfig | None = None
     symbols: Annotated[list[SymbolConfig], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -606,10 +652,19 @@ class Config(_Section):
 
     def registers(self) -> dict[str, int]:
         """Configuration registers by name: all but the time."""
-        sections = [self.feed, self.session, self.network, self.rerequest, self.account]
-        values = {name: 0 for name in BY_NAME if name.startswith("rerequest_")}
+        sections = [self.feed, self.session, self.network, self.rerequest, self.account, self.live]
+        values = {
+            name: 0
+            for name, register in BY_NAME.items()
+            if name.startswith(("rerequest_", "session_"))
+            and register.kind is Kind.CONFIG
+            and name not in OF_A_LOGIN
+        }
         for section in sections:
             values |= section.registers() if section else {}
+        if self.live:
+            # A login says with which number orders go on.
+            del values["user_ref_num_start"]
         return values
 
     def pages(self, symbols: int) -> list[list[int]]:

@@ -410,6 +410,10 @@ class Driver:
             raise CardRefused(
                 "the card is armed; disarm it before a whole configuration", status=Status.ARMED
             )
+        if self.registers.read_fields("session_state")["state"]:
+            raise CardRefused(
+                "the card has an order session; log it out before a whole configuration"
+            )
         self._wait("tables_ready", 1, "its tables are not clear")
         self.registers.write_many(config.registers())
         checksum = self.commit_pages(config.pages(identity.symbols))

@@ -47,6 +47,11 @@ class Registers:
     def __init__(self, link: Link) -> None:
         object.__setattr__(self, "_link", link)
 
+    @property
+    def repeats(self) -> int:
+        """Requests that were sent again so far: the card may have obeyed these twice."""
+        return self._link.retries
+
     def read(self, name: str) -> int:
         """The register's word."""
         return self.read_many([name])[name]

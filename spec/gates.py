@@ -167,8 +167,8 @@ GATES: tuple[Gate, ...] = (
         component="hdl/risk/account.py::AccountExposure",
         properties=("gate-7-gross-exposure", "approved-within-limits"),
         tests=(f"{_TEST}gross_exposure_is_within_its_limit",),
-        missing="K when measured above: nothing measures it yet. Until fills come, positions are "
-        "worth 0 and nothing is released but by start of day",
+        missing="K when measured above: nothing measures it yet. Positions are worth 0 and no "
+        "notional is released but by start of day, so that it holds all orders of the day",
     ),
     Gate(
         number=8,
@@ -303,7 +303,7 @@ GATES: tuple[Gate, ...] = (
         component="hdl/risk/counts.py::OpenOrders",
         properties=("gate-19-open-orders",),
         tests=(f"{_TEST}no_more_orders_are_open_than_may_be",),
-        missing="until acknowledgements and fills come, an order once approved stays open until "
+        missing="reports of the venue do not close an order yet: once approved it counts until "
         "start of day",
     ),
     Gate(

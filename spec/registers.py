@@ -525,6 +525,41 @@ REGISTERS: tuple[Register, ...] = (
         "recover_join",
         "the snapshot is complete; low half of the sequence number of the last message in it",
     ),
+    _command(
+        0x0130,
+        "session_connect",
+        "opens the TCP connection of the order session, if it is closed",
+        code=0x4F50_454E,
+        needs=(Need.DISARMED,),
+    ),
+    _command(0x0131, "session_close", "sends FIN when all is sent", code=0x434C_4F53),
+    _command(0x0132, "session_abort", "sends RST, and forgets the connection", code=0x4142_5254),
+    _command(
+        0x0133,
+        "session_octet",
+        "an octet of a packet of SoupBinTCP for the venue; lost if session_state has no room",
+        fields=(
+            BitField("data", 0, 8),
+            BitField("last", 8, 1, "1: the packet ends with it"),
+        ),
+    ),
+    _command(
+        0x0134,
+        "load_report_sequence",
+        "takes report_sequence_start as the sequence number of the report that is due",
+        code=0x4C52_5351,
+        needs=(Need.DISARMED,),
+    ),
+    _command(
+        0x0135,
+        "set_position",
+        "sets the position of a symbol to position_start, in shares, less 2^32 if it is negative",
+        fields=(
+            BitField("symbol", 0, 16, "symbol index", below="symbols"),
+            BitField("negative", 31, 1, "1: short"),
+        ),
+        needs=(Need.DISARMED,),
+    ),
     _config(0x0200, "feed_address", "multicast IPv4 address of the feed, line A"),
     _config(0x0201, "feed_port", "UDP port of the feed, line A", width=16),
     _config(0x0202, "feed_enable", "1: line A is received", width=1),
@@ -655,6 +690,49 @@ REGISTERS: tuple[Register, ...] = (
     ),
     _config(0x025A, "account_session_burst_ns", "how far messages may be ahead of that, in ns"),
     _config(0x025B, "account_session_reserve_ns", "how much of that is kept for cancels, in ns"),
+    _config(
+        0x0260,
+        "session_live",
+        "1: orders leave on the card's own TCP connection; 0: with the numbers of tcp_*",
+        width=1,
+    ),
+    _config(0x0261, "session_tick_us", "the unit of the times that follow", width=16),
+    *(
+        _config(
+            0x0262 + n,
+            f"session_times_{n}",
+            "times of the order session in ticks, see tickgate.hdl.order.tcp.types.Timing",
+            fields=(BitField(low, 0, 16), BitField(high, 16, 16)),
+        )
+        for n, (low, high) in enumerate(
+            (
+                ("rto_initial", "rto_min"),
+                ("rto_max", "ack_delay"),
+                ("keepalive_idle", "keepalive_interval"),
+                ("linger", "challenge_interval"),
+                ("heartbeat", "silence"),
+            )
+        )
+    ),
+    _config(
+        0x0267,
+        "session_limits",
+        "how often the order session tries, and how long it waits for an answer to an order",
+        fields=(
+            BitField("retries", 0, 8),
+            BitField("keepalive_probes", 8, 8),
+            BitField("order_timeout", 16, 16, "in ticks; 0: for ever"),
+        ),
+    ),
+    _config(0x026A, "session_isn", "TCP sequence number that session_connect begins with"),
+    _config(
+        0x026B,
+        "session_number_end",
+        "on the order session, the first user reference number that no order may have",
+    ),
+    _config(0x026C, "position_start", "what set_position sets, modulo 2^32"),
+    _config(0x0268, "report_sequence_start_low", "what load_report_sequence sets, low half"),
+    _config(0x0269, "report_sequence_start_high", "its high half"),
     _status(
         0x0300,
         "state",
@@ -772,6 +850,60 @@ REGISTERS: tuple[Register, ...] = (
         "low half of the sequence number from which on all messages of the symbol are held",
     ),
     _status(0x03A3, "recover_held", "messages held now", width=16),
+    _status(
+        0x03B0,
+        "session_state",
+        "the order session",
+        fields=(
+            BitField("state", 0, 4, "of the connection, see tickgate.hdl.order.tcp.types.State"),
+            BitField("outcome", 4, 3, "why there is none, see Outcome there"),
+            BitField("room", 7, 1, "session_octet takes another one"),
+            BitField("accepted", 8, 1, "the login was accepted"),
+            BitField("rejected", 9, 1, "it was rejected"),
+            BitField("ended", 10, 1, "the venue has ended the session"),
+            BitField("lost", 11, 1, "what the venue sends cannot be read"),
+            BitField("silent", 12, 1, "the venue has said nothing for too long"),
+            BitField("may_order", 13, 1, "an order may go"),
+            BitField("overdue", 14, 1, "an order was not answered in time"),
+            BitField("spent", 15, 1, "the next user reference number was used, or may not be"),
+            BitField("reason", 16, 8, "why the login was rejected, as ASCII"),
+        ),
+    ),
+    _status(0x03B1, "due_sequence_low", "report that is due; freezes the high half"),
+    _status(0x03B2, "due_sequence_high", "its high half", latched_by="due_sequence_low"),
+    _status(
+        0x03C0,
+        "told_sequence_low",
+        "report that the venue sends next, by its answer to the login; freezes the high half",
+    ),
+    _status(0x03C1, "told_sequence_high", "its high half", latched_by="told_sequence_low"),
+    _status(
+        0x03B3,
+        "own_orders",
+        "own orders that may still be executed, and those without an answer",
+        fields=(BitField("open", 0, 16), BitField("unanswered", 16, 16)),
+    ),
+    _status(0x03B4, "position_low", "of the symbol that show_symbol chose, in shares; low half"),
+    _status(0x03B5, "position_sign", "1: short", width=1, latched_by="position_low"),
+    _status(0x03B6, "open_buys", "shares of its orders that may still be bought"),
+    _status(0x03B7, "open_sells", "and sold"),
+    *(
+        _status(
+            0x03B8 + 2 * n + half,
+            f"{what}_{('low', 'high')[half]}",
+            f"{doc}; {('low half, freezes the high one', 'high half')[half]}",
+            latched_by=f"{what}_low" if half else None,
+        )
+        for n, (what, doc) in enumerate(
+            (
+                ("bought_shares", "shares bought of it"),
+                ("bought_notional", "shares times price, in 1e-4 USD"),
+                ("sold_shares", "shares sold of it"),
+                ("sold_notional", "shares times price, in 1e-4 USD"),
+            )
+        )
+        for half in range(2)
+    ),
     _counter(0x0400, "eth_frames", "frames received"),
     _counter(0x0401, "eth_fcs_errors", "frames with a wrong FCS"),
     _counter(0x0402, "eth_not_ip", "frames that are not IPv4"),
@@ -886,6 +1018,49 @@ REGISTERS: tuple[Register, ...] = (
     _counter(0x049F, "net_frames", "frames that a service has sent"),
     _counter(0x04A0, "net_busy_cycles", "clock cycles for which these kept the port from orders"),
     _counter(0x04A1, "net_requests", "requests for missed messages made"),
+    *(
+        _counter(0x04C0 + n, f"order_{name}", doc)
+        for n, (name, doc) in enumerate(
+            (
+                ("others", "frames that are no segments of the order session"),
+                ("segments", "sound segments"),
+                ("damaged", "segments with a wrong FCS"),
+                ("ip_options", "segments with IPv4 options or of another version"),
+                ("ip_checksum", "segments with a wrong IPv4 checksum"),
+                ("ip_length", "segments without room for the headers"),
+                ("ip_fragment", "fragments"),
+                ("other_port", "segments of other ports"),
+                ("tcp_offset", "segments whose TCP header is too short or too long"),
+                ("truncated", "segments that ended early"),
+                ("overlong", "segments with too much payload"),
+                ("tcp_checksum", "segments with a wrong TCP checksum"),
+                ("duplicates", "payload that was there before"),
+                ("out_of_order", "payload ahead of what is due, or that could not be taken"),
+                ("resets", "RST that counted"),
+                ("challenges", "challenge acknowledgements sent"),
+                ("retransmissions", "segments sent again"),
+                ("timeouts", "expiries of the retransmission timer"),
+                ("stray", "segments without a connection"),
+                ("debugs", "debug packets"),
+                ("unsequenced", "unsequenced packets"),
+                ("unknown_packets", "packets of unknown type or wrong length"),
+                ("unfit_reports", "reports that cannot be read"),
+                ("unread", "segments that came before the last one was read"),
+                ("repetitions", "reports that were there before"),
+                ("executions", "executions of own orders"),
+                ("unknown_orders", "reports on orders that are not known"),
+                ("overfills", "executions of more than was open"),
+                ("contradictions", "reports that contradict the state of their order"),
+                ("unfit", "reports in sequence that cannot be read"),
+                ("unreconciled", "broken and corrected trades"),
+                ("missed", "gaps in the sequence of reports"),
+                ("reused_numbers", "orders whose number does not rise"),
+                ("overruns", "orders that took the slot of an open one"),
+                ("position_overflows", "positions at their bound"),
+                ("turnover_overflows", "shares or notional at their bound"),
+            )
+        )
+    ),
 )
 
 PAGE_WORDS = 32

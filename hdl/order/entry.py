@@ -3,7 +3,7 @@
 Ref: docs/architecture.md, "The order session" and "Own orders".
 """
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Mux
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -38,16 +38,26 @@ class OrderEntry(wiring.Component):
 
     Members
     -------
+    live : In(1)
+        Orders go on the connection, and are followed. Without, they leave with the numbers of
+        `template` and `sequence_start`, as if there were no session.
+    sequence_start : In(32), load_sequence : In(1)
+        Of `OrderEncoder`, while not `live`.
     approved : In(stream of Order)
     busy : Out(1)
         No order may be approved in the next cycle: one is leaving, the session is not one on which
-        orders may go, the window or the ring is full, there is no slot, or an order is overdue.
+        orders may go, the venue is silent, the window or the ring is full, there is no slot or no
+        number for it, or an order is overdue.
     template : In(SessionRegisters)
         Must not change but while the connection is closed; `acknowledgement` and `window` are
         looked up in the connection instead.
     name_symbol : Out(range(symbols)), name : In(64)
         Of `OrderEncoder`.
     tx : Out(stream of Octets)
+    sending : Out(1)
+        A frame is leaving or about to: no one else's may begin.
+    next_tcp_sequence : Out(32)
+        Of the next order.
     due_sequence : Out(64)
         Of the report that the manager waits for; what a login should ask for.
     report_load, report_start
@@ -68,7 +78,9 @@ class OrderEntry(wiring.Component):
     )
     OF_MANAGER = (
         *("timeout", "symbol", "account", "open_orders", "unanswered", "overdue"),
-        *("overdue_symbol", "violation", "clear", "ready"),
+        *("overdue_symbol", "violation", "clear", "ready", "watched", "watched_account"),
+        *("released_buys", "released_sells", "next_number", "end_number", "spent"),
+        *("load_position", "load_symbol", "start_position"),
     )
     RENAMED = (
         ("due_sequence", "next_sequence"),
@@ -84,6 +96,11 @@ class OrderEntry(wiring.Component):
         session, manager = self._session.signature.members, self._manager.signature.members
         super().__init__(
             {
+                "live": In(1),
+                "sequence_start": In(32),
+                "load_sequence": In(1),
+                "next_tcp_sequence": Out(32),
+                "sending": Out(1),
                 "approved": In(stream.Signature(Order(symbols), always_ready=True)),
                 "busy": Out(1),
                 "template": In(SessionRegisters),
@@ -107,22 +124,24 @@ class OrderEntry(wiring.Component):
             self._pass(m, manager, (its,), mine=mine)
         pipe(m, encoder.octets, session.orders)
         pipe(m, session.reports, manager.reports)
-        for part in (encoder.approved, manager.sent):
-            m.d.comb += [
-                part.payload.eq(self.approved.payload),
-                part.valid.eq(self.approved.valid),
-            ]
+        goes = self.approved.valid & self.live
+        for part, valid in ((encoder.approved, self.approved.valid), (manager.sent, goes)):
+            m.d.comb += [part.payload.eq(self.approved.payload), part.valid.eq(valid)]
+        kept = manager.room & ~manager.spent & ~manager.overdue
+        blocked = ~session.may_order | session.silent | ~kept
         m.d.comb += [
-            session.order.eq(self.approved.valid),
+            session.order.eq(goes),
             session.order_size.eq(SEGMENT_SIZE),
             manager.coming.eq(session.coming),
             manager.tick.eq(self.tick),
             self.name_symbol.eq(encoder.name_symbol),
             encoder.name.eq(self.name),
             # One cycle late, which is early enough: no order may go in the cycle after a change.
-            encoder.load_sequence.eq(1),
-            encoder.sequence_start.eq(session.sequence),
-            self.busy.eq(encoder.busy | ~session.may_order | ~manager.room | manager.overdue),
+            encoder.load_sequence.eq(self.live | self.load_sequence),
+            encoder.sequence_start.eq(Mux(self.live, session.sequence, self.sequence_start)),
+            self.next_tcp_sequence.eq(encoder.sequence),
+            self.busy.eq(encoder.busy | (self.live & blocked)),
+            self.sending.eq(encoder.busy | session.holds),
             self.reading.eq(session.busy),
         ]
         self._configure(m, encoder, session)
@@ -132,7 +151,10 @@ class OrderEntry(wiring.Component):
         template, ends = self.template, session.endpoints
         live = {"acknowledgement": session.acknowledgement, "window": session.window}
         for name, _ in data.Layout.cast(SessionRegisters):
-            m.d.comb += encoder.session[name].eq(live.get(name, template[name]))
+            value = template[name]
+            if name in live:
+                value = Mux(self.live, live[name], value)
+            m.d.comb += encoder.session[name].eq(value)
         m.d.comb += [
             ends.local_mac.eq(template.source_mac),
             ends.gateway_mac.eq(template.destination_mac),

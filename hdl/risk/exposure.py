@@ -18,8 +18,9 @@ __all__ = ["Exposure"]
 class _Reserved(data.Struct):
     """Shares of all orders approved and not released, a side.
 
-    33 bits are enough for ever: a reservation is made only when position + reserved + quantity is
-    within a limit of 32 bits, and no position is below -2**32.
+    In all, modulo 2**33. What is left of them when that which was released is taken off needs no
+    more: a reservation is made only when position + reserved + quantity is within a limit of 32
+    bits, and no position is below -2**32.
     """
 
     buys: 33
@@ -39,7 +40,7 @@ class Exposure(wiring.Component):
     - `covered`: a buy, or reserved sells + quantity <= position: not a short sale.
 
     The gates count every reservation up to and including that of their own cycle. Only orders
-    within both may reserve. Nothing is released but by `clear`.
+    within both may reserve. What is released is told from outside; `clear` forgets the rest.
 
     Parameters
     ----------
@@ -52,6 +53,8 @@ class Exposure(wiring.Component):
         Limits of the preview's symbol, in the cycle of the preview.
     position : In(signed(33))
         Position of the preview's symbol, in the cycle of the preview.
+    released_buys, released_sells : In(33)
+        Of what was reserved for the preview's symbol, what is so no more, in all, in that cycle.
     within_long, within_short, within_locates, covered : Out(1)
     reserve : In(1)
         The preview of two cycles before is approved: its quantity is added to its side.
@@ -71,6 +74,8 @@ class Exposure(wiring.Component):
                 "preview": In(Proposal(symbols)),
                 "limits": In(Limits),
                 "position": In(signed(33)),
+                "released_buys": In(33),
+                "released_sells": In(33),
                 "within_long": Out(1),
                 "within_short": Out(1),
                 "within_locates": Out(1),
@@ -130,7 +135,11 @@ class Exposure(wiring.Component):
             room.eq(
                 limit
                 - (-self.position if sell else self.position)
-                - (reserved.sells if sell else reserved.buys)
+                - (
+                    (reserved.sells - self.released_sells)[:33]
+                    if sell
+                    else (reserved.buys - self.released_buys)[:33]
+                )
                 - preview.quantity
             ),
             taken_by_decided.eq(same_side(decided)),

@@ -117,6 +117,8 @@ class RiskGate(wiring.Component):
         What all positions are worth, in 1e-4 USD; see :class:`AccountExposure`.
     released : In(stream.Signature(Released))
         See :class:`AccountExposure`.
+    released_buys, released_sells : In(33)
+        Of `Exposure`.
     closed : In(stream.Signature(range(symbols)))
         An order of this symbol is open no more.
     armed, killed : In(1)
@@ -172,6 +174,8 @@ class RiskGate(wiring.Component):
                 "short_value": In(64),
                 "released": In(stream.Signature(Released)),
                 "closed": In(stream.Signature(range(symbols))),
+                "released_buys": In(33),
+                "released_sells": In(33),
                 "armed": In(1),
                 "killed": In(1),
                 "exact_now": In(symbols),
@@ -266,6 +270,8 @@ class RiskGate(wiring.Component):
             self.ready.eq(ready),
             self.limits_symbol.eq(self.preview.payload.symbol),
             exposure.position.eq(self.position),
+            exposure.released_buys.eq(self.released_buys),
+            exposure.released_sells.eq(self.released_sells),
             exposure.clear.eq(self.start_of_day & ~self.armed),
             exposure.reserve.eq(self.approved.valid),
             freshness.messages.payload.eq(self.messages.payload),

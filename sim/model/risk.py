@@ -180,6 +180,8 @@ class _Account:
 
     limits: Limits
     position: int = 0
+    released_buys: int = 0
+    released_sells: int = 0
     open_buys: int = 0
     open_sells: int = 0
     reference: int | None = None
@@ -200,7 +202,7 @@ class RiskModel:
     """Judges proposals; an approval reserves exposure at once, a refusal changes nothing.
 
     Fails closed: as made it is disarmed, no book is exact, no symbol trades and no reference
-    price is known. What is reserved is released by `start_of_day` only.
+    price is known. What is reserved is released by `set_released` and `start_of_day` only.
 
     Parameters
     ----------
@@ -257,6 +259,11 @@ class RiskModel:
             raise ValueError(f"position must fit 33 bits with sign, not {position}")
         self._accounts[symbol].position = position
 
+    def set_released(self, symbol: int, *, buys: int, sells: int) -> None:
+        """States how many of the shares that were reserved so far are so no more."""
+        account = self._accounts[symbol]
+        account.released_buys, account.released_sells = buys, sells
+
     def set_exact(self, symbol: int, exact: bool) -> None:
         """Whether the book of `symbol` is exact now."""
         self._accounts[symbol].exact = bool(exact)
@@ -267,6 +274,7 @@ class RiskModel:
             raise RuntimeError("start of day while armed: disarm first")
         for account in self._accounts.values():
             account.position = account.open_buys = account.open_sells = 0
+            account.released_buys = account.released_sells = 0
         self._forget_day()
 
     def released(self, side: int, notional: int) -> None:
@@ -319,7 +327,11 @@ class RiskModel:
     def exposure(self, symbol: int) -> tuple[int, int, int]:
         """Position, open buys and open sells of `symbol`, in shares."""
         account = self._accounts[symbol]
-        return account.position, account.open_buys, account.open_sells
+        return (
+            account.position,
+            account.open_buys - account.released_buys,
+            account.open_sells - account.released_sells,
+        )
 
     def judge(
         self,
@@ -335,8 +347,9 @@ class RiskModel:
         """
         account = self._accounts[proposal.symbol]
         limits = account.limits
-        buys = account.open_buys + (proposal.quantity if proposal.side == BUY else 0)
-        sells = account.open_sells + (proposal.quantity if proposal.side == SELL else 0)
+        _, buys, sells = self.exposure(proposal.symbol)
+        buys += proposal.quantity if proposal.side == BUY else 0
+        sells += proposal.quantity if proposal.side == SELL else 0
         passes = {
             1: self.armed and not self.killed and self.config_valid,
             4: limits.present and self.account.present,
@@ -387,7 +400,8 @@ class RiskModel:
             reasons |= 1 << BUSY
         order = Order(*proposal, self.next_user_ref_num)
         if not reasons:
-            account.open_buys, account.open_sells = buys, sells
+            account.open_buys = buys + account.released_buys
+            account.open_sells = sells + account.released_sells
             self._account_for(account, proposal, time_ns)
             self.next_user_ref_num = (self.next_user_ref_num + 1) & WORD
         return Verdict(not reasons, reasons, order)

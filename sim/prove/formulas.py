@@ -4,7 +4,8 @@ A formula takes the harness in the cycle of a verdict. Products and sums of what
 cycle of the preview are taken there, as in the gate, so that the solver sees that they are the
 same; then their outcome waits for the verdict. Sums are written in the order in which the gate
 takes them: that `a + b <= c` where `c - a - b >= 0` needs no proof, for nothing overflows here, but
-would take the solver long.
+would take the solver long. For the same reason what such a sum begins with is read from the gate:
+that it is what has come is proved of all that the gate knows (`risk-known-...`).
 """
 
 from collections.abc import Callable
@@ -55,7 +56,10 @@ def _room(h, limit, side: Side):
     """What an order of a side leaves of a limit of what this side may become."""
     buy = side is Side.BUY
     position, known = h.judged.position, h.orders_then
-    before = known.buys if buy else known.sells
+    reserved, released = (
+        (known.buys, h.judged.released_buys) if buy else (known.sells, h.judged.released_sells)
+    )
+    before = (reserved - released)[:33]
     room = limit + (-position if buy else position) - before - h.judged.proposal.quantity
     amounts = h.approved_buys if buy else h.approved_sells
     return room - amounts[1] - amounts[0]
@@ -100,14 +104,14 @@ def _fits(h, room):
 
 def within_gross(h):
     """Gate 7, where no order is being accounted for."""
-    account = h.knowledge.account
-    used = account.open_buys + account.open_sells + (h.long_value + h.short_value)
+    held = h.knowledge.part("account_exposure")
+    used = held.buys + held.sells + (h.long_value + h.short_value)
     return h.ago(_fits(h, h.now.account.max_gross - h.ago(used, 2)), 2)
 
 
 def _net(h):
-    account, net = h.knowledge.account, h.long_value - h.short_value
-    long, short = h.ago(account.open_buys + net, 2), h.ago(account.open_sells - net, 2)
+    held, net = h.knowledge.part("account_exposure"), h.long_value - h.short_value
+    long, short = h.ago(held.buys + net, 2), h.ago(held.sells - net, 2)
     sells = h.now.proposal.side == Side.SELL
     return h.ago(_fits(h, h.now.account.max_net - Mux(sells, short, long)), 2)
 
@@ -212,7 +216,7 @@ def _on_grid(h):
 
 def _within_day(h):
     judged, account = h.judged, h.account_then
-    notional = h.now.account.max_day_notional - h.knowledge.account.day_notional
+    notional = h.now.account.max_day_notional - h.knowledge.part("totals").notional
     return Cat(
         account.day_orders + 1 <= judged.account.max_day_orders,
         judged.account.max_day_shares - account.day_shares - judged.proposal.quantity >= 0,
@@ -245,11 +249,14 @@ _ALONE: dict[Gate, tuple[str, Callable[..., Value]]] = {
         _limits_present,
     ),
     Gate.WORST_CASE_LONG: (
-        "a sell, or position + open buys + quantity <= `max_long`",
+        (
+            "a sell, or position + open buys + quantity <= `max_long`; open are the shares of all "
+            "approved orders less those that are told to be released"
+        ),
         worst_long,
     ),
     Gate.WORST_CASE_SHORT: (
-        "a buy, or open sells + quantity - position <= `max_short`",
+        "a buy, or open sells + quantity - position <= `max_short`; open as of gate 5",
         worst_short,
     ),
     Gate.GROSS_EXPOSURE: (

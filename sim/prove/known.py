@@ -47,11 +47,11 @@ class Sent(data.Struct):
 class Known(data.Struct):
     """What orders have made of a symbol: shares of all, and of the rate, the number and the last.
 
-    Orders that are closed are not counted; all shares are.
+    Orders that are closed are not counted; all shares are, modulo 2**33, as what is released.
     """
 
-    buys: 34
-    sells: 34
+    buys: 33
+    sells: 33
     full_at: 64
     open_orders: 32
     sent: data.ArrayLayout(Sent, REMEMBERED_ORDERS)
@@ -107,7 +107,8 @@ class Knowledge:
     def _is_of_it(self, symbol) -> Value:
         return symbol == self._harness.which
 
-    def _part(self, name: str) -> Component:
+    def part(self, name: str) -> Component:
+        """A part of the gate, whose outputs can be looked at."""
         return getattr(self._inside.submodules, name)
 
     def _memory(self, name: str, address) -> Value:
@@ -232,9 +233,9 @@ class Knowledge:
         reserved = self._memory("exposure", which)
         reference = self._memory("collar", which)
         heard, seen = self._memory("freshness", which), self._memory("sanity", which)
-        freshness, rate = self._part("freshness"), self._part("rate")
-        counts, totals = self._part("open_orders"), self._part("totals")
-        sums, pending = self._part("account_exposure"), self._was_approved
+        freshness, rate = self.part("freshness"), self.part("rate")
+        counts, totals = self.part("open_orders"), self.part("totals")
+        sums, pending = self.part("account_exposure"), self._was_approved
         spread = feed.ask - feed.bid
         sent = self._memory("duplicates", which)
         pending_of_it = pending & self._was_of_it

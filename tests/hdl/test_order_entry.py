@@ -15,7 +15,7 @@ from tickgate.hdl.stream import Side
 from tickgate.sim.model.segments import Ends, Segment, pack_frame, unpack_frame
 from tickgate.sim.packets import Packets
 from tickgate.spec import ouch50, soupbintcp
-from tickgate.spec.ethernet import TCP_ACK, TCP_FIN, TCP_PSH, TCP_SYN
+from tickgate.spec.ethernet import TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN
 
 WIDTHS = (1, 4, 8)
 SYMBOLS = 4
@@ -44,6 +44,7 @@ TEMPLATE = {
 }
 TIMING = {"rto_initial": 100, "rto_min": 100, "rto_max": 100, "retries": 3, "ack_delay": 2}
 SIZES = {"ring_size": 512, "longest_segment": 256, "mss": 400, "window": 2048}
+LAST_NUMBER = 1_000
 PROMISE = 8
 """Cycles from the last octet of a fill to the position (docs/architecture.md)."""
 
@@ -146,6 +147,7 @@ class Bench:
         ctx.set(self.dut.approved.valid, 1)
         await self.cycle(ctx)
         ctx.set(self.dut.approved.valid, 0)
+        ctx.set(self.dut.next_number, number + 1)
         assert ctx.get(self.dut.busy)
 
     def run(self, play) -> None:
@@ -164,8 +166,11 @@ class Bench:
             ctx.set(dut.timing, TIMING)
             ctx.set(dut.isn, ISN)
             ctx.set(dut.port, 1)
+            ctx.set(dut.live, 1)
             ctx.set(dut.name, int.from_bytes(b"AAPL    "))
             ctx.set(dut.symbol, 2)
+            ctx.set(dut.end_number, LAST_NUMBER + 1)
+            ctx.set(dut.next_number, 1)
             while not ctx.get(dut.ready):
                 await self.cycle(ctx)
             await play(ctx)
@@ -253,6 +258,84 @@ def test_no_order_may_go_without_a_session_a_slot_or_an_answer_in_time():
         for _ in range(60):
             await bench.cycle(ctx)
         assert ctx.get(dut.state) == State.LAST_ACK and ctx.get(dut.busy)
+
+    bench.run(play)
+
+
+def test_no_order_may_go_with_a_number_that_was_used_or_is_not_given():
+    bench = Bench(8)
+    dut = bench.dut
+
+    async def settled(ctx) -> bool:
+        """Whether an order may go."""
+        while ctx.get(dut.sending):
+            await bench.cycle(ctx)
+        for _ in range(4):
+            await bench.cycle(ctx)
+        assert ctx.get(dut.busy) == ctx.get(dut.spent)
+        return not ctx.get(dut.busy)
+
+    async def play(ctx):
+        await bench.open(ctx)
+        await bench.approve(ctx, 7, Side.BUY, 100)
+        assert await settled(ctx)
+        for number, may in ((7, False), (1, False), (0, False), (8, True), (LAST_NUMBER, True)):
+            ctx.set(dut.next_number, number)
+            assert await settled(ctx) == may
+        ctx.set(dut.next_number, LAST_NUMBER + 1)
+        assert not await settled(ctx)
+        # It does not take long: the last number is the last one.
+        ctx.set(dut.next_number, LAST_NUMBER)
+        assert await settled(ctx)
+        await bench.approve(ctx, LAST_NUMBER, Side.BUY, 100)
+        assert not await settled(ctx)
+        # Nor are numbers forgotten with the day's orders.
+        await bench.strobe(ctx, "clear")
+        ctx.set(dut.next_number, 8)
+        while not ctx.get(dut.ready):
+            await bench.cycle(ctx)
+        assert not await settled(ctx)
+
+    bench.run(play)
+
+
+def test_no_order_may_go_while_the_venue_is_silent():
+    bench = Bench(8)
+    dut = bench.dut
+
+    async def play(ctx):
+        ctx.set(dut.silence, 2)
+        await bench.open(ctx)
+        for _ in range(2):
+            assert not ctx.get(dut.busy)
+            await bench.strobe(ctx, "tick")
+            await bench.cycle(ctx)
+        assert ctx.get(dut.silent) and ctx.get(dut.busy)
+        await bench.send(ctx, soupbintcp.pack(soupbintcp.SERVER_HEARTBEAT))
+        for _ in range(40):
+            await bench.cycle(ctx)
+        assert not ctx.get(dut.silent) and not ctx.get(dut.busy)
+
+    bench.run(play)
+
+
+def test_a_reset_in_the_middle_of_an_order_lets_it_end_whole_and_keeps_its_shares():
+    bench = Bench(1)
+    dut = bench.dut
+
+    async def play(ctx):
+        await bench.open(ctx)
+        await bench.approve(ctx, 1, Side.BUY, 100)
+        # The first octets of the order are out when the venue's reset comes.
+        await bench.send(ctx, flags=TCP_RST)
+        assert ctx.get(dut.state) == State.ESTABLISHED and ctx.get(dut.sending)
+        while ctx.get(dut.state) != State.CLOSED:
+            await bench.cycle(ctx)
+            assert bench.frames or ctx.get(dut.sending)
+        order = await bench.hear(ctx)
+        assert order.length == len(order.payload) == 50
+        assert ctx.get(dut.busy) and not bench.frames
+        assert ctx.get(dut.account.open_buys) == 100 and ctx.get(dut.unanswered) == 1
 
     bench.run(play)
 

@@ -413,6 +413,43 @@ def test_sums_stay_at_their_bounds_and_say_so():
     bench.run(play)
 
 
+@pytest.mark.parametrize("start", [700, -700, -(1 << 32), (1 << 32) - 1])
+def test_a_position_begins_where_the_host_says_and_no_fill_is_lost_meanwhile(start):
+    bench = Bench()
+
+    async def play(ctx):
+        ctx.set(bench.dut.load_symbol, 1)
+        ctx.set(bench.dut.start_position, start)
+        for symbol in (1, 2):
+            number = bench.send(symbol, Side.SELL if start > 0 else Side.BUY, 100)
+            await bench.idle(ctx, 3)
+            # The fill comes in the very cycle in which the position would be set.
+            sequence = bench.model.next_sequence
+            ctx.set(bench.dut.coming, number)
+            ctx.set(bench.dut.reports.payload.sequence, sequence)
+            ctx.set(bench.dut.load_position, symbol == 2)
+            await bench.cycle(ctx)
+            ctx.set(bench.dut.load_position, 0)
+            values = {"user_ref_num": number, "quantity": 100, "price": 7}
+            ctx.set(
+                bench.dut.reports.payload,
+                {"kind": ReportKind.EXECUTED, "fits": 1, "sequence": sequence, **values},
+            )
+            ctx.set(bench.dut.reports.valid, 1)
+            bench.model.report(Report("EXECUTED", True, sequence, values))
+            await bench.cycle(ctx)
+            ctx.set(bench.dut.reports.valid, 0)
+        bench.model.account(1).position = start
+        await bench.settle(ctx)
+        number = bench.send(1, Side.SELL if start > 0 else Side.BUY, 5)
+        await bench.idle(ctx, 3)
+        await bench.report(ctx, "EXECUTED", user_ref_num=number, quantity=5, price=7)
+        await bench.settle(ctx)
+        assert abs(bench.model.account(2).position) == 100 and bench.violations == 0
+
+    bench.run(play)
+
+
 def test_the_sequence_goes_on_where_the_host_says():
     bench = Bench()
 

@@ -97,6 +97,7 @@ CYCLE = {
     "long_value": 0,
     "short_value": 0,
     "released": None,
+    "released_shares": (0, 0),
     "closed": None,
     "armed": 1,
     "killed": 0,
@@ -178,6 +179,8 @@ def simulate(cycles) -> list[tuple]:
 def drive(ctx, dut, now, intent) -> None:
     for name in ("limits", "position", "armed", "killed", "time", "start_of_day", *OF_ACCOUNT):
         ctx.set(getattr(dut, name), now[name])
+    for name, released in zip(("buys", "sells"), now["released_shares"], strict=True):
+        ctx.set(getattr(dut, f"released_{name}"), released)
     ctx.set(dut.exact_now, now["exact"])
     ctx.set(dut.transmit_busy, now["busy"])
     ctx.set(dut.load_user_ref_num, now["load"] is not None)
@@ -310,6 +313,8 @@ def judge(cycles) -> list[tuple]:
             risk.set_limits(symbol, of_model(limits))
             risk.time_in_force = before["time_in_force"]
             risk.set_position(symbol, before["position"])
+            buys, sells = before["released_shares"]
+            risk.set_released(symbol, buys=buys, sells=sells)
             risk.set_exact(symbol, now["exact"] >> symbol & 1)
             verdict = risk.judge(
                 Proposal(**proposal),
@@ -485,6 +490,7 @@ def a_random_cycle(generator, limits, account, references, time) -> dict:
         "short_value": rarely(generator.choice([0, 10**9, 2**64 - 1]), 0, 0.1),
         "closed": rarely(symbol, None, 0.02),
         "released": rarely(a_release(generator), None, 0.05),
+        "released_shares": (0, 0),
         "position": rarely(generator.choice([-(2**32), 2**32 - 1, -500]), 0, 0.1),
         "armed": rarely(0, 1),
         "killed": rarely(1, 0),
@@ -641,6 +647,24 @@ def test_exposure_is_reserved_with_the_approval_and_only_then(side, other, gate)
         cycle(order), refused, cycle(order), cycle(order), *PAUSE, cycle(order), *PAUSE,
         cycle(order), IDLE, cycle({**order, "side": other}), *PAUSE, cycle({**order, "symbol": 2}),
     ) == [bits(Gate.ARMED), 0, busy, 0, full, 0, 0]  # fmt: skip
+
+
+@pytest.mark.parametrize(("side", "gate"), [(BUY, 5), (SELL, 6)])
+def test_what_is_released_may_be_reserved_again_and_no_share_more(side, gate):
+    order, rest = {"side": side, "quantity": 500}, {"side": side, "quantity": 300}
+    more = {"side": side, "quantity": 301}
+
+    limits = {**LIMITS, "max_long": 500, "max_short": 500}
+
+    def after(released, proposal):
+        both = (released, 0) if side == BUY else (0, released)
+        return cycle(proposal, released_shares=both, limits=limits)
+
+    assert outcome(
+        after(0, order), *PAUSE, after(0, order), IDLE, after(300, more), IDLE,
+        after(300, rest), *PAUSE,
+        after(300, {**rest, "quantity": 1}), IDLE, after(800, order), *PAUSE, after(800, rest),
+    ) == [0, bits(gate), bits(gate), 0, bits(gate), 0, bits(gate)]  # fmt: skip
 
 
 def test_the_next_intent_knows_the_reservation_of_the_one_before():

@@ -132,6 +132,8 @@ class FakeCard:
         self._committing = 0
         self._pending = b""
         self._delivered = False
+        self.heard = b""
+        self.venue = lambda packet: b""
         self.state = {f.name: 0 for f in spec.BY_NAME["state"].fields} | {"tables_ready": 1}
         identity = {
             "magic": spec.MAGIC,
@@ -305,9 +307,40 @@ class FakeCard:
             case "load_session":
                 self.set("next_user_ref_num", self.get("user_ref_num_start"))
                 self.set("tcp_sequence", self.get("tcp_sequence_start"))
+            case "session_connect":
+                self._session(state=3, outcome=0, accepted=0, rejected=0, room=1)
+            case "session_close":
+                self._session(state=0, outcome=1, accepted=0, may_order=0)
+            case "session_abort":
+                self._session(state=0, outcome=2, accepted=0, may_order=0)
+            case "session_octet":
+                self.heard += bytes([word & 0xFF])
+                if word >> 8:
+                    self._answer(self.venue(self.heard))
+                    self.heard = b""
+            case "load_report_sequence":
+                for half in ("low", "high"):
+                    self.set(f"due_sequence_{half}", self.get(f"report_sequence_start_{half}"))
+            case "set_position":
+                self.set("position_low", self.get("position_start"))
+                self.set("position_sign", word >> 31)
             case "restart_feed":
                 self.set("expected_sequence_low", self.get("start_sequence_low"))
                 self.set("expected_sequence_high", self.get("start_sequence_high"))
+
+    def _session(self, **fields):
+        register = spec.BY_NAME["session_state"]
+        held = register.unpack(self.get("session_state"))
+        self.set("session_state", register.pack(**(held | fields)))
+
+    def _answer(self, packet):
+        """The venue's answer to a packet, in SoupBinTCP."""
+        match packet[2:3]:
+            case b"A":
+                self._session(accepted=1, may_order=1)
+                self.set("told_sequence_low", int(packet[-20:]))
+            case b"J":
+                self._session(rejected=1, reason=packet[3])
 
     def _recovery(self, **fields):
         register = spec.BY_NAME["recover_state"]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from importlib.metadata import EntryPoint
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -52,7 +53,97 @@ def configured(tickgate, file):
     return tickgate
 
 
+@pytest.fixture
+def live(card, tickgate, tmp_path, text):
+    """A command line whose card may have an order session, with a venue that has told 41 reports.
+
+    Also what the card has said to the venue.
+    """
+    path = tmp_path / "live.toml"
+    path.write_text(text + "\n[live]\n")
+    assert tickgate("configure", str(path), "--begin-day")[0] == 0
+    heard = []
+
+    def venue(packet):
+        heard.append(packet)
+        if packet[2:3] != b"L":
+            return b""
+        if packet[3:9] != b"CARD  ":
+            return soupbintcp.pack("J", b"A")
+        asked = int(packet[-20:]) or 42
+        return soupbintcp.pack("A", b"     TODAY" + str(asked).rjust(20).encode())
+
+    card.venue = venue
+    card.set("due_sequence_low", 1)
+    numbers = str(tmp_path / "numbers.json")
+
+    def login(*arguments):
+        return tickgate("login", "--password", "SECRET", "--numbers", numbers, *arguments)
+
+    return SimpleNamespace(card=card, heard=heard, login=login, tickgate=tickgate, file=str(path))
+
+
 # Doing
+
+
+def test_an_order_session_from_login_to_logout(live):
+    card, tickgate = live.card, live.tickgate
+    told = "logged in; report 1 and order 1 are due, 1,000,000 orders may follow\n"
+    assert live.login("--user", "CARD") == (0, told, "")
+    assert live.heard[0][:19] == b"\x00\x2fLCARD  SECRET    "
+    assert (card.get("next_user_ref_num"), card.get("session_number_end")) == (1, 1_000_001)
+    code, out, _ = tickgate("session", "--json")
+    status = json.loads(out)
+    assert code == 0 and status["state"] == "established" and status["may_order"]
+    code, _, error = live.login("--user", "CARD")
+    assert code == 4 and "the order session is established" in error
+    code, _, error = tickgate("configure", live.file)
+    assert code == 4 and "log it out" in error
+    assert tickgate("logout") == (0, "logged out; 0 orders open\n", "")
+    assert live.heard[-1] == soupbintcp.pack("O")
+    # The card has used some of its numbers, and goes on with the others.
+    card.set("next_user_ref_num", 300)
+    assert "order 300 are due, 999,701 orders may follow" in live.login("--user", "CARD")[1]
+    code, out, _ = tickgate("session", "--abort")
+    assert code == 0 and "aborted" in out
+
+
+def test_a_card_that_has_lost_its_memory_skips_reports_and_gets_other_numbers(live):
+    card = live.card
+    assert live.login("--user", "CARD")[0] == 0
+    live.tickgate("logout")
+    card.set("session_number_end", 0)
+    card.set("next_user_ref_num", 0)
+    told = "logged in; report 42 and order 1000001 are due, 1,000,000 orders may follow\n"
+    assert live.login("--user", "CARD", "--from-report", "0") == (0, told, "")
+    live.tickgate("logout")
+    assert "report 7 " in live.login("--user", "CARD", "--from-report", "7")[1]
+    assert [int(packet[-20:]) for packet in live.heard if packet[2:3] == b"L"] == [1, 0, 7]
+    live.tickgate("logout")
+    card.set("own_orders", 3)
+    code, _, error = live.login("--user", "CARD", "--from-report", "0")
+    assert code == 2 and "3 orders may be open" in error
+
+
+def test_a_login_that_is_refused_is_explained(live):
+    code, _, error = live.login("--user", "NOBODY")
+    assert code == 4 and "refuses the login" in error
+    live.tickgate("session", "--abort")
+    live.card.set("session_state", 1 << 15)  # spent
+    code, _, error = live.login("--user", "CARD")
+    assert code == 4 and "higher user reference number" in error
+
+
+def test_positions_are_shown_and_set_while_disarmed(live):
+    tickgate = live.tickgate
+    assert (
+        json.loads(tickgate("position", "MSFT", "--set", "-300", "--json")[1])["position"] == -300
+    )
+    assert json.loads(tickgate("position", "MSFT", "--json")[1])["position"] == -300
+    code, _, error = tickgate("position", "MSFT", "--set", str(1 << 32))
+    assert code == 2 and "within 2^32" in error
+    live.card.state["armed"] = 1
+    assert tickgate("position", "MSFT", "--set", "0")[0] == 4
 
 
 def test_a_day_from_reset_to_kill(card, tickgate, file, config):

@@ -43,6 +43,10 @@ def test_every_configuration_register_but_the_time_has_its_value(config):
         "account_session_interval_ns": 1,
         "account_session_burst_ns": 1_000_000,
         "account_session_reserve_ns": 0,
+        "session_live": 0,
+        "session_tick_us": 0,
+        **{f"session_times_{n}": 0 for n in range(5)},
+        "session_limits": 0,
         "destination_mac_low": 0x5E10_00FE,
         "destination_mac_high": 0x0200,
         "source_mac_low": 1,
@@ -63,7 +67,20 @@ def test_every_configuration_register_but_the_time_has_its_value(config):
     }
     assert config.registers() == expected
     names = {r.name for r in spec.REGISTERS if r.kind is spec.Kind.CONFIG}
-    assert names == expected.keys() | {"time_low", "time_high", "page_bank"}
+    others = {"time_low", "time_high", "page_bank", "session_isn"}
+    others |= {"report_sequence_start_low", "report_sequence_start_high"}
+    others |= {"session_number_end", "position_start"}
+    assert names == expected.keys() | others
+
+
+def test_a_live_session_has_its_times_in_ticks(text):
+    registers = Config.from_text(f"{text}\n[live]\nrto_min_ms = 300\n", source="x").registers()
+    assert registers["session_live"] == 1 and registers["session_tick_us"] == 1000
+    assert registers["session_times_0"] == 300 << 16 | 1000
+    assert registers["session_times_4"] == 15_000 << 16 | 1_000
+    assert registers["session_limits"] == 1_000 << 16 | 5 << 8 | 6
+    # A login says it.
+    assert "user_ref_num_start" not in registers
 
 
 def test_a_second_line_is_enabled_by_its_address_and_port(text):

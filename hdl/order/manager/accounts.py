@@ -11,10 +11,11 @@ from tickgate.hdl.memory import TableMemory
 from tickgate.hdl.order.manager.orders import Step
 from tickgate.hdl.stream import Order, Side
 
-__all__ = ["OPEN_BITS", "Account", "Accounts"]
+__all__ = ["OPEN_BITS", "POSITION_BITS", "RESERVE_BITS", "Account", "Accounts"]
 
 POSITION_BITS = 33
 HIGHEST, LOWEST = (1 << POSITION_BITS - 1) - 1, -(1 << POSITION_BITS - 1)
+RESERVE_BITS = 33
 OPEN_BITS = 44
 """Wide enough for 2,048 orders of 32 bits, and a bit more for what a venue adds to them."""
 
@@ -73,6 +74,14 @@ class Accounts(wiring.Component):
         What becomes of an order; the price of what it fills.
     symbol : In(range(symbols)), account : Out(Account)
         Any symbol, and its account, combinational.
+    watched : In(range(symbols)), watched_account : Out(Account)
+        Another one.
+    released_buys, released_sells : Out(RESERVE_BITS)
+        What was released of `symbol` in all, modulo 2**RESERVE_BITS: for a gate that adds up itself
+        what it reserves.
+    load : In(1), load_symbol : In(range(symbols)), start : In(signed(POSITION_BITS))
+        Sets the position of a symbol, in the next cycle without a step; the other two must not
+        change before.
     position_overflow, turnover_overflow : Out(1)
     ready : Out(1)
         Memories are clear.
@@ -95,6 +104,13 @@ class Accounts(wiring.Component):
                 "price": In(32),
                 "symbol": In(range(symbols)),
                 "account": Out(Account),
+                "watched": In(range(symbols)),
+                "watched_account": Out(Account),
+                "released_buys": Out(RESERVE_BITS),
+                "released_sells": Out(RESERVE_BITS),
+                "load": In(1),
+                "load_symbol": In(range(symbols)),
+                "start": In(signed(POSITION_BITS)),
                 "position_overflow": Out(1),
                 "turnover_overflow": Out(1),
                 "ready": Out(1),
@@ -105,7 +121,7 @@ class Accounts(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         tables = {
-            name: ResetInserter(self.clear)(TableMemory(depth=self._symbols, shape=shape, reads=2))
+            name: ResetInserter(self.clear)(TableMemory(depth=self._symbols, shape=shape, reads=3))
             for name, shape in (
                 ("positions", signed(POSITION_BITS)),
                 ("reserved", _Open),
@@ -115,16 +131,21 @@ class Accounts(wiring.Component):
         }
         for name, table in tables.items():
             m.submodules[name] = table
-            m.d.comb += table.address(0).eq(self.symbol)
+            m.d.comb += [table.address(0).eq(self.symbol), table.address(2).eq(self.watched)]
         positions, reserved, released, turnover = tables.values()
         m.d.comb += [
             self.ready.eq(~self._any_waits(tables)),
-            self.account.position.eq(positions.data(0)),
-            self.account.open_buys.eq(reserved.data(0).buys - released.data(0).buys),
-            self.account.open_sells.eq(reserved.data(0).sells - released.data(0).sells),
+            self.released_buys.eq(released.data(0).buys),
+            self.released_sells.eq(released.data(0).sells),
         ]
-        for name, _ in data.Layout.cast(_Turnover):
-            m.d.comb += self.account[name].eq(turnover.data(0)[name])
+        for account, n in ((self.account, 0), (self.watched_account, 2)):
+            m.d.comb += [
+                account.position.eq(positions.data(n)),
+                account.open_buys.eq(reserved.data(n).buys - released.data(n).buys),
+                account.open_sells.eq(reserved.data(n).sells - released.data(n).sells),
+            ]
+            for name, _ in data.Layout.cast(_Turnover):
+                m.d.comb += account[name].eq(turnover.data(n)[name])
         order, step = self.sent.payload, self.step
         self._add(m, reserved, self.sent.valid, order.symbol, order.side, order.quantity)
         freed = step.before - step.after
@@ -156,17 +177,23 @@ class Accounts(wiring.Component):
 
     def _move(self, m: Module, positions: TableMemory):
         step, total = self.step, Signal(signed(POSITION_BITS + 1))
-        high, low = Signal(), Signal()
+        high, low, loads = Signal(), Signal(), Signal()
         before = positions.data(1)
+        with m.If(self.load):
+            m.d.sync += loads.eq(1)
+        with m.Elif(~self.steps):
+            m.d.sync += loads.eq(0)
         m.d.comb += [
             positions.address(1).eq(step.symbol),
-            positions.write_address.eq(step.symbol),
-            positions.write.eq(self.steps),
+            positions.write_address.eq(Mux(self.steps, step.symbol, self.load_symbol)),
+            positions.write.eq(self.steps | loads),
             total.eq(Mux(step.side == Side.BUY, before + step.fills, before - step.fills)),
             high.eq(total > HIGHEST),
             low.eq(total < LOWEST),
             positions.write_data.eq(Mux(high, HIGHEST, Mux(low, LOWEST, total))),
         ]
+        with m.If(~self.steps):
+            m.d.comb += positions.write_data.eq(self.start)
         return self.steps & (high | low)
 
     def _turn_over(self, m: Module, turnover: TableMemory):

@@ -3,11 +3,16 @@
 Ref: docs/risk.md, "Accounting"; OUCH 5.0, section 3; SoupBinTCP 3.00, section 2.2 (sequence).
 """
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from tickgate.hdl.order.manager.accounts import Account, Accounts
+from tickgate.hdl.order.manager.accounts import (
+    POSITION_BITS,
+    RESERVE_BITS,
+    Account,
+    Accounts,
+)
 from tickgate.hdl.order.manager.orders import OrderTable
 from tickgate.hdl.order.manager.watch import Watch
 from tickgate.hdl.stream import Order, Report, ReportKind
@@ -48,7 +53,13 @@ class OrderManager(wiring.Component):
         See `Watch`.
     room, open_orders, unanswered, overdue, overdue_symbol : Out
         Of `Watch`.
-    symbol : In(range(symbols)), account : Out(Account)
+    next_number : In(32), end_number : In(32), spent : Out(1)
+        The number of the next order, and the first one that no order may have. It may not have this
+        one either, if `spent`: 2 cycles later at most.
+    load_position, load_symbol, start_position
+        `load`, `load_symbol` and `start` of `Accounts`.
+    symbol : In(range(symbols)), account : Out(Account), released_buys, released_sells : Out,
+    watched : In(range(symbols)), watched_account : Out(Account)
         Of `Accounts`.
     violation : Out(1)
         Something is not as it should be, and position or open shares may not be those that the
@@ -105,8 +116,18 @@ class OrderManager(wiring.Component):
                 "unanswered": Out(count),
                 "overdue": Out(1),
                 "overdue_symbol": Out(range(symbols)),
+                "next_number": In(32),
+                "end_number": In(32),
+                "spent": Out(1),
+                "load_position": In(1),
+                "load_symbol": In(range(symbols)),
+                "start_position": In(signed(POSITION_BITS)),
                 "symbol": In(range(symbols)),
                 "account": Out(Account),
+                "watched": In(range(symbols)),
+                "watched_account": Out(Account),
+                "released_buys": Out(RESERVE_BITS),
+                "released_sells": Out(RESERVE_BITS),
                 "violation": Out(1),
                 "ready": Out(1),
                 "clear": In(1),
@@ -137,7 +158,14 @@ class OrderManager(wiring.Component):
             accounts.price.eq(report.price),
             accounts.symbol.eq(self.symbol),
             accounts.clear.eq(self.clear),
+            accounts.load.eq(self.load_position),
+            accounts.load_symbol.eq(self.load_symbol),
+            accounts.start.eq(self.start_position),
             self.account.eq(accounts.account),
+            accounts.watched.eq(self.watched),
+            self.watched_account.eq(accounts.watched_account),
+            self.released_buys.eq(accounts.released_buys),
+            self.released_sells.eq(accounts.released_sells),
             orders.walk.eq(watch.walk),
             watch.walked.eq(orders.walked),
             watch.sends.eq(sends),
@@ -191,6 +219,9 @@ class OrderManager(wiring.Component):
             self.position_overflows.eq(self._accounts.position_overflow),
             self.turnover_overflows.eq(self._accounts.turnover_overflow),
         ]
+        m.d.sync += self.spent.eq(
+            (self.next_number <= last) | (self.next_number >= self.end_number)
+        )
         with m.If(self.sent.valid & ~self.reused_numbers):
             m.d.sync += last.eq(self.sent.payload.user_ref_num)
         violated = [getattr(self, name) for name in self.VIOLATIONS]

@@ -1,0 +1,300 @@
+"""The whole card on a live session: login, orders of a market, fills, and what the card holds."""
+
+import itertools
+from collections import Counter
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from tickgate.hdl.core import TickToTrade
+from tickgate.host import session
+from tickgate.host.config import Config
+from tickgate.host.driver import Driver
+from tickgate.host.errors import CardRefused, UserError
+from tickgate.sim import market
+from tickgate.sim.model.segments import Ends, Segment, pack_frame, unpack_frame
+from tickgate.sim.replay import DRAIN, Options, Plan, open_card, plan
+from tickgate.sim.virtual import Card
+from tickgate.spec import ethernet, ouch50, soupbintcp
+from tickgate.spec.ethernet import TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN
+
+MESSAGES = 2_000
+SOME = 250
+"""Messages, among which there are some that make an order."""
+MODULUS = 1 << 32
+WINDOW = 60_000
+ENTER = ouch50.INBOUND["O"]
+
+
+def encode(type_: str, **values) -> bytes:
+    message = ouch50.OUTBOUND[type_]
+    given = {
+        each.name: "" if each.kind.is_text else 0
+        for each in message
+        if each.fixed is None and each.name != "appendage_len"
+    }
+    return soupbintcp.pack("S", ouch50.encode(message, given | values))
+
+
+class Venue:
+    """A venue at the other end of the wire: it accepts all, and fills every order in halves.
+
+    What it has said is kept, and said again to who asks for it in a login.
+    """
+
+    def __init__(self, card: Card, config: Config) -> None:
+        its = config.session
+        self._card = card
+        self._ends = Ends(
+            source_mac=ethernet.parse_mac(its.source_mac),
+            destination_mac=ethernet.parse_mac(its.destination_mac),
+            source_ip=int(its.source_ip),
+            destination_ip=int(its.destination_ip),
+            source_port=its.source_port,
+            destination_port=its.destination_port,
+        )
+        self._sequence, self._acknowledgement = 0xFFFF_FF00, 0
+        self._stream = b""
+        self._clock = itertools.count()
+        self.orders: list[dict] = []
+        self.reports: list[bytes] = []
+        self.logins: list[bytes] = []
+        self.bought: Counter[str] = Counter()
+        self.answers = True
+
+    def now(self) -> float:
+        """The time, for whom waits: it passes as the session goes on."""
+        self.turn()
+        return next(self._clock) / 1000
+
+    def turn(self) -> None:
+        """Answers all that the card has sent."""
+        self.hear(self._card.take().tx_frames)
+
+    def hear(self, frames) -> None:
+        """Answers these frames of the card."""
+        for octets in (frame.octets for frame in frames):
+            segment = unpack_frame(octets)
+            if segment.flags & TCP_SYN:
+                self._acknowledgement, self._stream = (segment.sequence + 1) % MODULUS, b""
+                self._send(flags=TCP_SYN | TCP_ACK)
+            elif segment.sequence == self._acknowledgement and segment.length:
+                self._acknowledgement = (segment.sequence + segment.length) % MODULUS
+                self._stream += segment.payload
+                answer = b"".join(self._read())
+                fin = segment.flags & TCP_FIN
+                self._send(answer, TCP_ACK | (TCP_PSH if answer else 0) | fin)
+
+    def reset(self) -> None:
+        """Breaks the connection off."""
+        self._send(flags=TCP_RST)
+
+    def tell(self, *reports: bytes) -> None:
+        """Says something of itself."""
+        self.reports += reports
+        self._send(b"".join(reports), TCP_ACK | TCP_PSH)
+
+    def _read(self):
+        packets, self._stream = soupbintcp.split(self._stream)
+        for type_, body in packets:
+            if type_ == "L":
+                self.logins.append(body)
+                asked = int(body[-20:]) or len(self.reports) + 1
+                yield soupbintcp.pack("A", b"    SESS01" + str(asked).rjust(20).encode())
+                yield from self.reports[asked - 1 :]
+            elif type_ == "U":
+                order = ENTER.unpack(body)
+                self.orders.append(order)
+                told = list(self._fill(order))
+                self.reports += told
+                if self.answers:
+                    yield from told
+
+    def _fill(self, order):
+        number, quantity = order["user_ref_num"], order["quantity"]
+        yield encode("A", user_ref_num=number, quantity=quantity, order_state="L")
+        half = quantity // 2
+        sign = 1 if order["side"] == "B" else -1
+        for part in (half, quantity - half):
+            if part:
+                self.bought[order["symbol"]] += sign * part
+                yield encode("E", user_ref_num=number, quantity=part, price=order["price"])
+
+    def _send(self, payload: bytes = b"", flags: int = TCP_ACK) -> None:
+        segment = Segment(
+            sequence=self._sequence,
+            acknowledgement=self._acknowledgement,
+            flags=flags,
+            window=WINDOW,
+            payload=payload,
+        )
+        self._sequence = (self._sequence + segment.length) % MODULUS
+        frame = pack_frame(segment, self._ends.reversed())
+        octets = np.frombuffer(frame, np.uint8)
+        self._card.send(octets, np.array([len(frame)]), gap=20, drain=DRAIN)
+
+
+class Desk:
+    """A card on a market, with its host and its venue."""
+
+    def __init__(self, card: Card, planned: Plan) -> None:
+        self.card, self.planned = card, planned
+        values = {**planned.config.model_dump(), "live": {"heartbeat_ms": 0}}
+        self.config = Config.from_dict(values)
+        self.driver, self.venue = Driver(card.serial), Venue(card, self.config)
+        self.registers = self.driver.registers
+        self.driver.apply(self.config)
+        self.driver.begin_day()
+        for symbol in planned.tracked:
+            self.driver.set_whole(symbol.index)
+        card.run(DRAIN)
+        feed = self.config.feed
+        self._frames = itertools.chain.from_iterable(
+            self._split(frames) for frames in planned.source.frames((int(feed.address), feed.port))
+        )
+        self.latencies: Counter[int] = Counter()
+
+    @staticmethod
+    def _split(frames):
+        assert len(frames.lengths) == len(frames.messages)
+        at = 0
+        for length in frames.lengths.tolist():
+            yield frames.octets[at : at + length]
+            at += length
+
+    def login(self, numbers: range, **asked) -> session.SessionStatus:
+        return session.login(
+            self.registers,
+            username="CARD",
+            password="SECRET",
+            numbers=numbers,
+            now=self.venue.now,
+            **asked,
+        )
+
+    def play(self, until, *, messages: int = MESSAGES) -> bool:
+        """Feeds some of the market, a message a frame, until it holds; returns whether it did."""
+        width = self.card.width
+        drain = 60 + 200 // width
+        for octets in itertools.islice(self._frames, messages):
+            self.card.send(octets, np.array([len(octets)]), gap=20, drain=drain)
+            log = self.card.take()
+            last_octet = int(log.starts[-1]) + (len(octets) - ethernet.FCS_SIZE - 1) // width
+            for sent in log.tx_frames:
+                if unpack_frame(sent.octets).payload[2:3] == b"U":
+                    self.latencies[sent.first_cycle - last_octet] += 1
+            self.venue.hear(log.tx_frames)
+            if until():
+                return True
+        return False
+
+    def holds_what_the_venue_says(self) -> bool:
+        accounts = [session.account(self.registers, each.index) for each in self.planned.tracked]
+        assert all(held.open_buys == held.open_sells == 0 for held in accounts)
+        bought = [self.venue.bought[symbol.name] for symbol in self.planned.tracked]
+        return [held.position for held in accounts] == bought
+
+
+@pytest.fixture(scope="module")
+def market_file(tmp_path_factory, request):
+    file = tmp_path_factory.mktemp("market") / "market.itch"
+    seed = request.config.getoption("seed")
+    file.write_bytes(market.generate(seed=seed, messages=MESSAGES).data)
+    return file
+
+
+@pytest.fixture
+def opened(market_file):
+    @contextmanager
+    def at(width: int):
+        planned = plan(
+            market_file, Options(width=width, pack=1, strategy={"min_interval_ns": 1_000})
+        )
+        with open_card(planned, quiet=True) as card:
+            yield Desk(card, planned)
+            assert card.tx_faults == 0
+
+    return at
+
+
+@pytest.mark.parametrize("width", [8, 1])
+def test_orders_leave_on_the_session_and_their_fills_are_what_the_card_holds(opened, width):
+    with opened(width) as desk:
+        venue, driver = desk.venue, desk.driver
+        status = desk.login(range(1, 1_000))
+        assert status.may_order and status.due_sequence == 1
+        assert venue.logins[0].startswith(b"CARD  SECRET")
+        driver.arm(desk.config)
+        assert desk.play(lambda: len(venue.orders) == 12)
+        status = session.session_status(desk.registers)
+        assert status.due_sequence == 1 + len(venue.reports)
+        assert (status.open_orders, status.unanswered_orders) == (0, 0)
+        assert driver.counters()["order_executions"] == 24
+        assert [order["user_ref_num"] for order in venue.orders] == list(range(1, 13))
+        assert desk.holds_what_the_venue_says()
+        # As fast as without a session.
+        assert desk.latencies == {TickToTrade.LATENCY: 12}
+        driver.disarm()
+        with pytest.raises(CardRefused, match="log it out"):
+            driver.apply(desk.config)
+        ended = session.logout(desk.registers, now=venue.now)
+        assert ended.state in ("closed", "time-wait") and not ended.may_order
+
+
+def test_a_session_that_breaks_off_is_resumed_with_other_numbers_and_what_was_missed(opened):
+    with opened(8) as desk:
+        venue, driver = desk.venue, desk.driver
+        desk.login(range(100, 1_000))
+        driver.arm(desk.config)
+        assert desk.play(lambda: len(venue.orders) == 3)
+        venue.answers = False
+        assert desk.play(lambda: len(venue.orders) == 4)
+        venue.reset()
+        broken = session.session_status(desk.registers)
+        assert (broken.state, broken.outcome) == ("closed", "reset")
+        assert (broken.open_orders, broken.unanswered_orders) == (1, 1)
+        assert not desk.play(lambda: len(venue.orders) > 4, messages=SOME)
+        assert desk.registers.read("refused_busy")
+        driver.disarm()
+        # What was used is not used again; what is open is not forgotten.
+        with pytest.raises(CardRefused, match="higher user reference number"):
+            desk.login(range(103, 1_000))
+        with pytest.raises(UserError, match="may be open"):
+            desk.login(range(200, 1_000), sequence=0)
+        venue.answers = True
+        status = desk.login(range(200, 202))
+        assert b"           10" in venue.logins[-1]
+        assert status.may_order and status.open_orders == 0
+        assert desk.holds_what_the_venue_says()
+        driver.arm(desk.config)
+        assert not desk.play(lambda: len(venue.orders) == 7, messages=SOME)
+        numbers = [order["user_ref_num"] for order in venue.orders]
+        assert numbers == [100, 101, 102, 103, 200, 201]
+        assert session.session_status(desk.registers).spent
+        assert desk.holds_what_the_venue_says()
+        assert not driver.status().killed
+
+
+def test_a_fill_of_an_order_that_is_not_the_card_s_kills_it(opened):
+    with opened(8) as desk:
+        venue, driver = desk.venue, desk.driver
+        # A venue with a past, and a card that knows nothing of it.
+        venue.reports = [encode("E", user_ref_num=5, quantity=100, price=1)] * 7
+        first, *_ = desk.planned.tracked
+        session.set_position(desk.registers, first.index, -300)
+        venue.bought[first.name] = -300
+        status = desk.login(range(1_000, 2_000), sequence=0)
+        assert status.may_order and status.due_sequence == 8
+        driver.arm(desk.config)
+        assert desk.play(lambda: len(venue.orders) == 3)
+        assert desk.holds_what_the_venue_says() and not driver.status().killed
+        venue.tell(encode("E", user_ref_num=5, quantity=100, price=1))
+        assert driver.status().killed and driver.counters()["order_unknown_orders"] == 1
+        with pytest.raises(CardRefused, match="killed"):
+            driver.arm(desk.config)
+        refused = driver.counters()["refused_gate_1"]
+        assert not desk.play(lambda: len(venue.orders) > 3, messages=SOME)
+        assert driver.counters()["refused_gate_1"] > refused
+        driver.clear_kill()
+        driver.arm(desk.config)
