@@ -142,12 +142,15 @@ def login(
     Raises
     ------
     UserError
-        There are no numbers, or reports are to be skipped while orders are open.
+        There are no numbers, the configuration has no `[live]`, or reports are to be skipped while
+        orders are open.
     CardRefused
         The card does not take them, or the venue cannot be reached, does not answer, or refuses.
     """
     if not numbers or numbers.step != 1:
         raise UserError("a login needs user reference numbers")
+    if not registers.read("session_live"):
+        raise UserError("the configuration of the card has no [live]: it keeps no order session")
     status = _await(registers, lambda it: it.state != "time-wait", patience_s, now)
     if status.state != "closed":
         raise CardRefused(f"the order session is {status.state}: log out first, or abort")

@@ -3,7 +3,17 @@
 import pytest
 
 from tickgate.host import session
-from tickgate.host.errors import CardRefused
+from tickgate.host.errors import CardRefused, UserError
+
+
+def login(driver) -> None:
+    session.login(driver.registers, username="CARD", password="SECRET", numbers=range(1, 10))
+
+
+def test_a_card_without_a_live_session_does_not_log_in(card, driver):
+    with pytest.raises(UserError, match=r"no \[live\]"):
+        login(driver)
+    assert not card.heard and not card.get("session_isn")
 
 
 def test_a_packet_that_may_have_an_octet_twice_breaks_the_session_off(card, driver):
@@ -16,7 +26,8 @@ def test_a_packet_that_may_have_an_octet_twice_breaks_the_session_off(card, driv
         obey(register, word)
 
     card._command = command
+    card.set("session_live", 1)
     with pytest.raises(CardRefused, match="log in again"):
-        session.login(driver.registers, username="CARD", password="SECRET", numbers=range(1, 10))
+        login(driver)
     assert session.session_status(driver.registers).outcome == "aborted"
     assert card.heard == b"\0\x2fLCARD  SS"
