@@ -18,7 +18,7 @@ PYTEST_FLAGS ?= -n 2 --dist worksteal
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check campaign prove prove-mutants line-rate scale days sessions lint docs bitstream timing clean
+.PHONY: help demo test check campaign prove prove-mutants line-rate scale days sessions lifecycle lint docs bitstream timing clean
 .DELETE_ON_ERROR:
 
 help:  ## show this list
@@ -50,6 +50,9 @@ days: $(RUN)  ## venue, card and host: a thousand orders on a good wire, a thous
 sessions: $(RUN)  ## the order session alone: random events at both widths, each compared with the model
 	@$(BIN)/python -m tickgate.sim.endpoint --width 8 --events 100000 --seed $(SEED)
 	@$(BIN)/python -m tickgate.sim.endpoint --width 1 --events 100000 --seed $(SEED)
+
+lifecycle: $(WORK)  ## random lives of orders at the risk gate, each verdict compared with the model
+	@$(BIN)/python -m pytest -q tests/hdl/test_risk.py -k lives_of_orders --risk-cycles 100000 --seed $(SEED)
 
 prove: $(WORK)  ## prove all that docs/proofs.md claims of the gateware
 	@$(BIN)/tickgate prove

@@ -221,6 +221,8 @@ class TickToTrade(wiring.Component):
         m.d.comb += [
             risk.messages.payload.eq(feed.message.payload),
             risk.messages.valid.eq(feed.message.valid),
+            risk.tops.payload.eq(book.tops.payload),
+            risk.tops.valid.eq(book.tops.valid),
             risk.trades.payload.eq(book.trades.payload),
             risk.trades.valid.eq(book.trades.valid),
             # What comes late may be out of date: no order until all of it is there.
@@ -306,6 +308,7 @@ class TickToTrade(wiring.Component):
             control.strategy.symbol.eq(strategy.parameters_symbol),
             strategy.time.eq(control.time),
             control.limits.symbol.eq(risk.limits_symbol),
+            risk.time_in_force.eq(config.order_attributes.time_in_force),
             risk.user_ref_num_start.eq(config.user_ref_num_start),
             risk.load_user_ref_num.eq(command.load_session.valid),
             risk.start_of_day.eq(command.start_of_day.valid),
@@ -346,6 +349,12 @@ class TickToTrade(wiring.Component):
         ):
             for name, _ in data.Layout.cast(parameters.shape()):
                 m.d.comb += parameters[name].eq(reader[name])
+        for name, _ in data.Layout.cast(risk.account.shape()):
+            whole = getattr(control.account, f"account_{name}", None)
+            halves = [
+                getattr(control.account, f"account_{name}_{half}", None) for half in ("low", "high")
+            ]
+            m.d.comb += risk.account[name].eq(Cat(halves) if whole is None else whole)
         m.d.comb += [
             control.tables_ready.eq(
                 hold.ready & feed.ready & book.ready & strategy.ready & risk.ready & order.ready

@@ -772,6 +772,8 @@ _add_section(limits, "limits", LimitsConfig)
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(value)
     return f"{value:,}"
 
 

@@ -27,6 +27,7 @@ from pydantic import (
 
 from tickgate.host.errors import ConfigError
 from tickgate.spec import ouch50
+from tickgate.spec.gates import LOT_SIZES, ORDER_TICKS, REMEMBERED_ORDERS, TIMES_IN_FORCE
 from tickgate.spec.registers import (
     BY_NAME,
     PAGE_WORDS,
@@ -38,6 +39,7 @@ from tickgate.spec.registers import (
 
 __all__ = [
     "UNITS_A_USD",
+    "AccountConfig",
     "Config",
     "FeedConfig",
     "LimitsConfig",
@@ -135,6 +137,17 @@ def _upper(value: str) -> str:
     return value
 
 
+def _one_of(values: Sequence[int], unit: str) -> AfterValidator:
+    def check(value: Any) -> Any:
+        number = units(value) if isinstance(value, Decimal) else value
+        if number and number not in values:
+            told = [str(usd(each).normalize()) if unit == "USD" else str(each) for each in values]
+            raise ValueError(f"must be {', '.join(told[:-1])} or {told[-1]} {unit}, not {value}")
+        return value
+
+    return AfterValidator(check)
+
+
 U16 = Annotated[int, Field(strict=True, ge=0, lt=1 << 16)]
 Milliseconds = U16
 
@@ -152,12 +165,17 @@ Mac = Annotated[str, AfterValidator(_mac)]
 Address = Annotated[IPv4Address, BeforeValidator(_text)]
 Station = Annotated[Address, AfterValidator(_station)]
 
+OrderTick = Annotated[Decimal, BeforeValidator(_exact), _one_of(ORDER_TICKS, "USD")]
+LotSize = Annotated[int, Field(strict=True), _one_of(LOT_SIZES, "shares")]
+TimeInForce = Literal["day", "immediate_or_cancel", "extended_hours", "after_hours"]
+
 _TIME_IN_FORCE = {
     "day": ouch50.TimeInForce.DAY,
     "immediate_or_cancel": ouch50.TimeInForce.IMMEDIATE_OR_CANCEL,
     "extended_hours": ouch50.TimeInForce.EXTENDED_HOURS,
     "after_hours": ouch50.TimeInForce.AFTER_HOURS,
 }
+_ALLOWED_TIMES = {name: 1 << TIMES_IN_FORCE.index(code) for name, code in _TIME_IN_FORCE.items()}
 _DISPLAY = {"visible": "Y", "hidden": "N", "attributable": "A"}
 _CAPACITY = {"agency": "A", "principal": "P", "riskless_principal": "R"}
 _CROSS_TYPE = {"continuous": "N"}
@@ -219,9 +237,7 @@ class SessionConfig(_Section):
     tcp_acknowledgement: U32 = 1
     tcp_window: U16 = 0xFFFF
     user_ref_num_start: Annotated[int, Field(strict=True, ge=1, lt=1 << 32)] = 1
-    time_in_force: Literal["day", "immediate_or_cancel", "extended_hours", "after_hours"] = (
-        "immediate_or_cancel"
-    )
+    time_in_force: TimeInForce = "immediate_or_cancel"
     display: Literal["visible", "hidden", "attributable"] = "visible"
     capacity: Literal["agency", "principal", "riskless_principal"] = "principal"
     intermarket_sweep: Bool = False
@@ -337,8 +353,57 @@ class StrategyConfig(_Section):
         )
 
 
+class AccountConfig(_Section):
+    """`[account]`: the risk limits of all symbols together. A limit of 0 lets no order pass.
+
+    But for the burst and the reserve, which may be 0: at most 1 + session_burst_ns /
+    session_interval_ns messages leave at once, then one each interval; session_reserve_ns of the
+    burst is kept for cancels. They come into force with the next commit.
+    """
+
+    max_gross_usd: Usd64 = Decimal(0)
+    max_net_usd: Usd64 = Decimal(0)
+    max_open_orders: U32 = 0
+    max_day_orders: U32 = 0
+    max_day_shares: U32 = 0
+    max_day_notional_usd: Usd64 = Decimal(0)
+    session_interval_ns: U32 = 0
+    session_burst_ns: U32 = 0
+    session_reserve_ns: U32 = 0
+
+    def missing(self) -> list[str]:
+        """The keys without which the card refuses every order."""
+        free = {"session_burst_ns", "session_reserve_ns"}
+        return [name for name, value in self if name not in free and not value]
+
+    def registers(self) -> dict[str, int]:
+        """Register values by name."""
+        return {
+            **_halves("account_max_gross", units(self.max_gross_usd)),
+            **_halves("account_max_net", units(self.max_net_usd)),
+            "account_max_open_orders": self.max_open_orders,
+            "account_max_day_orders": self.max_day_orders,
+            "account_max_day_shares": self.max_day_shares,
+            **_halves("account_max_day_notional", units(self.max_day_notional_usd)),
+            "account_session_interval_ns": self.session_interval_ns,
+            "account_session_burst_ns": self.session_burst_ns,
+            "account_session_reserve_ns": self.session_reserve_ns,
+        }
+
+
+_NOT_NEEDED = {
+    *("extended_hours", "allow_buy", "allow_sell", "short_locates_shares", "order_burst_ns"),
+    *("band_low_usd", "band_high_usd", "band_until_ns", "band_exempt"),
+}
+
+
 class LimitsConfig(_Section):
-    """`[symbols.limits]`: the risk limits of a symbol. A limit of 0 lets no order pass."""
+    """`[symbols.limits]`: the risk limits of a symbol. A limit of 0 lets no order pass.
+
+    But for `short_locates_shares`, with which 0 lets nothing be sold short, and `order_burst_ns`:
+    at most 1 + order_burst_ns / order_interval_ns orders leave at once, then one each interval.
+    Either the limit up/down band is given or the symbol is exempt.
+    """
 
     max_long_shares: U32 = 0
     max_short_shares: U32 = 0
@@ -348,6 +413,34 @@ class LimitsConfig(_Section):
     collar_absolute_usd: Usd32 = Decimal(0)
     reference_max_age_us: U32 = 0
     extended_hours: Bool = False
+    max_book_spread_usd: Usd32 = Decimal(0)
+    order_tick_usd: OrderTick = Decimal(0)
+    lot_size_shares: LotSize = 0
+    allow_buy: Bool = False
+    allow_sell: Bool = False
+    allow_time_in_force: tuple[TimeInForce, ...] = ()
+    short_locates_shares: U32 = 0
+    feed_max_age_us: U32 = 0
+    symbol_max_age_us: U32 = 0
+    band_low_usd: Usd32 = Decimal(0)
+    band_high_usd: Usd32 = Decimal(0)
+    band_until_ns: U64 = 0
+    band_exempt: Bool = False
+    order_interval_ns: U32 = 0
+    order_burst_ns: U32 = 0
+    max_open_orders: U32 = 0
+    max_duplicates: Annotated[int, Field(strict=True, ge=0, le=REMEMBERED_ORDERS)] = 0
+    duplicate_window_ns: U32 = 0
+
+    def missing(self) -> list[str]:
+        """The keys without which the card refuses every order."""
+        needed = set(type(self).model_fields) - _NOT_NEEDED
+        missing = [name for name, value in self if name in needed and not value]
+        if not (self.allow_buy or self.allow_sell):
+            missing.append("allow_buy")
+        if not (self.band_exempt or (self.band_high_usd and self.band_until_ns)):
+            missing.append("band_exempt")
+        return missing
 
     def parameters(self) -> dict[str, int]:
         """Page parameters by name."""
@@ -360,6 +453,26 @@ class LimitsConfig(_Section):
             "collar_absolute": units(self.collar_absolute_usd),
             "reference_max_age_us": self.reference_max_age_us,
             "extended_hours": int(self.extended_hours),
+            "max_book_spread": units(self.max_book_spread_usd),
+            "order_tick": units(self.order_tick_usd),
+            "lot_size": self.lot_size_shares,
+            "allow_buy": int(self.allow_buy),
+            "allow_sell": int(self.allow_sell),
+            "allow_time_in_force": sum(
+                _ALLOWED_TIMES[name] for name in set(self.allow_time_in_force)
+            ),
+            "short_locates": self.short_locates_shares,
+            "feed_max_age_us": self.feed_max_age_us,
+            "symbol_max_age_us": self.symbol_max_age_us,
+            "band_low": units(self.band_low_usd),
+            "band_high": units(self.band_high_usd),
+            **_halves("band_until", self.band_until_ns),
+            "band_exempt": int(self.band_exempt),
+            "order_interval_ns": self.order_interval_ns,
+            "order_burst_ns": self.order_burst_ns,
+            "max_open_orders": self.max_open_orders,
+            "max_duplicates": self.max_duplicates,
+            "duplicate_window_ns": self.duplicate_window_ns,
         }
 
     @classmethod
@@ -375,6 +488,26 @@ class LimitsConfig(_Section):
             collar_absolute_usd=usd(values["collar_absolute"]),
             reference_max_age_us=values["reference_max_age_us"],
             extended_hours=bool(values["extended_hours"]),
+            max_book_spread_usd=usd(values["max_book_spread"]),
+            order_tick_usd=usd(values["order_tick"]),
+            lot_size_shares=values["lot_size"],
+            allow_buy=bool(values["allow_buy"]),
+            allow_sell=bool(values["allow_sell"]),
+            allow_time_in_force=tuple(
+                name for name, bit in _ALLOWED_TIMES.items() if values["allow_time_in_force"] & bit
+            ),
+            short_locates_shares=values["short_locates"],
+            feed_max_age_us=values["feed_max_age_us"],
+            symbol_max_age_us=values["symbol_max_age_us"],
+            band_low_usd=usd(values["band_low"]),
+            band_high_usd=usd(values["band_high"]),
+            band_until_ns=values["band_until_high"] << 32 | values["band_until_low"],
+            band_exempt=bool(values["band_exempt"]),
+            order_interval_ns=values["order_interval_ns"],
+            order_burst_ns=values["order_burst_ns"],
+            max_open_orders=values["max_open_orders"],
+            max_duplicates=values["max_duplicates"],
+            duplicate_window_ns=values["duplicate_window_ns"],
         )
 
 
@@ -400,11 +533,11 @@ class SymbolConfig(_Section):
                 f"not {self.window_base_usd}"
             )
         if self.strategy.enabled:
-            zero = [name for name, value in self.limits if name != "extended_hours" and not value]
-            if zero:
+            missing = self.limits.missing()
+            if missing:
                 raise ValueError(
                     "strategy.enabled needs every limit above 0, or the card refuses each order; "
-                    f"set limits.{', limits.'.join(zero)}"
+                    f"set limits.{', limits.'.join(missing)}"
                 )
         return self
 
@@ -421,7 +554,7 @@ class SymbolConfig(_Section):
         }
 
     def words(self) -> list[int]:
-        """The 16 words of the symbol's page."""
+        """The words of the symbol's page."""
         return page_words(self.parameters())
 
 
@@ -471,6 +604,7 @@ class Config(_Section):
     session: SessionConfig
     network: NetworkConfig = NetworkConfig()
     rerequest: RerequestConfig | None = None
+    account: AccountConfig = AccountConfig()
     live: LiveConfig | None = None
     symbols: Annotated[list[SymbolConfig], Field(min_length=1)]
 
@@ -481,6 +615,12 @@ class Config(_Section):
             twice = [value for value in values if values.count(value) > 1]
             if twice:
                 raise ValueError(f"two symbols have the {key} {twice[0]!r}")
+        missing = self.account.missing()
+        if missing and any(symbol.strategy.enabled for symbol in self.symbols):
+            raise ValueError(
+                "a strategy that is enabled needs every limit of the account above 0, or the card "
+                f"refuses each order; set account.{', account.'.join(missing)}"
+            )
         return self
 
     @classmethod
@@ -512,7 +652,7 @@ class Config(_Section):
 
     def registers(self) -> dict[str, int]:
         """Configuration registers by name: all but the time."""
-        sections = [self.feed, self.session, self.network, self.rerequest, self.live]
+        sections = [self.feed, self.session, self.network, self.rerequest, self.account, self.live]
         values = {
             name: 0
             for name, register in BY_NAME.items()

@@ -57,7 +57,7 @@ _ORDERS_AT_ONCE = 16
 
 _POLLS = 2000
 """How often a state is read while waiting for the card to finish something of its own."""
-_POLLS_A_SYMBOL, _LEVELS_A_POLL = 4, 16
+_POLLS_A_SYMBOL, _LEVELS_A_POLL = 8, 16
 """How often more: a card of many symbols and levels has much to check and to clear."""
 
 

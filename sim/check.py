@@ -16,6 +16,7 @@ import numpy as np
 from tickgate.hdl.book import OrderBook
 from tickgate.hdl.core import TickToTrade
 from tickgate.hdl.risk.collar import PriceCollar
+from tickgate.hdl.risk.freshness import Freshness
 from tickgate.hdl.risk.gate import RiskGate
 from tickgate.hdl.risk.trading_state import TradingState
 from tickgate.hdl.strategy.taker import Taker
@@ -23,12 +24,13 @@ from tickgate.host.config import Config
 from tickgate.sim.model.book import BookModel, Top, Window
 from tickgate.sim.model.feed import FeedModel, Gap, Message
 from tickgate.sim.model.order import SEGMENT_SIZE, Session, encode
-from tickgate.sim.model.risk import GATES, Limits, RiskModel
+from tickgate.sim.model.risk import GATES, AccountLimits, Limits, RiskModel
 from tickgate.sim.model.strategy import StrategyParameters
 from tickgate.sim.model.strategy import Taker as TakerModel
 from tickgate.sim.reception import CAUSES
 from tickgate.sim.trace import Trace
 from tickgate.spec import itch50, moldudp64
+from tickgate.spec.gates import TIMES_IN_FORCE
 from tickgate.spec.registers import BY_NAME
 
 __all__ = ["Checker", "Difference"]
@@ -38,6 +40,7 @@ STATE_KNOWN = TickToTrade.BOOK_AT + TradingState.LATENCY
 TRUST_LOST = TickToTrade.BOOK_AT + OrderBook.LATENCY
 TRADE_SEEN = TickToTrade.BOOK_AT + OrderBook.TRADE_LATENCY
 TRADE_KNOWN = TRADE_SEEN + 1 + PriceCollar.LATENCY
+MESSAGE_KNOWN = TickToTrade.BOOK_AT + 1 + Freshness.LATENCY
 # From the strobe of a gap.
 GAP_KNOWN = 1
 # From the end of a datagram's header: its line is known to be alive.
@@ -49,7 +52,7 @@ TOLD = JUDGED + RiskGate.LATENCY
 CLAIM = 1
 """Cycles for which the port is claimed before a service's frame begins."""
 
-STATES = ("H", "h", "S", "W")
+STATES = ("H", "h", "Y", "S", "W")
 WORD = 0xFFFF_FFFF
 NS_PER_US = 1000
 
@@ -134,12 +137,16 @@ class Checker:
             },
         )
         self._taker = TakerModel({n: _strategy(values) for n, values in enumerate(parameters)})
-        self._risk = RiskModel({n: _limits(values) for n, values in enumerate(parameters)})
+        self._risk = RiskModel(
+            {n: _limits(values) for n, values in enumerate(parameters)},
+            account=_account(config.registers()),
+        )
         self._risk.next_user_ref_num = config.session.user_ref_num_start
         self._risk.armed = self._risk.config_valid = True
         self._session = _session(config)
+        self._risk.time_in_force = self._session.time_in_force
         self._tcp_sequence = config.session.tcp_sequence_start
-        self._sending = (0, -1)
+        self._sending = (-RiskGate.ACCOUNTING, -1)
         self._causes: Counter[str | None] = Counter()
         self._left_out: Counter[str | None] = Counter()
         self._refusals: Counter[str] = Counter()
@@ -155,6 +162,7 @@ class Checker:
             row = self._book.set_whole(symbol)
             if row is not None:
                 expected.append(row)
+                self._risk.top(row)
             self._risk.set_exact(symbol, True)
         for row, model in zip(map(_top, tops), expected, strict=False):
             if row != model:
@@ -268,6 +276,8 @@ class Checker:
 
     def _apply(self, message: Message, symbol: int | None, sequence: int, t0: int) -> Top | None:
         """Gives one message to the book, and to the gates for when they know it."""
+        heard = self._time_ns(t0 + TickToTrade.BOOK_AT)
+        self._later(t0 + MESSAGE_KNOWN, lambda: self._risk.heard(symbol, heard))
         if message.type in STATES:
             self._later(t0 + STATE_KNOWN, lambda: self._risk.message(message, symbol))
         if symbol is None:
@@ -366,6 +376,7 @@ class Checker:
         services = [(frame.first_cycle - CLAIM, frame.last_cycle) for frame in trace.services]
         for at, row in enumerate(map(_top, log.tops)):
             cycle = int(log.tops["cycle"][at])
+            self._risk.top(row)
             proposal = self._taker.decide(row, self._time_ns(cycle))
             if proposal is None:
                 continue
@@ -376,6 +387,7 @@ class Checker:
                 proposal,
                 self._time_ns(cycle + EXAMINED),
                 transmit_busy=busy,
+                accounting=0 <= judged - self._sending[0] < RiskGate.ACCOUNTING,
             )
             model = {
                 "cycle": cycle + TOLD,
@@ -509,6 +521,46 @@ def _limits(values: Mapping[str, int]) -> Limits:
         collar_absolute=values["collar_absolute"],
         reference_max_age_us=values["reference_max_age_us"],
         extended_hours=bool(values["extended_hours"]),
+        max_book_spread=values["max_book_spread"],
+        order_tick=values["order_tick"],
+        lot_size=values["lot_size"],
+        allow_buy=bool(values["allow_buy"]),
+        allow_sell=bool(values["allow_sell"]),
+        allow_time_in_force=frozenset(
+            code
+            for bit, code in enumerate(TIMES_IN_FORCE)
+            if values["allow_time_in_force"] >> bit & 1
+        ),
+        short_locates=values["short_locates"],
+        feed_max_age_us=values["feed_max_age_us"],
+        symbol_max_age_us=values["symbol_max_age_us"],
+        band_low=values["band_low"],
+        band_high=values["band_high"],
+        band_until=values["band_until_high"] << 32 | values["band_until_low"],
+        band_exempt=bool(values["band_exempt"]),
+        order_interval_ns=values["order_interval_ns"],
+        order_burst_ns=values["order_burst_ns"],
+        max_open_orders=values["max_open_orders"],
+        max_duplicates=values["max_duplicates"],
+        duplicate_window_ns=values["duplicate_window_ns"],
+    )
+
+
+def _account(registers: Mapping[str, int]) -> AccountLimits:
+    def whole(name: str) -> int:
+        low, high = (registers[f"account_{name}_{half}"] for half in ("low", "high"))
+        return high << 32 | low
+
+    return AccountLimits(
+        max_gross=whole("max_gross"),
+        max_net=whole("max_net"),
+        max_open_orders=registers["account_max_open_orders"],
+        max_day_orders=registers["account_max_day_orders"],
+        max_day_shares=registers["account_max_day_shares"],
+        max_day_notional=whole("max_day_notional"),
+        session_interval_ns=registers["account_session_interval_ns"],
+        session_burst_ns=registers["account_session_burst_ns"],
+        session_reserve_ns=registers["account_session_reserve_ns"],
     )
 
 

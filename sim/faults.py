@@ -27,7 +27,7 @@ from tickgate.sim.frames import Frames, line_rate_gaps
 from tickgate.sim.model.book import Top, Window
 from tickgate.sim.model.feed import Delivered, FeedModel, Gap, wire_struct
 from tickgate.sim.reception import CAUSES, receive, seal
-from tickgate.sim.session import FEED_ADDRESS, FEED_PORT, SESSION
+from tickgate.sim.session import ACCOUNT, FEED_ADDRESS, FEED_PORT, SESSION
 from tickgate.sim.trace import Trace
 from tickgate.sim.virtual.card import CLOCK_PERIOD_PS, SMALL, Card
 from tickgate.spec import ethernet, itch50, moldudp64
@@ -914,6 +914,21 @@ def _config() -> Config:
                 "collar_absolute_usd": 50,
                 "reference_max_age_us": 60_000_000,
                 "extended_hours": True,
+                "max_book_spread_usd": 50,
+                "order_tick_usd": "0.01",
+                "lot_size_shares": 1,
+                "allow_buy": True,
+                "allow_sell": True,
+                "allow_time_in_force": ["immediate_or_cancel"],
+                "short_locates_shares": huge,
+                "feed_max_age_us": 60_000_000,
+                "symbol_max_age_us": 600_000_000,
+                "band_exempt": True,
+                "order_interval_ns": 1,
+                "order_burst_ns": 1_000_000_000,
+                "max_open_orders": huge,
+                "max_duplicates": 4,
+                "duplicate_window_ns": 1,
             },
         }
         for locate, index in LOCATES.items()
@@ -923,8 +938,16 @@ def _config() -> Config:
         "port": FEED_PORT,
         "start_sequence": FIRST,
     }
+    account = {
+        **ACCOUNT,
+        "max_open_orders": huge,
+        "max_day_orders": huge,
+        "session_interval_ns": 1,
+        "session_burst_ns": 1_000_000_000,
+    }
     return Config.from_dict(
-        {"feed": feed, "session": SESSION, "symbols": symbols}, source="the campaign"
+        {"feed": feed, "session": SESSION, "account": account, "symbols": symbols},
+        source="the campaign",
     )
 
 

@@ -55,6 +55,31 @@ LIMITS = {
     "collar_bps": 500,
     "collar_absolute_usd": Decimal(50),
     "reference_max_age_us": 60_000_000,
+    "max_book_spread_usd": Decimal(50),
+    "lot_size_shares": 1,
+    "allow_buy": True,
+    "allow_sell": True,
+    "allow_time_in_force": ["immediate_or_cancel"],
+    "short_locates_shares": 100_000,
+    "feed_max_age_us": 60_000_000,
+    "symbol_max_age_us": 600_000_000,
+    "band_exempt": True,
+    "order_interval_ns": 1_000,
+    "order_burst_ns": 1_000_000,
+    "max_open_orders": 1_000_000,
+    "max_duplicates": 4,
+    "duplicate_window_ns": 1_000,
+}
+ACCOUNT = {
+    "max_gross_usd": Decimal(100_000_000_000),
+    "max_net_usd": Decimal(100_000_000_000),
+    "max_open_orders": 1_000_000,
+    "max_day_orders": 1_000_000,
+    "max_day_shares": 1_000_000_000,
+    "max_day_notional_usd": Decimal(100_000_000_000),
+    "session_interval_ns": 1_000,
+    "session_burst_ns": 1_000_000,
+    "session_reserve_ns": 100_000,
 }
 
 
@@ -92,6 +117,7 @@ def default_config(
                 },
                 "limits": {
                     **LIMITS,
+                    "order_tick_usd": usd(symbol.tick),
                     "extended_hours": not scan.market_opens,
                     **(limits or {}),
                 },
@@ -105,6 +131,7 @@ def default_config(
                 "start_sequence": start_sequence,
             },
             "session": SESSION,
+            "account": ACCOUNT,
             "symbols": symbols,
         },
         source="the default configuration",

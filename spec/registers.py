@@ -272,7 +272,7 @@ class Parameter:
     ----------
     name : str
     word : int
-        Word of the page, 0 to 15.
+        Word of the page, 0 to 31.
     doc : str
         With the unit.
     low, width : int
@@ -630,9 +630,9 @@ REGISTERS: tuple[Register, ...] = (
         "page_bank",
         0x022F,
         Kind.CONFIG,
-        "on a card of more than 1024 symbols, the 1024 of them whose pages are shown: those from "
-        "1024 times this on; writable at any time",
-        width=2,
+        "on a card of more than 512 symbols, the 512 of them whose pages are shown: those from "
+        "512 times this on; writable at any time",
+        width=3,
     ),
     _config(0x0223, "clordid_0", "client order id, characters 1 to 4, the first on top"),
     _config(0x0224, "clordid_1", "characters 5 to 8"),
@@ -675,6 +675,22 @@ REGISTERS: tuple[Register, ...] = (
             BitField("count", 16, 16, "messages of each request, at most what a reply can hold"),
         ),
     ),
+    _config(0x0250, "account_max_gross_low", "limit, in 1e-4 USD, low half"),
+    _config(0x0251, "account_max_gross_high", "its high half"),
+    _config(0x0252, "account_max_net_low", "limit, in 1e-4 USD, low half"),
+    _config(0x0253, "account_max_net_high", "its high half"),
+    _config(0x0254, "account_max_open_orders", "limit, in orders"),
+    _config(0x0255, "account_max_day_orders", "limit, in orders"),
+    _config(0x0256, "account_max_day_shares", "limit, in shares"),
+    _config(0x0257, "account_max_day_notional_low", "limit, in 1e-4 USD, low half"),
+    _config(0x0258, "account_max_day_notional_high", "its high half"),
+    _config(
+        0x0259,
+        "account_session_interval_ns",
+        "time after which the session may send another message, in ns; 0: no order may leave",
+    ),
+    _config(0x025A, "account_session_burst_ns", "how far messages may be ahead of that, in ns"),
+    _config(0x025B, "account_session_reserve_ns", "how much of that is kept for cancels, in ns"),
     _config(
         0x0260,
         "session_live",
@@ -957,6 +973,19 @@ REGISTERS: tuple[Register, ...] = (
     _counter(0x0469, "refused_gate_11", "refused by gate 11, price collar"),
     _counter(0x046A, "refused_gate_13", "refused by gate 13, feed trust"),
     _counter(0x046B, "refused_gate_16", "refused by gate 16, trading state"),
+    _counter(0x0472, "refused_gate_15", "refused by gate 15, book sanity"),
+    _counter(0x0478, "refused_gate_23", "refused by gate 23, short locate"),
+    _counter(0x0479, "refused_gate_24", "refused by gate 24, short-sale restriction"),
+    _counter(0x047A, "refused_gate_25", "refused by gate 25, permission"),
+    _counter(0x047B, "refused_gate_26", "refused by gate 26, tick and lot"),
+    _counter(0x046E, "refused_gate_7", "refused by gate 7, gross exposure"),
+    _counter(0x046F, "refused_gate_8", "refused by gate 8, net exposure"),
+    _counter(0x0471, "refused_gate_14", "refused by gate 14, staleness"),
+    _counter(0x0473, "refused_gate_17", "refused by gate 17, limit up/down band"),
+    _counter(0x0474, "refused_gate_18", "refused by gate 18, message rate"),
+    _counter(0x0475, "refused_gate_19", "refused by gate 19, open orders"),
+    _counter(0x0477, "refused_gate_21", "refused by gate 21, duplicate"),
+    _counter(0x047C, "refused_gate_29", "refused by gate 29, daily totals"),
     _counter(0x0480, "events_lost", "events that found the queue full", amount=8, inside=True),
     _counter(0x0481, "serial_frames", "request frames executed", inside=True),
     _counter(0x0482, "serial_crc_errors", "request frames with a wrong CRC", inside=True),
@@ -1035,13 +1064,13 @@ REGISTERS: tuple[Register, ...] = (
     ),
 )
 
-PAGE_WORDS = 16
+PAGE_WORDS = 32
 """Words of a symbol's page."""
 SHADOW_BASE = 0x1000
 """Address of the first shadow page: read and write at any time but during a commit."""
 IN_FORCE_BASE = 0x8000
 """Address of the first page in force: read-only."""
-BANK_SYMBOLS = 1024
+BANK_SYMBOLS = 512
 """Symbols whose pages have an address at a time."""
 MAX_SYMBOLS = 4096
 
@@ -1086,6 +1115,34 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("collar_bps", 13, "limit, in 1e-4 of the reference price", width=16),
     Parameter("collar_absolute", 14, "limit, in 1e-4 USD"),
     Parameter("reference_max_age_us", 15, "limit, in microseconds"),
+    Parameter("max_book_spread", 16, "limit, in 1e-4 USD"),
+    Parameter("order_tick", 17, "prices are multiples of it: 1, 50 or 100, in 1e-4 USD", width=8),
+    Parameter(
+        "lot_size", 17, "quantities are multiples of it: 1, 10, 40 or 100 shares", low=8, width=8
+    ),
+    Parameter("allow_buy", 17, "1: orders to buy may leave", low=16, width=1),
+    Parameter("allow_sell", 17, "1: orders to sell may leave", low=17, width=1),
+    Parameter(
+        "allow_time_in_force",
+        17,
+        "times in force with which orders may leave, one bit each, from the lowest: day, "
+        "immediate or cancel, extended hours, after hours",
+        low=20,
+        width=4,
+    ),
+    Parameter("band_exempt", 17, "1: no limit up/down band applies", low=24, width=1),
+    Parameter("short_locates", 18, "shares that may be sold short; 0: none"),
+    Parameter("feed_max_age_us", 19, "limit, in microseconds"),
+    Parameter("symbol_max_age_us", 20, "limit, in microseconds"),
+    Parameter("band_low", 21, "lowest price of the limit up/down band, in 1e-4 USD"),
+    Parameter("band_high", 22, "highest price of the band, in 1e-4 USD"),
+    Parameter("band_until_low", 23, "time in ns from which on the band has expired, low half"),
+    Parameter("band_until_high", 24, "its high half"),
+    Parameter("order_interval_ns", 25, "time after which another order may leave, in ns"),
+    Parameter("order_burst_ns", 26, "how far orders may be ahead of that, in ns"),
+    Parameter("max_open_orders", 27, "limit, in orders"),
+    Parameter("duplicate_window_ns", 28, "how long an order is remembered, in ns"),
+    Parameter("max_duplicates", 29, "limit, in orders: 1 to 4 that are the same", width=4),
 )
 
 ARMED_CODE = 0xA5
@@ -1152,7 +1209,7 @@ def page_words(values: Mapping[str, int]) -> list[int]:
 def page_values(words: Sequence[int]) -> dict[str, int]:
     """Takes a page apart into parameters by name.
 
-    Raises `ValueError` if there are not 16 words.
+    Raises `ValueError` if there are not `PAGE_WORDS` words.
     """
     if len(words) != PAGE_WORDS:
         raise ValueError(f"a page has {PAGE_WORDS} words, not {len(words)}")

@@ -19,6 +19,12 @@ def pytest_addoption(parser):
         default=DEFAULT_SEED,
         help=f"seed of the random inputs (default: {DEFAULT_SEED})",
     )
+    parser.addoption(
+        "--risk-cycles",
+        type=int,
+        default=1500,
+        help="cycles of the random lives of orders that the risk gate is held to (default: 1500)",
+    )
 
 
 def pytest_report_header(config):

@@ -35,6 +35,9 @@ from tickgate.spec.registers import (
 
 __all__ = ["Control"]
 
+ACCOUNT = [r for r in registers_of(Kind.CONFIG) if r.name.startswith("account_")]
+"""Registers whose values come into force with a commit."""
+
 OWN_SOURCES = 2
 """Events that are made here: a change of state, a commit."""
 
@@ -68,6 +71,9 @@ class Control(wiring.Component):
         Octets from and to the host. `control_rx` is always ready.
     config : Out(wiring.Signature)
         `config.<register>` for each configuration register.
+    account : Out(wiring.Signature)
+        `account.<register>` for each configuration register that begins with `account_`: what the
+        last commit found in it.
     command : Out(wiring.Signature)
         `command.<register>` for each command, a stream that cannot be stalled; the payload has
         the register's fields, or is the word.
@@ -133,6 +139,7 @@ class Control(wiring.Component):
                 "control_rx": In(stream.Signature(8)),
                 "control_tx": Out(stream.Signature(8)),
                 "config": Out(ports_of(registers_of(Kind.CONFIG))),
+                "account": Out(ports_of(ACCOUNT)),
                 "command": Out(commands_of(registers_of(Kind.COMMAND))),
                 "status": In(ports_of(registers_of(Kind.STATUS, inside=False))),
                 "count": In(amounts_of(registers_of(Kind.COUNTER, inside=False))),
@@ -180,6 +187,10 @@ class Control(wiring.Component):
         self._serve(m, bank, parameters, queue, counters)
         self._guard(m, bank, parameters, arming)
         self._show(m, bank, parameters, queue)
+        with m.If(parameters.committed):
+            for register in ACCOUNT:
+                in_force = getattr(self.account, register.name)
+                m.d.sync += in_force.eq(getattr(bank.config, register.name))
         self._report(m, bank, parameters, queue)
         m.d.comb += [
             time.set.eq(bank.command.time_set.valid),

@@ -50,6 +50,24 @@ READERS = {
         "collar_absolute": ("collar_absolute",),
         "reference_max_age_us": ("reference_max_age_us",),
         "extended_hours": ("extended_hours",),
+        "max_book_spread": ("max_book_spread",),
+        "order_tick": ("order_tick",),
+        "lot_size": ("lot_size",),
+        "allow_buy": ("allow_buy",),
+        "allow_sell": ("allow_sell",),
+        "allow_time_in_force": ("allow_time_in_force",),
+        "short_locates": ("short_locates",),
+        "feed_max_age_us": ("feed_max_age_us",),
+        "symbol_max_age_us": ("symbol_max_age_us",),
+        "band_low": ("band_low",),
+        "band_high": ("band_high",),
+        "band_until": ("band_until_low", "band_until_high"),
+        "band_exempt": ("band_exempt",),
+        "order_interval_ns": ("order_interval_ns",),
+        "order_burst_ns": ("order_burst_ns",),
+        "max_open_orders": ("max_open_orders",),
+        "max_duplicates": ("max_duplicates",),
+        "duplicate_window_ns": ("duplicate_window_ns",),
     },
     "name": {"name": ("name_low", "name_high")},
 }
@@ -317,7 +335,7 @@ class ParameterStore(wiring.Component):
     Members
     -------
     bus : In(BusSignature())
-    bank : In(2)
+    bank : In(3)
         Register `page_bank`; of no effect if all symbols fit in one.
     commit : In(1), commit_checksum : In(32)
         Strobe; ignored while `settled` is low.

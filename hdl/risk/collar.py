@@ -9,7 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.memory import TableMemory
-from tickgate.hdl.risk.limits import Limits
+from tickgate.hdl.risk.limits import Limits, nanoseconds
 from tickgate.hdl.stream import Proposal, Trade
 
 __all__ = ["PriceCollar"]
@@ -96,7 +96,7 @@ class PriceCollar(wiring.Component):
         age, max_age, limit = Signal(64), Signal(42), self.limits.reference_max_age_us
         m.d.sync += [
             age.eq(self.time - reference.time),
-            max_age.eq((limit << 10) - (limit << 4) - (limit << 3)),
+            max_age.eq(nanoseconds(limit)),
         ]
         return age <= max_age
 

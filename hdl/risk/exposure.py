@@ -1,6 +1,7 @@
 """What a symbol may become if every order sent is executed.
 
-Ref: docs/risk.md, gates 5 (worst-case long) and 6 (worst-case short), "Accounting".
+Ref: docs/risk.md, gates 5 (worst-case long), 6 (worst-case short) and 23 (short locate),
+"Accounting"; Regulation SHO, rules 200 and 203, for what a short sale is and needs.
 """
 
 from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, signed
@@ -27,7 +28,7 @@ class _Reserved(data.Struct):
 
 
 class Exposure(wiring.Component):
-    """Gates 5 and 6: worst-case long and worst-case short; keeps what approved orders reserve.
+    """Gates 5, 6, 23: worst-case long and short, locates; keeps what approved orders reserve.
 
     Latency: `LATENCY` from the preview to the gates, `LATENCY_RESERVE` to the reservation.
     Throughput: one preview and one reservation a cycle, of the same symbol too; check and
@@ -35,6 +36,8 @@ class Exposure(wiring.Component):
 
     - `within_long`: a sell, or position + reserved buys + quantity <= max_long.
     - `within_short`: a buy, or reserved sells + quantity - position <= max_short.
+    - `within_locates`: a buy, or reserved sells + quantity - position <= short_locates.
+    - `covered`: a buy, or reserved sells + quantity <= position: not a short sale.
 
     The gates count every reservation up to and including that of their own cycle. Only orders
     within both may reserve. What is released is told from outside; `clear` forgets the rest.
@@ -52,7 +55,7 @@ class Exposure(wiring.Component):
         Position of the preview's symbol, in the cycle of the preview.
     released_buys, released_sells : In(33)
         Of what was reserved for the preview's symbol, what is so no more, in all, in that cycle.
-    within_long, within_short : Out(1)
+    within_long, within_short, within_locates, covered : Out(1)
     reserve : In(1)
         The preview of two cycles before is approved: its quantity is added to its side.
     clear : In(1)
@@ -75,6 +78,8 @@ class Exposure(wiring.Component):
                 "released_sells": In(33),
                 "within_long": Out(1),
                 "within_short": Out(1),
+                "within_locates": Out(1),
+                "covered": Out(1),
                 "reserve": In(1),
                 "clear": In(1),
                 "ready": Out(1),
@@ -97,36 +102,43 @@ class Exposure(wiring.Component):
             memory.write_data.eq(memory.data(1)),
         ]
         m.d.sync += [checked.eq(self.preview), decided.eq(checked), was_ready.eq(memory.ready)]
-        fits = self._compare(m, memory.data(0), checked, decided)
-        for side, total, before, within in (
-            (Side.BUY, memory.write_data.buys, memory.data(1).buys, self.within_long),
-            (Side.SELL, memory.write_data.sells, memory.data(1).sells, self.within_short),
+        for side, total, before in (
+            (Side.BUY, memory.write_data.buys, memory.data(1).buys),
+            (Side.SELL, memory.write_data.sells, memory.data(1).sells),
         ):
             with m.If(decided.side == side):
                 m.d.comb += total.eq(before + decided.quantity)
+        limits, reserved = self.limits, memory.data(0)
+        for side, limit, within in (
+            (Side.BUY, limits.max_long, self.within_long),
+            (Side.SELL, limits.max_short, self.within_short),
+            (Side.SELL, limits.short_locates, self.within_locates),
+            (Side.SELL, 0, self.covered),
+        ):
+            fits = self._compare(m, side, limit, reserved, checked, decided)
             m.d.comb += within.eq(was_ready & memory.ready & ((checked.side != side) | fits))
         return m
 
-    def _compare(self, m: Module, reserved, checked, decided) -> Signal:
+    def _compare(self, m: Module, side: Side, limit, reserved, checked, decided) -> Signal:
+        """Whether an order of this side stays within a limit of what its side may become."""
         # Two orders are on their way while the memory is read, each of which may reserve or not.
         # All four answers are made ready before the choice between them is known.
-        preview, limits = self.preview, self.limits
-        sell = preview.side == Side.SELL
+        preview, sell = self.preview, side is Side.SELL
         room, taken_by_decided, taken_by_checked = Signal(signed(37)), Signal(32), Signal(32)
         after_decided, after_checked, same = Signal(), Signal(), Signal()
         fits, fits_after = Signal(), Signal(4)
 
         def same_side(earlier):
-            return Mux(earlier.side == preview.side, earlier.quantity, 0)
+            return Mux(earlier.side == side, earlier.quantity, 0)
 
         m.d.sync += [
             room.eq(
-                Mux(sell, limits.max_short, limits.max_long)
-                - Mux(sell, -self.position, self.position)
-                - Mux(
-                    sell,
-                    (reserved.sells - self.released_sells)[:33],
-                    (reserved.buys - self.released_buys)[:33],
+                limit
+                - (-self.position if sell else self.position)
+                - (
+                    (reserved.sells - self.released_sells)[:33]
+                    if sell
+                    else (reserved.buys - self.released_buys)[:33]
                 )
                 - preview.quantity
             ),

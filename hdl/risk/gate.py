@@ -3,18 +3,26 @@
 Ref: docs/risk.md.
 """
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.bits import bit_of
+from tickgate.hdl.risk.account import AccountExposure, Released
+from tickgate.hdl.risk.band import PriceBand
 from tickgate.hdl.risk.collar import PriceCollar
+from tickgate.hdl.risk.counts import DailyTotals, OpenOrders
+from tickgate.hdl.risk.duplicates import Duplicates
 from tickgate.hdl.risk.exposure import Exposure
-from tickgate.hdl.risk.limits import Limits, OrderLimits
+from tickgate.hdl.risk.freshness import Freshness
+from tickgate.hdl.risk.limits import AccountLimits, Limits, OrderLimits
+from tickgate.hdl.risk.permission import Permission, TickAndLot
+from tickgate.hdl.risk.rate import MessageRate
+from tickgate.hdl.risk.sanity import BookSanity
 from tickgate.hdl.risk.trading_state import SymbolState, TradingState
-from tickgate.hdl.stream import Message, Order, Proposal, Trade
+from tickgate.hdl.stream import Message, Order, Proposal, Top, Trade
 
-__all__ = ["Gate", "Refusal", "RiskGate", "Verdict"]
+__all__ = ["COUNTING", "Gate", "Refusal", "RiskGate", "Verdict"]
 
 
 class Gate(enum.IntEnum):
@@ -28,11 +36,35 @@ class Gate(enum.IntEnum):
     LIMITS_PRESENT = 4
     WORST_CASE_LONG = 5
     WORST_CASE_SHORT = 6
+    GROSS_EXPOSURE = 7
+    NET_EXPOSURE = 8
     ORDER_QUANTITY = 9
     ORDER_NOTIONAL = 10
     PRICE_COLLAR = 11
     FEED_TRUST = 13
+    STALENESS = 14
+    BOOK_SANITY = 15
     TRADING_STATE = 16
+    LIMIT_UP_DOWN_BAND = 17
+    MESSAGE_RATE = 18
+    OPEN_ORDERS = 19
+    DUPLICATE = 21
+    SHORT_LOCATE = 23
+    SHORT_SALE_RESTRICTION = 24
+    PERMISSION = 25
+    TICK_AND_LOT = 26
+    DAILY_TOTALS = 29
+
+
+COUNTING = (
+    Gate.GROSS_EXPOSURE,
+    Gate.NET_EXPOSURE,
+    Gate.MESSAGE_RATE,
+    Gate.OPEN_ORDERS,
+    Gate.DUPLICATE,
+    Gate.DAILY_TOTALS,
+)
+"""Gates that go by orders approved before, and are not asked while one is being entered."""
 
 
 class Refusal(data.StructLayout):
@@ -61,6 +93,8 @@ class RiskGate(wiring.Component):
     All gates are evaluated in parallel, whether or not others fail, in the cycle of the intent.
     An approval reserves the quantity in the exposure of the symbol, of which the intent of the
     next cycle already knows, and takes the next user reference number; a refusal changes nothing.
+    An intent at most `ACCOUNTING` cycles after the one approved before it is refused as busy, and
+    the gates that go by orders before it (`COUNTING`) are then not asked.
     Out of reset no reference, no trading state and no exposure is known, so all is refused.
 
     Parameters
@@ -78,14 +112,25 @@ class RiskGate(wiring.Component):
     limits : In(Limits)
     position : In(signed(33))
         In shares, short is negative.
+    account : In(AccountLimits)
+    long_value, short_value : In(64)
+        What all positions are worth, in 1e-4 USD; see :class:`AccountExposure`.
+    released : In(stream.Signature(Released))
+        See :class:`AccountExposure`.
     released_buys, released_sells : In(33)
         Of `Exposure`.
+    closed : In(stream.Signature(range(symbols)))
+        An order of this symbol is open no more.
     armed, killed : In(1)
     exact_now : In(symbols)
         One bit a symbol: its book is exact in this cycle.
     messages : In(stream.Signature(Message(symbols), always_ready=True))
         Decoded feed; only trading states, system events and breaches matter here.
+    tops : In(stream.Signature(Top(symbols), always_ready=True))
+        Every top of book, at the latest in the cycle before the preview that follows from it.
     trades : In(stream.Signature(Trade(symbols), always_ready=True))
+    time_in_force : In(8)
+        The OUCH code that every order has.
     time : In(64)
         In ns.
     transmit_busy : In(1)
@@ -93,7 +138,7 @@ class RiskGate(wiring.Component):
     user_ref_num_start : In(32), load_user_ref_num : In(1)
         Sets the next user reference number, while disarmed.
     start_of_day : In(1)
-        Clears all exposure, while disarmed.
+        Clears all exposure and all counts, while disarmed.
     approved : Out(stream.Signature(Order(symbols), always_ready=True))
     refused : Out(stream.Signature(Refusal(symbols), always_ready=True))
     verdicts : Out(stream.Signature(Verdict(symbols), always_ready=True))
@@ -107,6 +152,7 @@ class RiskGate(wiring.Component):
     """
 
     LATENCY = 1
+    ACCOUNTING = AccountExposure.LATENCY_APPROVED - 1
 
     def __init__(self, *, symbols: int) -> None:
         if symbols < 1:
@@ -123,13 +169,20 @@ class RiskGate(wiring.Component):
                 "limits_symbol": Out(range(symbols)),
                 "limits": In(Limits),
                 "position": In(signed(33)),
+                "account": In(AccountLimits),
+                "long_value": In(64),
+                "short_value": In(64),
+                "released": In(stream.Signature(Released)),
+                "closed": In(stream.Signature(range(symbols))),
                 "released_buys": In(33),
                 "released_sells": In(33),
                 "armed": In(1),
                 "killed": In(1),
                 "exact_now": In(symbols),
                 "messages": In(strobed(Message(symbols))),
+                "tops": In(strobed(Top(symbols))),
                 "trades": In(strobed(Trade(symbols))),
+                "time_in_force": In(8),
                 "time": In(64),
                 "transmit_busy": In(1),
                 "user_ref_num_start": In(32),
@@ -153,21 +206,66 @@ class RiskGate(wiring.Component):
         m.submodules.exposure = exposure = Exposure(symbols=self._symbols)
         m.submodules.collar = collar = PriceCollar(symbols=self._symbols)
         m.submodules.trading_state = trading_state = TradingState(symbols=self._symbols)
-        for part in (order_limits, exposure, collar, trading_state):
+        m.submodules.sanity = sanity = BookSanity(symbols=self._symbols)
+        m.submodules.permission = permission = Permission(symbols=self._symbols)
+        m.submodules.grid = grid = TickAndLot(symbols=self._symbols)
+        m.submodules.freshness = freshness = Freshness(symbols=self._symbols)
+        m.submodules.band = band = PriceBand(symbols=self._symbols)
+        m.submodules.rate = rate = MessageRate(symbols=self._symbols)
+        m.submodules.open_orders = open_orders = OpenOrders(symbols=self._symbols)
+        m.submodules.duplicates = duplicates = Duplicates(symbols=self._symbols)
+        m.submodules.totals = totals = DailyTotals(symbols=self._symbols)
+        m.submodules.account_exposure = account = AccountExposure(symbols=self._symbols)
+        counting = (rate, open_orders, duplicates, totals, account)
+        by_symbol = (order_limits, exposure, collar, trading_state, sanity, permission, grid)
+        for part in (*by_symbol, freshness, band, rate, open_orders, duplicates):
             m.d.comb += [part.preview.eq(self.preview.payload), part.limits.eq(self.limits)]
-        ready = exposure.ready & collar.ready
+        for part in (totals, account):
+            m.d.comb += [
+                part.preview.eq(self.preview.payload),
+                part.notional_outer.eq(order_limits.notional_outer),
+                part.notional_inner.eq(order_limits.notional_inner),
+            ]
+        for part in (order_limits, rate, open_orders, totals, account):
+            m.d.comb += part.account.eq(self.account)
+        for part in counting:
+            m.d.comb += [
+                part.approved.eq(self.approved.valid),
+                part.clear.eq(self.start_of_day & ~self.armed),
+            ]
+        for part in (collar, freshness, band, rate, duplicates):
+            m.d.comb += part.time.eq(self.time)
+        swept = (exposure, collar, sanity, freshness, rate, open_orders, duplicates)
+        ready = Cat(part.ready for part in swept).all()
+        accounting = self._accounting(m)
         passes = {
-            Gate.BUSY: ~self.transmit_busy & ~self.approved.valid,
+            Gate.BUSY: ~self.transmit_busy & ~accounting,
             Gate.ARMED: self.armed & ~self.killed & ready,
             Gate.LIMITS_PRESENT: order_limits.limits_present,
             Gate.WORST_CASE_LONG: exposure.within_long,
             Gate.WORST_CASE_SHORT: exposure.within_short,
+            Gate.GROSS_EXPOSURE: account.within_gross,
+            Gate.NET_EXPOSURE: account.within_net,
             Gate.ORDER_QUANTITY: order_limits.within_quantity,
             Gate.ORDER_NOTIONAL: order_limits.within_notional,
             Gate.PRICE_COLLAR: collar.within_collar,
             Gate.FEED_TRUST: bit_of(self.exact_now, self.intents.payload.symbol),
+            Gate.STALENESS: freshness.fresh,
+            Gate.BOOK_SANITY: sanity.sane,
             Gate.TRADING_STATE: trading_state.tradable,
+            Gate.LIMIT_UP_DOWN_BAND: band.within_band,
+            Gate.MESSAGE_RATE: rate.within_rate,
+            Gate.OPEN_ORDERS: open_orders.within_open,
+            Gate.DUPLICATE: duplicates.original,
+            Gate.SHORT_LOCATE: exposure.within_locates,
+            Gate.SHORT_SALE_RESTRICTION: (
+                ~trading_state.restricted | exposure.covered | sanity.above_bid
+            ),
+            Gate.PERMISSION: permission.permitted,
+            Gate.TICK_AND_LOT: grid.on_grid,
+            Gate.DAILY_TOTALS: totals.within_day,
         }
+        passes |= {gate: passes[gate] | accounting for gate in COUNTING}
         m.d.comb += [
             self.ready.eq(ready),
             self.limits_symbol.eq(self.preview.payload.symbol),
@@ -176,9 +274,15 @@ class RiskGate(wiring.Component):
             exposure.released_sells.eq(self.released_sells),
             exposure.clear.eq(self.start_of_day & ~self.armed),
             exposure.reserve.eq(self.approved.valid),
-            collar.time.eq(self.time),
+            freshness.messages.payload.eq(self.messages.payload),
+            freshness.messages.valid.eq(self.messages.valid),
+            account.long_value.eq(self.long_value),
+            account.short_value.eq(self.short_value),
             collar.trades.payload.eq(self.trades.payload),
             collar.trades.valid.eq(self.trades.valid),
+            sanity.tops.payload.eq(self.tops.payload),
+            sanity.tops.valid.eq(self.tops.valid),
+            permission.time_in_force.eq(self.time_in_force),
             trading_state.messages.payload.eq(self.messages.payload),
             trading_state.messages.valid.eq(self.messages.valid),
             self.regular_session.eq(trading_state.regular_session),
@@ -186,8 +290,16 @@ class RiskGate(wiring.Component):
             trading_state.shown.eq(self.shown),
             self.state.eq(trading_state.state),
         ]
+        wiring.connect(m, wiring.flipped(self.released), account.released)
+        wiring.connect(m, wiring.flipped(self.closed), open_orders.released)
         self._conclude(m, passes)
         return m
+
+    def _accounting(self, m: Module):
+        """An order was approved less than `ACCOUNTING` cycles ago."""
+        earlier = Signal(self.ACCOUNTING - 1)
+        m.d.sync += earlier.eq(Cat(self.approved.valid, earlier))
+        return self.approved.valid | earlier.any()
 
     def _conclude(self, m: Module, passes: dict) -> None:
         # Each gate has its flip-flop, and the verdict is drawn behind them: the longest

@@ -48,12 +48,14 @@ class TradingState(wiring.Component):
     -------
     messages : In(stream.Signature(Message(symbols), always_ready=True))
     shown : In(range(symbols)), state : Out(SymbolState)
-        What is known of a symbol, 1 cycle later; the restriction of short sales (Reg SHO 1 or 2)
-        is for whoever sells short, no gate looks at it.
+        What is known of a symbol, 1 cycle later.
     preview : In(Proposal(symbols))
     limits : In(Limits)
         Limits of the preview's symbol, in the cycle of the preview.
     tradable : Out(1)
+    restricted : Out(1)
+        The restriction of short sales (Reg SHO 1 or 2) is in force for the preview's symbol; known
+        when `tradable` is.
     regular_session : Out(1)
     breach : Out(1)
         A market-wide circuit breaker level has been breached since reset.
@@ -71,6 +73,7 @@ class TradingState(wiring.Component):
                 "preview": In(Proposal(symbols)),
                 "limits": In(Limits),
                 "tradable": Out(1),
+                "restricted": Out(1),
                 "regular_session": Out(1),
                 "breach": Out(1),
             }
@@ -109,6 +112,7 @@ class TradingState(wiring.Component):
             self.state.operational_halt.eq(bit_of(halted, self.shown)),
             self.state.short_sale_restricted.eq(bit_of(restricted, self.shown)),
         ]
+        m.d.comb += self.restricted.eq(bit_of(restricted, symbol))
         m.d.comb += self.tradable.eq(
             bit_of(trading, symbol)
             & ~bit_of(halted, symbol)

@@ -7,16 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tickgate.sim.model.book import Trade
+from tickgate.sim.model.book import Top, Trade
 from tickgate.sim.model.feed import BUY, SELL, Message
 from tickgate.sim.model.strategy import Proposal
+from tickgate.spec.gates import LOT_SIZES, ORDER_TICKS
 
 __all__ = ["GATES", "Limits", "Order", "RiskModel", "Verdict"]
 
-GATES = (1, 4, 5, 6, 9, 10, 11, 13, 16)
+GATES = (1, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 19, 21, 23, 24, 25, 26, 29)
 """The gates that the card has; gate g is bit g of the reasons. Bit 0: the transmit port is busy."""
 
 BUSY = 0
+COUNTING = (7, 8, 18, 19, 21, 29)
+"""Gates that go by the orders approved before; not asked while one is being accounted for."""
+REMEMBERED = 4
 QUANTITY_MAX = 1_000_000
 TIME = (1 << 64) - 1
 WORD = (1 << 32) - 1
@@ -47,7 +51,8 @@ class Verdict(NamedTuple):
 class Limits:
     """The limits of one symbol; a limit of 0 is one not programmed, which gate 4 refuses.
 
-    Shares, 1e-4 USD, basis points of the reference price, and microseconds.
+    Shares, 1e-4 USD, basis points of the reference price, and microseconds. `short_locates` may
+    be 0. `allow_time_in_force` holds the OUCH codes.
     """
 
     max_long: int = 0
@@ -58,6 +63,24 @@ class Limits:
     collar_absolute: int = 0
     reference_max_age_us: int = 0
     extended_hours: bool = False
+    max_book_spread: int = 0
+    order_tick: int = 0
+    lot_size: int = 0
+    allow_buy: bool = False
+    allow_sell: bool = False
+    allow_time_in_force: frozenset[str] = frozenset()
+    short_locates: int = 0
+    feed_max_age_us: int = 0
+    symbol_max_age_us: int = 0
+    band_low: int = 0
+    band_high: int = 0
+    band_until: int = 0
+    band_exempt: bool = False
+    order_interval_ns: int = 0
+    order_burst_ns: int = 0
+    max_open_orders: int = 0
+    max_duplicates: int = 0
+    duplicate_window_ns: int = 0
 
     def __post_init__(self) -> None:
         for name, bits in (
@@ -68,6 +91,20 @@ class Limits:
             ("collar_bps", 16),
             ("collar_absolute", 32),
             ("reference_max_age_us", 32),
+            ("max_book_spread", 32),
+            ("order_tick", 8),
+            ("lot_size", 8),
+            ("short_locates", 32),
+            ("feed_max_age_us", 32),
+            ("symbol_max_age_us", 32),
+            ("band_low", 32),
+            ("band_high", 32),
+            ("band_until", 64),
+            ("order_interval_ns", 32),
+            ("order_burst_ns", 32),
+            ("max_open_orders", 32),
+            ("max_duplicates", 4),
+            ("duplicate_window_ns", 32),
         ):
             value = getattr(self, name)
             if not 0 <= value < 1 << bits:
@@ -85,8 +122,58 @@ class Limits:
                 self.collar_bps,
                 self.collar_absolute,
                 self.reference_max_age_us,
+                self.max_book_spread,
+                self.order_tick,
+                self.lot_size,
+                self.allow_time_in_force,
+                self.feed_max_age_us,
+                self.symbol_max_age_us,
+                self.order_interval_ns,
+                self.max_open_orders,
+                self.max_duplicates,
+                self.duplicate_window_ns,
             )
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountLimits:
+    """The limits of all symbols together; one of 0 is not programmed, which gate 4 refuses.
+
+    1e-4 USD, orders, shares, and nanoseconds. `session_burst_ns` and `session_reserve_ns` may be 0.
+    """
+
+    max_gross: int = 0
+    max_net: int = 0
+    max_open_orders: int = 0
+    max_day_orders: int = 0
+    max_day_shares: int = 0
+    max_day_notional: int = 0
+    session_interval_ns: int = 0
+    session_burst_ns: int = 0
+    session_reserve_ns: int = 0
+
+    @property
+    def present(self) -> bool:
+        """True if every limit that must not be 0 is programmed."""
+        return all(
+            (
+                self.max_gross,
+                self.max_net,
+                self.max_open_orders,
+                self.max_day_orders,
+                self.max_day_shares,
+                self.max_day_notional,
+                self.session_interval_ns,
+            )
+        )
+
+
+class _Sent(NamedTuple):
+    side: int
+    price: int
+    quantity: int
+    time: int
 
 
 @dataclass
@@ -104,6 +191,12 @@ class _Account:
     exact: bool = False
     trading: bool = False
     halted: bool = False
+    restricted: bool = False
+    top: Top | None = None
+    message_time: int | None = None
+    full_at: int = 0
+    open_orders: int = 0
+    sent: list[_Sent] = field(default_factory=list)
 
 
 @dataclass
@@ -124,20 +217,39 @@ class RiskModel:
     -------
     armed, killed, config_valid : bool
         What gate 1 looks at; set by the host.
+    account : AccountLimits
+    long_value, short_value : int
+        What positions are worth, those that are long and those that are short, in 1e-4 USD.
+    time_in_force : str
+        The OUCH code of all orders.
     regular_session, breach : bool
         What gate 16 looks at beside the symbol's state; set by `system` messages.
     """
 
     limits: Mapping[int, Limits]
+    account: AccountLimits = AccountLimits()
     next_user_ref_num: int = 1
     armed: bool = False
     killed: bool = False
     config_valid: bool = False
+    time_in_force: str = "3"
+    long_value: int = 0
+    short_value: int = 0
     regular_session: bool = field(default=False, init=False)
     breach: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self._accounts = {index: _Account(limits) for index, limits in self.limits.items()}
+        self._message_time: int | None = None
+        self._forget_day()
+
+    def _forget_day(self) -> None:
+        self._session_full_at = 0
+        self._open_notional = {BUY: 0, SELL: 0}
+        self._day_orders = self._day_shares = self._day_notional = 0
+        for account in self._accounts.values():
+            account.full_at = account.open_orders = 0
+            account.sent.clear()
 
     def set_limits(self, symbol: int, limits: Limits) -> None:
         """Puts other limits in force; exposure and reference price stay."""
@@ -165,6 +277,26 @@ class RiskModel:
         for account in self._accounts.values():
             account.position = account.open_buys = account.open_sells = 0
             account.released_buys = account.released_sells = 0
+        self._forget_day()
+
+    def released(self, side: int, notional: int) -> None:
+        """So much of what was reserved for orders of a side is open no more."""
+        self._open_notional[side] = max(0, self._open_notional[side] - notional)
+
+    def closed(self, symbol: int) -> None:
+        """An order of this symbol is open no more."""
+        account = self._accounts[symbol]
+        account.open_orders = max(0, account.open_orders - 1)
+
+    def heard(self, symbol: int | None, time_ns: int) -> None:
+        """A message of the feed has come, of a tracked `symbol` or none."""
+        self._message_time = time_ns
+        if symbol is not None:
+            self._accounts[symbol].message_time = time_ns
+
+    def top(self, top: Top) -> None:
+        """The book of a symbol has another top."""
+        self._accounts[top.symbol].top = top
 
     def trade(self, trade: Trade, time_ns: int) -> None:
         """A print makes the reference price of its symbol."""
@@ -173,7 +305,7 @@ class RiskModel:
         account.reference_time = time_ns
 
     def message(self, message: Message, symbol: int | None) -> None:
-        """Follows the trading state: H and h of a tracked `symbol`, S and W of the whole market.
+        """Follows the trading state: H, h, Y of a tracked `symbol`, S and W of the whole market.
 
         Any other message changes nothing.
         """
@@ -183,6 +315,9 @@ class RiskModel:
         elif message.type == "h":
             if symbol is not None and message.code in ("H", "T"):
                 self._accounts[symbol].halted = message.code == "H"
+        elif message.type == "Y":
+            if symbol is not None:
+                self._accounts[symbol].restricted = message.code != "0"
         elif message.type == "S":
             if message.code == "Q":
                 self.regular_session = True
@@ -200,8 +335,18 @@ class RiskModel:
             (account.open_sells - account.released_sells) % RESERVE,
         )
 
-    def judge(self, proposal: Proposal, time_ns: int, *, transmit_busy: bool = False) -> Verdict:
-        """Evaluates every gate; if all pass, reserves the exposure and takes a reference number."""
+    def judge(
+        self,
+        proposal: Proposal,
+        time_ns: int,
+        *,
+        transmit_busy: bool = False,
+        accounting: bool = False,
+    ) -> Verdict:
+        """Evaluates every gate; if all pass, reserves the exposure and takes a reference number.
+
+        `accounting`: the order approved before is being accounted for; the port is then busy.
+        """
         account = self._accounts[proposal.symbol]
         limits = account.limits
         _, buys, sells = self.exposure(proposal.symbol)
@@ -209,27 +354,115 @@ class RiskModel:
         sells += proposal.quantity if proposal.side == SELL else 0
         passes = {
             1: self.armed and not self.killed and self.config_valid,
-            4: limits.present,
+            4: limits.present and self.account.present,
             5: proposal.side != BUY or account.position + buys <= limits.max_long,
             6: proposal.side != SELL or sells - account.position <= limits.max_short,
             9: 0 < proposal.quantity <= min(limits.max_order_quantity, QUANTITY_MAX),
             10: proposal.quantity * proposal.price <= limits.max_order_notional,
             11: self._within_collar(account, proposal.price, time_ns),
             13: account.exact,
+            7: self._gross(proposal) <= self.account.max_gross,
+            8: self._net(proposal) <= self.account.max_net,
+            14: self._is_recent(self._message_time, limits.feed_max_age_us, time_ns)
+            and self._is_recent(account.message_time, limits.symbol_max_age_us, time_ns),
+            15: self._is_sane(account),
+            17: limits.band_exempt
+            or (
+                (limits.band_low <= proposal.price <= limits.band_high)
+                and time_ns < limits.band_until
+            ),
+            18: self._within_rate(account, time_ns),
+            19: account.open_orders < limits.max_open_orders
+            and sum(each.open_orders for each in self._accounts.values())
+            < self.account.max_open_orders,
+            21: self._is_original(account, proposal, time_ns),
             16: account.trading
             and not account.halted
             and not self.breach
             and (self.regular_session or limits.extended_hours),
+            23: proposal.side != SELL or sells - account.position <= limits.short_locates,
+            24: not account.restricted
+            or proposal.side != SELL
+            or sells <= account.position
+            or (account.top is not None and self._is_above_bid(account.top, proposal.price)),
+            25: (limits.allow_buy if proposal.side == BUY else limits.allow_sell)
+            and self.time_in_force in limits.allow_time_in_force,
+            26: limits.order_tick in ORDER_TICKS
+            and proposal.price % limits.order_tick == 0
+            and limits.lot_size in LOT_SIZES
+            and proposal.quantity % limits.lot_size == 0,
+            29: self._day_orders < self.account.max_day_orders
+            and self._day_shares + proposal.quantity <= self.account.max_day_shares
+            and self._day_notional + _notional(proposal) <= self.account.max_day_notional,
         }
+        if accounting:
+            passes |= dict.fromkeys(COUNTING, True)
         reasons = sum(1 << gate for gate, passed in passes.items() if not passed)
-        if transmit_busy:
+        if transmit_busy or accounting:
             reasons |= 1 << BUSY
         order = Order(*proposal, self.next_user_ref_num)
         if not reasons:
             account.open_buys = (buys + account.released_buys) % RESERVE
             account.open_sells = (sells + account.released_sells) % RESERVE
+            self._account_for(account, proposal, time_ns)
             self.next_user_ref_num = (self.next_user_ref_num + 1) & WORD
         return Verdict(not reasons, reasons, order)
+
+    def _account_for(self, account: _Account, proposal: Proposal, time_ns: int) -> None:
+        self._open_notional[proposal.side] += _notional(proposal)
+        self._day_orders += 1
+        self._day_shares += proposal.quantity
+        self._day_notional += _notional(proposal)
+        account.open_orders += 1
+        full_at = max(account.full_at, time_ns) + account.limits.order_interval_ns
+        account.full_at = min(full_at, TIME)
+        session = max(self._session_full_at, time_ns) + self.account.session_interval_ns
+        self._session_full_at = min(session, TIME)
+        sent = _Sent(proposal.side, proposal.price, proposal.quantity, time_ns)
+        account.sent = [sent, *account.sent][:REMEMBERED]
+
+    def _gross(self, proposal: Proposal) -> int:
+        positions = self.long_value + self.short_value
+        return positions + sum(self._open_notional.values()) + _notional(proposal)
+
+    def _net(self, proposal: Proposal) -> int:
+        positions = self.long_value - self.short_value
+        positions = positions if proposal.side == BUY else -positions
+        return positions + self._open_notional[proposal.side] + _notional(proposal)
+
+    def _within_rate(self, account: _Account, time_ns: int) -> bool:
+        allowed = self.account.session_burst_ns - self.account.session_reserve_ns
+        return (
+            self.account.session_interval_ns > 0
+            and account.limits.order_interval_ns > 0
+            and allowed >= 0
+            and account.full_at - time_ns <= account.limits.order_burst_ns
+            and self._session_full_at - time_ns <= allowed
+        )
+
+    @staticmethod
+    def _is_original(account: _Account, proposal: Proposal, time_ns: int) -> bool:
+        most, window = account.limits.max_duplicates, account.limits.duplicate_window_ns
+        order = (proposal.side, proposal.price, proposal.quantity)
+        same = sum(sent[:3] == order and time_ns - sent.time <= window for sent in account.sent)
+        return same < most <= REMEMBERED
+
+    @staticmethod
+    def _is_recent(heard: int | None, max_age_us: int, time_ns: int) -> bool:
+        return heard is not None and (time_ns - heard) & TIME <= max_age_us * 1000
+
+    @staticmethod
+    def _is_sane(account: _Account) -> bool:
+        top = account.top
+        return (
+            top is not None
+            and bool(top.bid_present and top.ask_present)
+            and 0 < top.ask_price - top.bid_price <= account.limits.max_book_spread
+        )
+
+    @staticmethod
+    def _is_above_bid(top: Top, price: int) -> bool:
+        return bool(top.bid_present) and price > top.bid_price
 
     @staticmethod
     def _within_collar(account: _Account, price: int, time_ns: int) -> bool:
@@ -243,3 +476,7 @@ class RiskModel:
             and distance * 10_000 <= reference * limits.collar_bps
             and distance <= limits.collar_absolute
         )
+
+
+def _notional(proposal: Proposal) -> int:
+    return proposal.quantity * proposal.price

@@ -6,6 +6,7 @@ Stalmarck, "Checking Safety Properties Using Induction and a SAT-Solver" (FMCAD 
 
 import contextlib
 import enum
+import functools
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from amaranth.lib.wiring import In, Out
 from bitwuzla import Option, Options, Parser, Result, TermManager
 
 from tickgate.hdl.memory import BlockMemory, Sweep
+from tickgate.sim.prove.cone import cone
 
 __all__ = ["Harness", "Method", "Outcome", "Property", "prove", "transition_system"]
 
@@ -61,6 +63,9 @@ class Harness(wiring.Component):
         Free in every cycle.
     shown : dict of str to ShapeLike
         Outputs for who reads a counterexample.
+    claims : tuple of str
+        Several properties of one part, which is then made once: each has outputs of its own, named
+        with an underscore and its name behind.
 
     Members
     -------
@@ -72,16 +77,20 @@ class Harness(wiring.Component):
         What some run has to reach, so that the property is not true for want of cases.
     """
 
-    def __init__(self, inputs: dict, shown: dict | None = None) -> None:
+    def __init__(
+        self, inputs: dict, shown: dict | None = None, *, claims: tuple[str, ...] = ("",)
+    ) -> None:
         shapes = {**inputs, **(shown or {})}
         self.told = [name for name, shape in shapes.items() if Shape.cast(shape).width]
         super().__init__(
             {
                 **{name: In(shape) for name, shape in inputs.items()},
                 **{name: Out(shape) for name, shape in (shown or {}).items()},
-                "assumed": Out(1),
-                "holds": Out(1),
-                "seen": Out(1),
+                **{
+                    _output(name, claim): Out(1)
+                    for name in ("assumed", "holds", "seen")
+                    for claim in claims
+                },
             }
         )
 
@@ -91,6 +100,10 @@ class Harness(wiring.Component):
         begun, before = Signal(), Signal.like(value)
         m.d.sync += [begun.eq(1), before.eq(value)]
         return ~begun | (value == before)
+
+
+def _output(name: str, claim: str) -> str:
+    return f"{name}_{claim}" if claim else name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +122,9 @@ class Property:
     reached : int
         The cycle in which the cover is reached first.
     make : callable
-        Makes the harness.
+        Makes the harness. Those of the same one should have the same function here.
+    of_many : str
+        Which of the claims of the harness, if it has several.
     about : str
         What it is of: a theorem or gates of RISK.md's numbering, or empty.
     quick : bool
@@ -126,6 +141,7 @@ class Property:
     depth: int
     reached: int
     make: Callable[[], Harness]
+    of_many: str = ""
     about: str = ""
     quick: bool = True
 
@@ -168,10 +184,11 @@ def prove(each: Property) -> Outcome:
     harness, text = transition_system(each.make)
     counterexample, uncovered = None, ""
     if each.method is not Method.ALWAYS:
-        counterexample = _Search(harness, text).break_within(each.depth)
+        counterexample = _Search(harness, text, each.of_many).break_within(each.depth)
     if counterexample is None and each.method is not Method.BOUNDED:
         depth = 0 if each.method is Method.ALWAYS else each.depth
-        counterexample = _Search(harness, text, from_reset=False).break_step(depth)
+        search = _Search(harness, text, each.of_many, from_reset=False)
+        counterexample = search.break_step(depth)
     if counterexample is None:
         uncovered = _cover(each, harness, text)
     return Outcome(
@@ -191,12 +208,14 @@ def _cpu_time() -> float:
 def _cover(each: Property, harness: Harness, text: str) -> str:
     anywhere = each.method is Method.ALWAYS
     limit = each.depth - 1 if each.method is Method.BOUNDED else max(each.depth, each.reached)
-    reached = _Search(harness, text, from_reset=not anywhere).reach(limit)
+    search = _Search(harness, text, each.of_many, from_reset=not anywhere, cover=True)
+    reached = search.reach(limit)
     if reached is None:
         return "cover not reached"
     return "" if reached == each.reached else f"cover reached in cycle {reached}"
 
 
+@functools.cache
 def transition_system(make: Callable[[], Harness]) -> tuple[Harness, str]:
     """A harness, and its transition system in the language of SMT-LIB as Yosys writes it.
 
@@ -240,14 +259,27 @@ def _set(owner: type, name: str, value: object) -> Iterator[None]:
 class _Search:
     """Runs of a transition system, one cycle longer at a time."""
 
-    def __init__(self, harness: Harness, text: str, *, from_reset: bool = True) -> None:
+    def __init__(
+        self,
+        harness: Harness,
+        text: str,
+        claim: str = "",
+        *,
+        from_reset: bool = True,
+        cover: bool = False,
+    ) -> None:
         # Where a run begins anywhere, the first cycle may have any state.
-        self._harness, self._from_reset = harness, from_reset
+        self._claim, self._from_reset = claim, from_reset
+        has_reset = f"|{TOP}_n rst|" in text
+        about = ("assumed", "seen" if cover else "holds")
+        signals = tuple(_output(name, claim) for name in about)
+        text = cone(text, TOP, (*signals, "rst") if has_reset else signals)
+        self._told = [name for name in harness.told if f"|{TOP}_n {name}|" in text]
         options = Options()
         options.set(Option.PRODUCE_MODELS, True)
         self._parser = Parser(TermManager(), options)
         self._say(text)
-        self._cycles, self._has_reset = 0, f"|{TOP}_n rst|" in text
+        self._cycles, self._has_reset = 0, has_reset
 
     def break_within(self, depth: int) -> list[dict[str, int]] | None:
         """A run of at most `depth` cycles in whose last one the property does not hold."""
@@ -287,6 +319,7 @@ class _Search:
         self._cycles += 1
 
     def _at(self, name: str, cycle: int) -> str:
+        name = name if name == "rst" else _output(name, self._claim)
         return f"(|{TOP}_n {name}| s{cycle})"
 
     def _say(self, text: str) -> None:
@@ -300,11 +333,10 @@ class _Search:
 
     def _run(self) -> list[dict[str, int]]:
         return [
-            {name: self._value(name, cycle) for name in self._harness.told}
-            for cycle in range(self._cycles)
+            {name: self._value(name, cycle) for name in self._told} for cycle in range(self._cycles)
         ]
 
     def _value(self, name: str, cycle: int) -> int:
-        term = self._parser.parse_term(self._at(name, cycle))
+        term = self._parser.parse_term(f"(|{TOP}_n {name}| s{cycle})")
         value = self._parser.bitwuzla().get_value(term).value(10)
         return int(value)

@@ -1,6 +1,6 @@
 """What is proved of the risk gates: each passes exactly when its formula holds.
 
-Ref: docs/risk.md. The formulas are written from there, in plain wide arithmetic.
+Ref: docs/risk.md.
 """
 
 from collections.abc import Callable
@@ -9,16 +9,27 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 
 from tickgate.hdl.control.arming import Arming
-from tickgate.hdl.risk.gate import Gate, RiskGate
-from tickgate.hdl.risk.limits import Limits
-from tickgate.hdl.stream import Message, MessageKind, Proposal, Side, Trade
+from tickgate.hdl.risk.account import Released
+from tickgate.hdl.risk.gate import COUNTING, Gate, RiskGate
+from tickgate.hdl.risk.limits import AccountLimits, Limits
+from tickgate.hdl.stream import Message, Proposal, Side, Top, Trade
 from tickgate.sim.prove.engine import Harness, Method, Property
+from tickgate.sim.prove.formulas import (
+    FORMULAS,
+    digits,
+    divides,
+    times,
+    within_gross,
+    worst_long,
+    worst_short,
+)
+from tickgate.sim.prove.known import Knowledge
 from tickgate.sim.prove.opened import inside, opened, read
 
 __all__ = ["PROPERTIES"]
 
 SYMBOLS = 2
-NUMERIC_LIMITS = tuple(name for name, _ in data.Layout.cast(Limits) if name != "extended_hours")
+WORD = 1 << 32
 
 
 class Judged(data.Struct):
@@ -26,39 +37,36 @@ class Judged(data.Struct):
 
     proposal: Proposal(SYMBOLS)
     limits: Limits
+    account: AccountLimits
     position: signed(33)
     released_buys: 33
     released_sells: 33
+    time_in_force: 8
     time: 64
-
-
-class Known(data.Struct):
-    """What is to be known of a symbol, kept by the harness.
-
-    Of all orders that were approved: modulo 2**33, as what is released of them.
-    """
-
-    buys: 33
-    sells: 33
-    has_reference: 1
-    reference: 32
-    reference_time: 64
-    trades: 1
-    halted: 1
 
 
 INPUTS = {
     "preview": Proposal(SYMBOLS),
     "meant": 1,
     "limits": Limits,
+    "account": AccountLimits,
     "position": signed(33),
     "released_buys": 33,
     "released_sells": 33,
+    "long_value": 64,
+    "short_value": 64,
+    "released_valid": 1,
+    "released": Released,
+    "closed_valid": 1,
+    "closed": range(SYMBOLS),
     "exact_now": SYMBOLS,
     "message_valid": 1,
     "message": Message(SYMBOLS),
+    "top_valid": 1,
+    "top": Top(SYMBOLS),
     "trade_valid": 1,
     "trade": Trade(SYMBOLS),
+    "time_in_force": 8,
     "time": 64,
     "busy": 1,
     "load": 1,
@@ -71,21 +79,27 @@ def drive(m: Module, harness: Harness, gate: RiskGate) -> Signal:
     """Connects `INPUTS` to the risk gate; returns the proposal of an intent in this cycle."""
     proposal = Signal(Proposal(SYMBOLS))
     m.d.sync += proposal.eq(harness.preview)
+    for name in ("limits", "account", "position", "long_value", "short_value", "exact_now", "time"):
+        m.d.comb += getattr(gate, name).eq(getattr(harness, name))
+    for port, name in (
+        (gate.released, "released"),
+        (gate.closed, "closed"),
+        (gate.messages, "message"),
+        (gate.tops, "top"),
+        (gate.trades, "trade"),
+    ):
+        m.d.comb += [
+            port.valid.eq(getattr(harness, f"{name}_valid")),
+            port.payload.eq(getattr(harness, name)),
+        ]
     m.d.comb += [
         gate.preview.valid.eq(1),
         gate.preview.payload.eq(harness.preview),
         gate.intents.valid.eq(harness.meant),
         gate.intents.payload.eq(proposal),
-        gate.limits.eq(harness.limits),
-        gate.position.eq(harness.position),
+        gate.time_in_force.eq(harness.time_in_force),
         gate.released_buys.eq(harness.released_buys),
         gate.released_sells.eq(harness.released_sells),
-        gate.exact_now.eq(harness.exact_now),
-        gate.messages.valid.eq(harness.message_valid),
-        gate.messages.payload.eq(harness.message),
-        gate.trades.valid.eq(harness.trade_valid),
-        gate.trades.payload.eq(harness.trade),
-        gate.time.eq(harness.time),
         gate.transmit_busy.eq(harness.busy),
         gate.load_user_ref_num.eq(harness.load),
         gate.user_ref_num_start.eq(harness.start),
@@ -96,274 +110,95 @@ def drive(m: Module, harness: Harness, gate: RiskGate) -> Signal:
 class RiskHarness(Harness):
     """The risk gate, and what is to be known of any one symbol (`which`) beside it.
 
-    Parameters
-    ----------
-    claim : callable or None
-        `claim(harness)` is what holds of a verdict on an intent of that symbol, if the gate knows
-        the same as the harness. None claims that it does.
-    cover : callable
-        `cover(harness)` is what some verdict on one must reach.
+    Its claims: that the gate knows each group of :class:`Knowledge` as the harness does; and, if
+    it knows them all, what holds of a verdict on an intent of that symbol (`CLAIMS`).
     """
 
-    def __init__(self, claim: Callable[..., Value] | None, cover: Callable[..., Value]) -> None:
-        self._claim, self._cover = claim, cover
+    def __init__(self) -> None:
         super().__init__(
             {"which": range(SYMBOLS), **INPUTS, "armed": 1, "killed": 1},
             {"verdict": 1, "reasons": 64},
+            claims=(*GROUPS, *CLAIMS),
         )
 
     def elaborate(self, platform) -> Module:
         self._module = m = Module()
         self.gate = gate = RiskGate(symbols=SYMBOLS)
         gate_inside = opened(m, "gate", gate)
-        (
-            self.judged,
-            self.now,
-            was,
-        ) = Signal(Judged), Signal(Judged), Signal(Judged)
-        self.known, self.known_before = Signal(Known), Signal(Known)
-        self.armed_then, self.killed_then = Signal(), Signal()
-        self.exact_then, self.busy_then = Signal(), Signal()
-        self.open, self.breach = Signal(), Signal()
-        self.trading_then = Signal()
+        self.now, self.judged = Signal(Judged), Signal(Judged)
+        for name, _ in data.Layout.cast(Judged):
+            source = self.preview if name == "proposal" else getattr(self, name)
+            m.d.comb += self.now[name].eq(source)
         m.d.comb += [
-            self.now.proposal.eq(self.preview),
-            self.now.limits.eq(self.limits),
-            self.now.position.eq(self.position),
-            self.now.released_buys.eq(self.released_buys),
-            self.now.released_sells.eq(self.released_sells),
-            self.now.time.eq(self.time),
+            self.judged.as_value().eq(self.ago(self.now.as_value(), 2)),
             gate.armed.eq(self.armed),
             gate.killed.eq(self.killed),
             gate.shown.eq(self.which),
         ]
         drive(m, self, gate)
-        # A verdict comes two cycles after its preview and one after its intent.
-        m.d.sync += [
-            was.eq(self.now),
-            self.judged.eq(was),
-            self.armed_then.eq(self.armed),
-            self.killed_then.eq(self.killed),
-            self.exact_then.eq(self.exact_now.bit_select(was.proposal.symbol, 1)),
-            self.busy_then.eq(self.busy | gate.approved.valid),
-        ]
+        outer, inner = digits(self.preview.quantity, self.preview.price)
+        self.notional = self.ago((outer + (inner << 16))[:64], 2)
+        self.knowledge = Knowledge(m, self, gate, gate_inside)
+        # Read as the gate reads it, so that the solver sees that products of it are the same.
+        self.noted = read(m, inside(gate_inside, "collar"), "memory", self.preview.symbol)
+        self._remember(gate)
         # There is no preview before the first cycle.
         begun = Signal()
         m.d.sync += begun.eq(1)
-        agrees = self._know(m, gate, gate_inside)
-        verdict = gate.verdicts
-        of_it = verdict.valid & (self.judged.proposal.symbol == self.which)
+        contract = self.stays(m, self.which) & (begun | ~self.meant)
+        of_it = gate.verdicts.valid & (self.judged.proposal.symbol == self.which)
+        agreements = self.knowledge.agreements()
+        for name, agrees in agreements.items():
+            self._claim(name, contract, agrees, gate.approved.valid)
+        knows = Cat(agreements.values()).all()
+        for name, (claim, cover) in CLAIMS.items():
+            self._claim(name, contract & knows, ~of_it | claim(self), of_it & cover(self))
         m.d.comb += [
-            self.assumed.eq(
-                self.stays(m, self.which) & (begun | ~self.meant) & (agrees if self._claim else 1)
-            ),
-            self.holds.eq(~of_it | self._claim(self) if self._claim else agrees),
-            self.seen.eq(of_it & self._cover(self)),
-            self.verdict.eq(verdict.valid),
-            self.reasons.eq(verdict.payload.reasons),
+            self.verdict.eq(gate.verdicts.valid),
+            self.reasons.eq(gate.verdicts.payload.reasons),
         ]
         return m
 
-    def of_preview(self, value: Value) -> Value:
-        """A fact of the cycle of the preview, in that of the verdict."""
-        for _ in range(2):
-            later = Signal()
+    def _claim(self, name: str, assumed, holds, seen) -> None:
+        self._module.d.comb += [
+            getattr(self, f"assumed_{name}").eq(assumed),
+            getattr(self, f"holds_{name}").eq(holds),
+            getattr(self, f"seen_{name}").eq(seen),
+        ]
+
+    def ago(self, value: Value, cycles: int) -> Value:
+        """What a value was so many cycles before."""
+        for _ in range(cycles):
+            later = Signal.like(Value.cast(value), init=0)
             self._module.d.sync += later.eq(value)
             value = later
         return value
 
-    def _know(self, m: Module, gate: RiskGate, gate_inside: Module) -> Value:
-        """Follows what is known; returns whether the gate knows the same."""
-        known, message = self.known, self.message
-        approved = gate.approved.payload
-        with m.If(gate.approved.valid & (approved.symbol == self.which)):
-            with m.If(approved.side == Side.BUY):
-                m.d.sync += known.buys.eq(known.buys + approved.quantity)
-            with m.Else():
-                m.d.sync += known.sells.eq(known.sells + approved.quantity)
-        with m.If(self.trade_valid & (self.trade.symbol == self.which)):
-            m.d.sync += [
-                known.has_reference.eq(1),
-                known.reference.eq(self.trade.price),
-                known.reference_time.eq(self.time),
-            ]
-        of_it = message.tracked & (message.symbol == self.which)
-
-        def told(kind, code=None):
-            is_so = self.message_valid & (message.kind == kind)
-            return is_so if code is None else is_so & (message.code == ord(code))
-
-        with m.If(told(MessageKind.TRADING_STATE) & of_it):
-            m.d.sync += known.trades.eq(message.code == ord("T"))
-        with m.If(told(MessageKind.OPERATIONAL_HALT, "H") & of_it):
-            m.d.sync += known.halted.eq(1)
-        with m.If(told(MessageKind.OPERATIONAL_HALT, "T") & of_it):
-            m.d.sync += known.halted.eq(0)
-        with m.If(told(MessageKind.SYSTEM, "Q")):
-            m.d.sync += self.open.eq(1)
-        with m.If(told(MessageKind.SYSTEM, "M")):
-            m.d.sync += self.open.eq(0)
-        with m.If(told(MessageKind.BREACH)):
-            m.d.sync += self.breach.eq(1)
-        hours = Signal()
-        m.d.sync += [
-            self.known_before.eq(known),
-            hours.eq(self.limits.extended_hours),
-            self.trading_then.eq(known.trades & ~known.halted & ~self.breach & (self.open | hours)),
-        ]
-        # In the cycle of the preview, and what was approved in that cycle and the next.
-        self.known_then = Signal(Known)
-        m.d.sync += self.known_then.eq(self.known_before)
+    def _remember(self, gate: RiskGate) -> None:
+        """Facts of the cycles of preview and intent, in that of the verdict."""
+        knowledge, symbol = self.knowledge, self.ago(self.preview.symbol, 1)
+        feed, limits = knowledge.feed, self.ago(self.limits.extended_hours, 1)
+        self.armed_then, self.killed_then = self.ago(self.armed, 1), self.ago(self.killed, 1)
+        self.exact_then = self.ago(self.exact_now.bit_select(symbol, 1), 1)
+        self.busy_then = self.ago(self.busy, 1)
+        hours = knowledge.market_open | limits
+        self.trading_then = self.ago(feed.trades & ~feed.halted & ~knowledge.breach & hours, 1)
+        self.restricted_then = self.ago(feed.restricted, 1)
+        approved = [self.ago(gate.approved.valid, n) for n in range(1, RiskGate.ACCOUNTING + 1)]
+        self.accounting_then = Cat(approved).any()
+        for name in ("orders", "feed", "account"):
+            known = getattr(knowledge, name)
+            then = Signal(known.shape())
+            self._module.d.comb += then.as_value().eq(self.ago(known.as_value(), 2))
+            setattr(self, f"{name}_then", then)
+        self.market_heard_then = self.ago(knowledge.market_heard, 2)
+        self.market_heard_at_then = self.ago(knowledge.market_heard_at, 2)
+        # What was approved in the cycles of preview and intent.
+        order = gate.approved.payload
         for side, name in (Side.BUY, "approved_buys"), (Side.SELL, "approved_sells"):
-            amounts = [Signal(32, name=f"{name}_{n}") for n in range(2)]
-            mine = gate.approved.valid & (approved.symbol == self.which) & (approved.side == side)
-            m.d.sync += [amounts[0].eq(Mux(mine, approved.quantity, 0)), amounts[1].eq(amounts[0])]
-            setattr(self, name, amounts)
-        state = gate.state
-        reserved = read(m, inside(gate_inside, "exposure"), "memory", self.which)
-        collar = inside(gate_inside, "collar")
-        reference = read(m, collar, "memory", self.which)
-        # Read as the gate reads it, so that the solver sees that products of it are the same.
-        self.noted = read(m, collar, "memory", self.preview.symbol)
-        return Cat(
-            reserved.buys == known.buys,
-            reserved.sells == known.sells,
-            reference.valid == known.has_reference,
-            ~reference.valid | (reference.price == known.reference),
-            ~reference.valid | (reference.time == known.reference_time),
-            state.trading == self.known_before.trades,
-            state.operational_halt == self.known_before.halted,
-            gate.regular_session == self.open,
-            gate.breach == self.breach,
-        ).all()
-
-
-# Products and sums of what is in force in the cycle of the preview are taken there, as in the gate,
-# so that the solver sees that they are the same; then their outcome waits for the verdict.
-#
-# Sums are written in the order in which the gate takes them: that `a + b <= c` where
-# `c - a - b >= 0` needs no proof, for nothing overflows here, but would take the solver long.
-
-
-def _worst_long(h):
-    order, limits = h.judged.proposal, h.judged.limits
-    still_open = (h.known_then.buys - h.judged.released_buys)[:33]
-    room = limits.max_long - h.judged.position - still_open - order.quantity
-    return (order.side == Side.SELL) | (room - h.approved_buys[1] - h.approved_buys[0] >= 0)
-
-
-def _worst_short(h):
-    order, limits = h.judged.proposal, h.judged.limits
-    still_open = (h.known_then.sells - h.judged.released_sells)[:33]
-    room = limits.max_short + h.judged.position - still_open - order.quantity
-    return (order.side == Side.BUY) | (room - h.approved_sells[1] - h.approved_sells[0] >= 0)
-
-
-def _quantity(h):
-    quantity = h.judged.proposal.quantity
-    return (
-        (quantity > 0) & (quantity <= h.judged.limits.max_order_quantity) & (quantity <= 1_000_000)
-    )
-
-
-def digits(one, other):
-    """`outer` and `inner`: one x other is outer + inner in the middle, as in `PRODUCTS`."""
-    half = len(one) // 2
-    low, high, other_low, other_high = one[:half], one[half:], other[:half], other[half:]
-    outer = Cat((low * other_low)[: 2 * half], high * other_high)
-    return outer, low * other_high + high * other_low
-
-
-def _notional(h):
-    order = h.now.proposal
-    limit = h.now.limits.max_order_notional
-    outer, inner = digits(order.quantity, order.price)
-    return limit - outer - (inner << 16) >= 0
-
-
-def _fresh(h):
-    age = (h.now.time - h.noted.time)[:64]
-    return age <= times(1000, h.now.limits.reference_max_age_us)
-
-
-def _within_absolute(h):
-    distance, limit = h.now.proposal.price - h.noted.price, h.now.limits.collar_absolute
-    return (distance <= limit) & (-distance <= limit)
-
-
-def _within_bps(h):
-    bps = h.now.limits.collar_bps
-    price, middle = times(10_000, h.now.proposal.price), times(10_000, h.noted.price)
-    band = h.noted.price[:16] * bps + ((h.noted.price[16:] * bps) << 16)
-    return (middle + band - price >= 0) & (price + band - middle >= 0)
-
-
-def times(factor: int, value: Value) -> Value:
-    """Factor x value, as the sum of shifts that the gate takes; see `PRODUCTS`."""
-    if factor == 1000:
-        return (value << 10) - (value << 4) - (value << 3)
-    return sum((value << bit for bit in (10, 9, 8, 4)), start=value << 13)
-
-
-def _collar(h):
-    return h.noted.valid & _fresh(h) & _within_bps(h) & _within_absolute(h)
-
-
-FORMULAS: dict[Gate, tuple[str, Callable[..., Value]]] = {
-    Gate.BUSY: (
-        "the port is free, and no order was approved in the cycle of the intent",
-        lambda h: ~h.busy_then,
-    ),
-    Gate.ARMED: (
-        "armed and not killed in the cycle of the intent",
-        lambda h: h.armed_then & ~h.killed_then,
-    ),
-    Gate.LIMITS_PRESENT: (
-        "every limit of the symbol is not zero",
-        lambda h: Cat(h.judged.limits[name] != 0 for name in NUMERIC_LIMITS).all(),
-    ),
-    Gate.WORST_CASE_LONG: (
-        (
-            "a sell, or position + open buys + quantity <= `max_long`; open are the shares of all "
-            "approved orders less those that are told to be released"
-        ),
-        _worst_long,
-    ),
-    Gate.WORST_CASE_SHORT: (
-        (
-            "a buy, or open sells + quantity - position <= `max_short`; open are the shares of all "
-            "approved orders less those that are told to be released"
-        ),
-        _worst_short,
-    ),
-    Gate.ORDER_QUANTITY: (
-        "0 < quantity <= `max_order_quantity`, and quantity <= 1,000,000",
-        _quantity,
-    ),
-    Gate.ORDER_NOTIONAL: (
-        "quantity x price <= `max_order_notional`, in full width",
-        lambda h: h.of_preview(_notional(h)),
-    ),
-    Gate.PRICE_COLLAR: (
-        (
-            "a trade of the symbol has been seen, its age <= `reference_max_age_us` x 1000, the "
-            "distance of the price from it <= `collar_absolute`, and distance x 10,000 <= "
-            "reference x `collar_bps`, in full width"
-        ),
-        lambda h: h.of_preview(_collar(h)),
-    ),
-    Gate.FEED_TRUST: (
-        "the book of the symbol is exact in the cycle of the intent",
-        lambda h: h.exact_then,
-    ),
-    Gate.TRADING_STATE: (
-        (
-            "the last trading action of the symbol is T, no operational halt, no breach, and the "
-            "regular session is open or extended hours are granted"
-        ),
-        lambda h: h.trading_then,
-    ),
-}
+            mine = gate.approved.valid & (order.symbol == self.which) & (order.side == side)
+            amount = Mux(mine, order.quantity, 0)
+            setattr(self, name, [self.ago(amount, 1), self.ago(amount, 2)])
 
 
 def _reason(gate: Gate):
@@ -374,20 +209,36 @@ def _alone(gate: Gate):
     return lambda h: h.gate.verdicts.payload.reasons == Const(1 << gate, 64)
 
 
+def _is_within_limits(h):
+    return ~h.gate.approved.valid | (worst_long(h) & worst_short(h) & within_gross(h))
+
+
+def _takes_all_room(h):
+    order = h.judged.proposal
+    room = h.judged.limits.max_long == h.judged.position + order.quantity
+    return h.gate.approved.valid & (order.side == Side.BUY) & room
+
+
+CLAIMS: dict[str, tuple[Callable[..., Value], Callable[..., Value]]] = {
+    "within_limits": (_is_within_limits, _takes_all_room),
+    **{gate.name.lower(): (_reason(gate), _alone(gate)) for gate in FORMULAS},
+}
+GROUPS = {
+    "feed": "price and time of the last trade, time of the last message, trading state, last top",
+    "reserved": "shares of all approved orders on either side",
+    "counts": "number of its open orders, the last 4 approved ones, time at which its bucket is "
+    "full, and number and time of all symbols together",
+    "sums": "notional of open orders on either side; orders, shares and notional of the day",
+}
+
+
 class PassageHarness(Harness):
-    """The risk gate behind what arms it, and every verdict that comes out.
+    """The risk gate behind what arms it, and every verdict that comes out."""
 
-    Parameters
-    ----------
-    claim : str
-        Which of the claims of `_claims`.
-    """
-
-    def __init__(self, claim: str) -> None:
-        self._claim = claim
+    def __init__(self) -> None:
         strobes = dict.fromkeys(("arm", "disarm", "kill", "clear_kill", "prepared"), 1)
         shown = {"verdict": 1, "approved": 1, "may": 1, "dead": 1, "virgin": 1, "number": 32}
-        super().__init__({**INPUTS, **strobes}, shown)
+        super().__init__({**INPUTS, **strobes}, shown, claims=("killed", "reset", "number", "each"))
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -406,11 +257,13 @@ class PassageHarness(Harness):
         begun, meant, proposal = Signal(), Signal(), Signal(Proposal(SYMBOLS))
         m.d.sync += [begun.eq(1), meant.eq(self.meant), proposal.eq(intended)]
         agrees = self._follow(m, arming, gate)
-        claim, cover = self._claims(m, gate, meant, proposal)[self._claim]
+        for name, (claim, cover) in self._claims(m, gate, meant, proposal).items():
+            m.d.comb += [
+                getattr(self, f"assumed_{name}").eq(begun | ~self.meant),
+                getattr(self, f"holds_{name}").eq(agrees & claim),
+                getattr(self, f"seen_{name}").eq(cover),
+            ]
         m.d.comb += [
-            self.assumed.eq(begun | ~self.meant),
-            self.holds.eq(agrees & claim),
-            self.seen.eq(cover),
             self.verdict.eq(gate.verdicts.valid),
             self.approved.eq(gate.approved.valid),
         ]
@@ -477,18 +330,39 @@ class PassageHarness(Harness):
         }
 
 
-KNOWN = Property(
-    name="risk-known",
-    component="risk: gates",
-    claim="what the gate knows of any symbol is what has come: shares of all approved orders on "
-    "either side, price and time of the last trade, trading state; and of the market",
-    contract="the intent is the preview of the cycle before; no start of day meanwhile",
-    size="2 symbols, all numbers in full width",
-    cover="an order is approved",
-    method=Method.INDUCTION,
-    depth=3,
-    reached=3,
-    make=lambda: RiskHarness(None, lambda h: h.gate.approved.valid),
+DEPTH_ENTERED = RiskGate.ACCOUNTING
+"""After so many cycles a run from anywhere has all of an order that was being accounted for."""
+DEPTHS = {"sums": DEPTH_ENTERED, "counts": DEPTH_ENTERED}
+REACHED = {
+    # Without a trade the collar refuses at once; all else has to wait for one.
+    Gate.PRICE_COLLAR: 2,
+    # An order has to be open before it.
+    Gate.OPEN_ORDERS: 3 + RiskGate.ACCOUNTING + 1,
+}
+QUICK = (
+    *(Gate.BUSY, Gate.ARMED, Gate.LIMITS_PRESENT, Gate.ORDER_QUANTITY, Gate.FEED_TRUST),
+    *(Gate.BOOK_SANITY, Gate.TRADING_STATE, Gate.PERMISSION),
+)
+"""Seconds each."""
+OF_INTENT = "the intent is the preview of the cycle before; no start of day meanwhile"
+KNOWS = f"{OF_INTENT}; `risk-known-...`; products as in `product-by-...`"
+
+KNOWN = tuple(
+    Property(
+        name=f"risk-known-{group}",
+        component="risk: gates",
+        claim=f"what the gate knows of any symbol is what has come: {text}",
+        contract=OF_INTENT,
+        size="2 symbols, all numbers in full width",
+        cover="an order is approved",
+        method=Method.INDUCTION,
+        depth=DEPTHS.get(group, 3),
+        reached=3,
+        quick=group == "feed",
+        make=RiskHarness,
+        of_many=group,
+    )
+    for group, text in GROUPS.items()
 )
 
 
@@ -516,6 +390,24 @@ class ProductHarness(Harness):
         return m
 
 
+class QuotientHarness(Harness):
+    """A number of 32 bits as quotient and rest, by an odd one, and whether that divides it."""
+
+    def __init__(self, odd: int) -> None:
+        self._odd = odd
+        super().__init__({"quotient": 32, "rest": range(odd)})
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        whole = self.quotient * self._odd + self.rest
+        m.d.comb += [
+            self.assumed.eq((whole < WORD) & (self.rest < self._odd)),
+            self.holds.eq(divides(self._odd, whole[:32]) == (self.rest == 0)),
+            self.seen.eq((whole + self._odd >= WORD) & (self.rest == 0)),
+        ]
+        return m
+
+
 def _product(factor: int | None, width: int, *, name: str, text: str) -> Property:
     return Property(
         name=f"product-by-{name}",
@@ -532,7 +424,7 @@ def _product(factor: int | None, width: int, *, name: str, text: str) -> Propert
 
 
 # Of the last two laws the gates use the case of 32 bits, for which the solver does not end.
-PRODUCTS = (
+LAWS = (
     _product(1000, 32, name="1000", text="1000 x is 1024 x - 16 x - 8 x"),
     _product(
         10_000,
@@ -546,6 +438,23 @@ PRODUCTS = (
         name="digits",
         text="a product is the sum of the products of the halves of its factors, each in its "
         "place: a law that the gates use at 32 bits",
+    ),
+    *(
+        Property(
+            name=f"divisible-by-{odd}",
+            component="risk: arithmetic",
+            claim=f"{odd} divides x exactly when x / {odd} modulo 2^32 is at most "
+            f"(2^32 - 1) / {odd}",
+            contract="none",
+            size="32 bits",
+            cover=f"the greatest multiple of {odd}",
+            method=Method.ALWAYS,
+            depth=0,
+            reached=0,
+            quick=False,
+            make=lambda odd=odd: QuotientHarness(odd),
+        )
+        for odd in (5, 25)
     ),
 )
 
@@ -564,7 +473,8 @@ def _passage(
         method=Method.INDUCTION,
         depth=2,
         reached=reached,
-        make=lambda: PassageHarness(claim),
+        make=PassageHarness,
+        of_many=claim,
     )
 
 
@@ -572,25 +482,19 @@ THEOREMS = (
     Property(
         name="approved-within-limits",
         component="risk: gates",
-        about="theorem 2, without gross exposure",
+        about="theorem 2",
         claim="the position and all shares of approved orders that were not released, this one "
-        "included, are within `max_long` and `max_short`, those in force in the cycle of the "
-        "preview",
-        contract=f"{KNOWN.contract}; `{KNOWN.name}`",
+        "included, are within `max_long` and `max_short`, gross exposure is within "
+        "`account_max_gross`: the limits in force in the cycle of the preview",
+        contract=KNOWS,
         size="2 symbols, all numbers in full width",
         cover="an order is approved that takes all room there is",
         method=Method.INDUCTION,
-        depth=2,
+        depth=DEPTH_ENTERED,
         reached=3,
         quick=False,
-        make=lambda: RiskHarness(
-            lambda h: ~h.gate.approved.valid | (_worst_long(h) & _worst_short(h)),
-            lambda h: (
-                h.gate.approved.valid
-                & (h.judged.limits.max_long == h.judged.position + h.judged.proposal.quantity)
-                & (h.judged.proposal.side == Side.BUY)
-            ),
-        ),
+        make=RiskHarness,
+        of_many="within_limits",
     ),
     _passage(
         "killed",
@@ -616,7 +520,7 @@ THEOREMS = (
         text="each approved order has the user reference number after that of the last one, unless "
         "the host has set it while the card was disarmed; a refusal takes none",
         cover="a second order is approved",
-        reached=5,
+        reached=3 + RiskGate.ACCOUNTING + 1,
     ),
     _passage(
         "each",
@@ -631,8 +535,8 @@ THEOREMS = (
 
 
 PROPERTIES = (
-    KNOWN,
-    *PRODUCTS,
+    *KNOWN,
+    *LAWS,
     *THEOREMS,
     *(
         Property(
@@ -640,15 +544,15 @@ PROPERTIES = (
             component="risk: gates",
             about=f"gate {gate.value}" if gate else "busy",
             claim=f"it passes exactly when: {text}",
-            contract=f"{KNOWN.contract}; `{KNOWN.name}`; products as in `product-by-...`",
+            contract=KNOWS,
             size="2 symbols, all numbers in full width",
             cover="it alone refuses an order",
             method=Method.INDUCTION,
-            depth=2,
-            # Without a trade the collar refuses at once; all else has to wait for one.
-            reached=2 if gate is Gate.PRICE_COLLAR else 3,
-            quick=gate not in (Gate.ORDER_NOTIONAL, Gate.PRICE_COLLAR),
-            make=lambda gate=gate: RiskHarness(_reason(gate), _alone(gate)),
+            depth=DEPTH_ENTERED if gate in COUNTING or gate is Gate.BUSY else 2,
+            reached=REACHED.get(gate, 3),
+            quick=gate in QUICK,
+            make=RiskHarness,
+            of_many=gate.name.lower(),
         )
         for gate, (text, _) in FORMULAS.items()
     ),

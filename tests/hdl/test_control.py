@@ -16,6 +16,7 @@ from tickgate.spec import events, registers
 from tickgate.spec.registers import (
     BY_NAME,
     IN_FORCE_BASE,
+    MAX_WORDS,
     PAGE_WORDS,
     REGISTERS,
     SHADOW_BASE,
@@ -120,6 +121,20 @@ class Host:
     async def state(self) -> SimpleNamespace:
         return SimpleNamespace(**BY_NAME["state"].unpack(await self.read("state")))
 
+    async def read_page(self, address: int) -> list[int]:
+        return [
+            word
+            for at in range(0, PAGE_WORDS, MAX_WORDS)
+            for word in await self.read_words(address + at, MAX_WORDS)
+        ]
+
+    async def write_page(self, address: int, page) -> Status:
+        for at in range(0, PAGE_WORDS, MAX_WORDS):
+            status = await self.write_words(address + at, page[at : at + MAX_WORDS])
+            if status is not Status.OK:
+                break
+        return status
+
     async def write_words(self, address: int, words) -> Status:
         status, fault = await self.ask(Opcode.WRITE, address, len(words), words)
         if status is Status.OK:
@@ -149,7 +164,7 @@ class Host:
 
     async def write_pages(self, pages) -> None:
         for symbol, page in enumerate(pages):
-            assert await self.write_words(shadow_address(symbol), page) is Status.OK
+            assert await self.write_page(shadow_address(symbol), page) is Status.OK
 
     async def settle(self) -> SimpleNamespace:
         for _ in range(30):
@@ -447,10 +462,10 @@ def test_a_write_of_many_words_takes_effect_wholly_or_not_at_all(generator):
 
 def test_16_words_are_written_and_read_in_one_frame(generator):
     async def scenario(host):
-        page = random_page(generator)
+        page = random_page(generator)[:16]
         assert await host.write_words(shadow_address(2), page) is Status.OK
         assert await host.read_words(shadow_address(2), 16) == page
-        zeros = [0] * PAGE_WORDS
+        zeros = [0] * 16
         assert await host.write_words(shadow_address(2), zeros) is Status.OK
         assert await host.read_words(shadow_address(2), 16) == zeros
         assert await host.read_words(shadow_address(1), 16) == zeros
@@ -541,7 +556,7 @@ def test_a_request_that_comes_before_the_last_one_is_answered_is_counted_and_dro
 def test_a_reply_waits_for_the_line_and_stays_the_same(generator):
     async def scenario(host):
         ctx, stream = host.ctx, host.dut.control_tx
-        page = random_page(generator)
+        page = random_page(generator)[:16]
         await host.write_words(shadow_address(0), page)
         host.tag = 3
         await host.send(request(Opcode.READ, 3, shadow_address(0), 16))
@@ -576,7 +591,7 @@ def test_a_commit_of_the_shadow_pages_puts_them_in_force(generator):
             assert (await host.commit(pages)).commit_failed == 0
             assert await host.read("committed_checksum") == parameter_checksum(pages)
             for n, page in enumerate(pages):
-                assert await host.read_words(in_force_address(n), PAGE_WORDS) == page
+                assert await host.read_page(in_force_address(n)) == page
                 for reader in (host.dut.window, host.dut.strategy, host.dut.limits, host.dut.name):
                     host.ctx.set(reader.symbol, n)
                 p = registers.page_values(page)
@@ -586,6 +601,30 @@ def test_a_commit_of_the_shadow_pages_puts_them_in_force(generator):
                 assert host.ctx.get(host.dut.name.data.name) == (
                     p["name_high"] << 32 | p["name_low"]
                 )
+
+    run(scenario)
+
+
+def test_the_limits_of_the_account_come_into_force_with_a_commit_and_not_before(generator):
+    names = [r.name for r in CONFIGS if r.name.startswith("account_")]
+    assert names
+
+    async def scenario(host):
+        def in_force():
+            return {
+                name: host.ctx.get(Value.cast(getattr(host.dut.account, name))) for name in names
+            }
+
+        before = dict.fromkeys(names, 0)
+        for right in (True, False, True):
+            written = {name: generator.getrandbits(32) & BY_NAME[name].mask for name in names}
+            for name, word in written.items():
+                assert await host.write(name, word) is Status.OK
+                assert in_force() == before
+            assert await host.write("commit", ZERO_CHECKSUM ^ (not right)) is Status.OK
+            await host.settle()
+            before = written if right else before
+            assert in_force() == before
 
     run(scenario)
 
@@ -606,8 +645,8 @@ def test_a_commit_with_a_wrong_checksum_changes_nothing(generator):
         assert (state.config_valid, state.commit_failed, state.commit_fixed) == (1, 1, 0)
         assert await host.read("committed_checksum") == parameter_checksum(first)
         for n, page in enumerate(first):
-            assert await host.read_words(in_force_address(n), PAGE_WORDS) == page
-            assert await host.read_words(shadow_address(n), PAGE_WORDS) == second[n]
+            assert await host.read_page(in_force_address(n)) == page
+            assert await host.read_page(shadow_address(n)) == second[n]
         assert (await host.commit(second)).commit_failed == 0
 
     run(scenario)
@@ -621,12 +660,12 @@ def test_during_a_commit_what_is_in_force_can_be_read_and_the_shadows_not_writte
         assert await host.write("commit", parameter_checksum(second)) is Status.OK
         assert (await host.state()).committing
         assert await host.write("commit", parameter_checksum(second)) is Status.NOT_NOW
-        assert await host.write_words(shadow_address(0), first[0]) is Status.NOT_NOW
-        words = await host.read_words(in_force_address(0), PAGE_WORDS)
+        assert await host.write_page(shadow_address(0), first[0]) is Status.NOT_NOW
+        words = await host.read_page(in_force_address(0))
         assert (await host.state()).committing, "the walk ended before the test did"
         assert words == first[0]
         assert (await host.settle()).commit_failed == 0
-        assert await host.read_words(in_force_address(0), PAGE_WORDS) == second[0]
+        assert await host.read_page(in_force_address(0)) == second[0]
 
     run(scenario, symbols=8)
 
@@ -645,7 +684,7 @@ def test_an_armed_card_takes_new_parameters_but_not_those_that_are_fixed(name, g
         assert (state.armed, state.commit_failed, state.commit_fixed) == (1, fixed, fixed)
         in_force = pages if fixed else changed
         assert await host.read("committed_checksum") == parameter_checksum(in_force)
-        assert await host.read_words(in_force_address(1), PAGE_WORDS) == in_force[1]
+        assert await host.read_page(in_force_address(1)) == in_force[1]
 
     run(scenario)
 

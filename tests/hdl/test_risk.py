@@ -1,17 +1,20 @@
 # amaranth: UnusedElaboratable=no
 """The risk gate against its model, and each gate at its limit."""
 
+import functools
+import itertools
+
 import pytest
 from amaranth.hdl import ResetInserter, Signal
 from amaranth.sim import Simulator
 
 from tickgate.hdl.risk.collar import PriceCollar
 from tickgate.hdl.risk.exposure import Exposure
-from tickgate.hdl.risk.gate import Gate, RiskGate
+from tickgate.hdl.risk.gate import COUNTING, Gate, RiskGate
 from tickgate.hdl.risk.trading_state import TradingState
 from tickgate.hdl.stream import MessageKind
 from tickgate.sim.model import risk as model
-from tickgate.sim.model.book import Trade
+from tickgate.sim.model.book import Top, Trade
 from tickgate.sim.model.feed import Message
 from tickgate.sim.model.strategy import Proposal
 
@@ -19,6 +22,11 @@ SYMBOLS = 3
 BUY, SELL = 0, 1
 WORD = 0xFFFF_FFFF
 REFERENCE = 100_0000
+VALUES_KNOWN, RELEASE_KNOWN, ENTERED = 3, 4, 2
+"""Cycles from values of positions, and from a release, to the first verdict that goes by them; from
+a verdict to the cycle in which its order is added to the sums."""
+OF_ACCOUNT = ("account", "long_value", "short_value")
+BID, ASK = REFERENCE - 100, REFERENCE + 100
 KINDS = {
     "H": MessageKind.TRADING_STATE,
     "S": MessageKind.SYSTEM,
@@ -36,7 +44,41 @@ LIMITS = {
     "collar_absolute": 2_0000,
     "reference_max_age_us": 10,
     "extended_hours": 0,
+    "max_book_spread": 500,
+    "order_tick": 1,
+    "lot_size": 1,
+    "allow_buy": 1,
+    "allow_sell": 1,
+    "allow_time_in_force": 0b0010,
+    "short_locates": 2000,
+    "feed_max_age_us": WORD,
+    "symbol_max_age_us": WORD,
+    "band_low": 0,
+    "band_high": WORD,
+    "band_until": 2**64 - 1,
+    "band_exempt": 0,
+    "order_interval_ns": 1,
+    "order_burst_ns": WORD,
+    "max_open_orders": 100,
+    "max_duplicates": 4,
+    "duplicate_window_ns": 1,
 }
+ACCOUNT = {
+    "max_gross": 2**64 - 1,
+    "max_net": 2**64 - 1,
+    "max_open_orders": 1000,
+    "max_day_orders": 1000,
+    "max_day_shares": WORD,
+    "max_day_notional": 2**64 - 1,
+    "session_interval_ns": 1,
+    "session_burst_ns": WORD,
+    "session_reserve_ns": 0,
+}
+OPTIONAL = {
+    *("extended_hours", "allow_buy", "allow_sell", "short_locates", "order_burst_ns"),
+    *("band_low", "band_high", "band_until", "band_exempt"),
+}
+OF_SELLS = {Gate.WORST_CASE_SHORT, Gate.SHORT_LOCATE, Gate.SHORT_SALE_RESTRICTION}
 PROPOSAL = {
     "symbol": 1,
     "side": BUY,
@@ -45,17 +87,25 @@ PROPOSAL = {
     "sequence": 70,
     "stamp": 9,
 }
+NOTIONAL = PROPOSAL["quantity"] * PROPOSAL["price"]
 CYCLE = {
     "preview": None,
     "meant": True,
     "limits": LIMITS,
     "position": 0,
-    "released": (0, 0),
+    "account": ACCOUNT,
+    "long_value": 0,
+    "short_value": 0,
+    "released": None,
+    "released_shares": (0, 0),
+    "closed": None,
     "armed": 1,
     "killed": 0,
     "exact": (1 << SYMBOLS) - 1,
     "message": None,
+    "top": None,
     "trade": None,
+    "time_in_force": "3",
     "time": 1_000_000,
     "busy": 0,
     "load": None,
@@ -65,8 +115,11 @@ OPENING = [
     {**CYCLE, "message": ("S", None, "Q")},
     *({**CYCLE, "message": ("H", symbol, "T")} for symbol in range(SYMBOLS)),
     *({**CYCLE, "trade": (symbol, REFERENCE)} for symbol in range(SYMBOLS)),
+    *({**CYCLE, "top": (symbol, BID, ASK)} for symbol in range(SYMBOLS)),
 ]
 IDLE = {**CYCLE}
+PAUSE = [IDLE] * RiskGate.ACCOUNTING
+"""What an order takes to be accounted for."""
 
 
 def cycle(proposal=None, /, **facts) -> dict:
@@ -78,38 +131,55 @@ def bits(*gates) -> int:
     return sum(1 << gate for gate in gates)
 
 
-def simulate(cycles) -> list[tuple]:
-    """Returns (approved, reasons, order) of each preview that was meant, as the gate says."""
-    dut = RiskGate(symbols=SYMBOLS)
-    verdicts = []
+class Bench:
+    """The gate in a simulator that is made once and started anew for each list of cycles."""
 
-    async def card(ctx):
+    def __init__(self) -> None:
+        self._dut = RiskGate(symbols=SYMBOLS)
+        self._cycles, self._verdicts, self._used = [], [], False
+        self._simulator = Simulator(self._dut)
+        self._simulator.add_clock(8e-9)
+        self._simulator.add_testbench(self._card)
+
+    def run(self, cycles) -> list[tuple]:
+        if self._used:
+            self._simulator.reset()
+        self._cycles, self._verdicts, self._used = cycles, [], True
+        self._simulator.run()
+        return self._verdicts
+
+    async def _card(self, ctx):
+        dut = self._dut
         assert not ctx.get(dut.ready)
         await ctx.tick().until(dut.ready)
         intents = [None]
-        for now in [*cycles, *[IDLE] * (1 + dut.LATENCY)]:
+        for now in [*self._cycles, *[IDLE] * (1 + dut.LATENCY)]:
             drive(ctx, dut, now, intents[-1])
             intents.append(now["preview"] if now["meant"] else None)
             due = intents[-2 - dut.LATENCY] if len(intents) > 1 + dut.LATENCY else None
             assert ctx.get(dut.verdicts.valid) == (due is not None)
             if due is not None:
-                verdicts.append(read(ctx, dut, due))
+                self._verdicts.append(read(ctx, dut, due))
             else:
                 assert not ctx.get(dut.approved.valid)
                 assert not ctx.get(dut.refused.valid)
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(8e-9)
-    simulator.add_testbench(card)
-    simulator.run()
-    return verdicts
+
+@functools.cache
+def the_bench() -> Bench:
+    return Bench()
+
+
+def simulate(cycles) -> list[tuple]:
+    """Returns (approved, reasons, order) of each preview that was meant, as the gate says."""
+    return the_bench().run(cycles)
 
 
 def drive(ctx, dut, now, intent) -> None:
-    for name in ("limits", "position", "armed", "killed", "time", "start_of_day"):
+    for name in ("limits", "position", "armed", "killed", "time", "start_of_day", *OF_ACCOUNT):
         ctx.set(getattr(dut, name), now[name])
-    for name, released in zip(("buys", "sells"), now["released"], strict=True):
+    for name, released in zip(("buys", "sells"), now["released_shares"], strict=True):
         ctx.set(getattr(dut, f"released_{name}"), released)
     ctx.set(dut.exact_now, now["exact"])
     ctx.set(dut.transmit_busy, now["busy"])
@@ -122,15 +192,43 @@ def drive(ctx, dut, now, intent) -> None:
     ctx.set(dut.intents.valid, intent is not None)
     if intent:
         ctx.set(dut.intents.payload, intent)
+    for name in ("closed", "released"):
+        stream, value = getattr(dut, name), now[name]
+        ctx.set(stream.valid, value is not None)
+        if value is not None:
+            ctx.set(stream.payload, value)
+            if not ctx.get(stream.ready):
+                # It would have to wait; here it did not happen.
+                ctx.set(stream.valid, 0)
+                now[name] = None
     ctx.set(dut.messages.valid, now["message"] is not None)
     if now["message"]:
         kind, symbol, code = now["message"]
         fields = {"kind": KINDS[kind], "symbol": symbol or 0, "tracked": symbol is not None}
         ctx.set(dut.messages.payload, {**fields, "code": ord(code)})
+    ctx.set(dut.time_in_force, ord(now["time_in_force"]))
+    ctx.set(dut.tops.valid, now["top"] is not None)
+    if now["top"]:
+        ctx.set(dut.tops.payload, a_top(*now["top"])._asdict())
     ctx.set(dut.trades.valid, now["trade"] is not None)
     if now["trade"]:
         symbol, price = now["trade"]
         ctx.set(dut.trades.payload, {"symbol": symbol, "price": price})
+
+
+def a_top(symbol, bid, ask) -> Top:
+    """The top with these prices, or without where one is None."""
+    return Top(
+        symbol=symbol,
+        bid_present=int(bid is not None),
+        bid_price=bid or 0,
+        bid_shares=10,
+        ask_present=int(ask is not None),
+        ask_price=ask or 0,
+        ask_shares=10,
+        exact=1,
+        sequence=0,
+    )
 
 
 def read(ctx, dut, intent) -> tuple:
@@ -151,30 +249,93 @@ def read(ctx, dut, intent) -> tuple:
     return bool(approved), reasons, model.Order(side=order.side.value, **values)
 
 
+def of_model(limits) -> model.Limits:
+    flags = ("extended_hours", "allow_buy", "allow_sell")
+    allowed = limits["allow_time_in_force"]
+    codes = {code for bit, code in enumerate("035E") if allowed >> bit & 1}
+    converted = {name: bool(limits[name]) for name in flags}
+    converted["allow_time_in_force"] = frozenset(codes)
+    return model.Limits(**limits | converted)
+
+
+class Entered:
+    """What is open in the card's sums, in which an order comes `ENTERED` cycles after its verdict.
+
+    What is closed or released and not there yet, is not there: an order that is still being added
+    stays whole.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self._notional, self._orders = [0, 0], [0] * SYMBOLS
+
+    def add(self, order) -> None:
+        self._notional[order.side] += order.price * order.quantity
+        self._orders[order.symbol] += 1
+
+    def take(self, now) -> tuple:
+        """The side and the notional that are released in a cycle, and the symbol, if any."""
+        side, freed, closed = BUY, 0, now["closed"]
+        if now["released"]:
+            side = now["released"]["side"]
+            freed = min(now["released"]["notional"], self._notional[side])
+            self._notional[side] -= freed
+        if closed is not None and self._orders[closed]:
+            self._orders[closed] -= 1
+        else:
+            closed = None
+        return side, freed, closed
+
+
 def judge(cycles) -> list[tuple]:
     """The same by the model. A trade counts from the next cycle's previews on."""
     risk = model.RiskModel({symbol: model.Limits() for symbol in range(SYMBOLS)})
     risk.config_valid = True
-    verdicts, before, approved = [], IDLE, False
-    for now in [*cycles, IDLE]:
+    verdicts, before, entered, last = [], IDLE, None, None
+    sums, taken = Entered(), []
+    for at, now in enumerate([*cycles, IDLE]):
         risk.armed, risk.killed = bool(now["armed"]), bool(now["killed"])
         if now["load"] is not None and not now["armed"]:
             risk.next_user_ref_num = now["load"]
-        busy, approved = now["busy"] or approved, False
+        account = cycles[at - VALUES_KNOWN] if at >= VALUES_KNOWN else CYCLE
+        risk.long_value, risk.short_value = account["long_value"], account["short_value"]
+        risk.account = model.AccountLimits(**before["account"])
+        if entered is not None and entered + ENTERED == at:
+            sums.add(last)
+        taken.append(sums.take(now))
+        if at >= RELEASE_KNOWN:
+            risk.released(*taken[at - RELEASE_KNOWN][:2])
         if before["preview"] and before["meant"]:
             proposal = {name: before["preview"][name] for name in Proposal._fields}
             symbol, limits = proposal["symbol"], before["limits"]
-            limits = {**limits, "extended_hours": bool(limits["extended_hours"])}
-            risk.set_limits(symbol, model.Limits(**limits))
+            risk.set_limits(symbol, of_model(limits))
+            risk.time_in_force = before["time_in_force"]
             risk.set_position(symbol, before["position"])
-            buys, sells = before["released"]
+            buys, sells = before["released_shares"]
             risk.set_released(symbol, buys=buys, sells=sells)
             risk.set_exact(symbol, now["exact"] >> symbol & 1)
-            verdict = risk.judge(Proposal(**proposal), before["time"], transmit_busy=bool(busy))
-            approved = verdict.approved
+            verdict = risk.judge(
+                Proposal(**proposal),
+                before["time"],
+                transmit_busy=bool(now["busy"]),
+                accounting=entered is not None and at - entered <= RiskGate.ACCOUNTING,
+            )
+            if verdict.approved:
+                entered, last = at, verdict.order
             verdicts.append(tuple(verdict))
+        if now["start_of_day"] and not now["armed"]:
+            risk.start_of_day()
+            sums.clear()
+        if at and taken[at - 1][2] is not None:
+            risk.closed(taken[at - 1][2])
+        if before["top"]:
+            risk.top(a_top(*before["top"]))
         if before["trade"]:
             risk.trade(Trade(*before["trade"]), before["time"])
+        if before["message"]:
+            risk.heard(before["message"][1], before["time"])
         if now["message"]:
             kind, symbol, code = now["message"]
             risk.message(Message(type=kind, locate=0, timestamp=0, code=code), symbol)
@@ -191,15 +352,66 @@ def outcome(*cycles, opening=OPENING) -> list[int]:
 
 
 def some_limits(generator) -> dict:
+    """Limits of which most are wide and some bite."""
+    wide = {
+        "max_long": WORD,
+        "max_short": WORD,
+        "max_order_quantity": 1_000_000,
+        "max_order_notional": 2**64 - 1,
+        "collar_bps": 100,
+        "collar_absolute": WORD,
+        "reference_max_age_us": WORD,
+        "extended_hours": 1,
+        "max_book_spread": WORD,
+        "order_tick": 1,
+        "lot_size": 1,
+        "allow_buy": 1,
+        "allow_sell": 1,
+        "allow_time_in_force": 0b1111,
+        "short_locates": WORD,
+        "feed_max_age_us": WORD,
+        "symbol_max_age_us": WORD,
+        "band_low": 0,
+        "band_high": WORD,
+        "band_until": 2**64 - 1,
+        "band_exempt": 0,
+        "order_interval_ns": 1,
+        "order_burst_ns": WORD,
+        "max_open_orders": WORD,
+        "max_duplicates": 4,
+        "duplicate_window_ns": 1,
+    }
+    tight = {
+        "max_long": [1000, 3000],
+        "max_short": [1000, 3000],
+        "max_order_quantity": [100, 500, WORD],
+        "max_order_notional": [100 * REFERENCE, 2**33],
+        "collar_bps": [1, 10_000, 0xFFFF],
+        "collar_absolute": [1, 1_0000],
+        "reference_max_age_us": [1, 10],
+        "extended_hours": [0],
+        "max_book_spread": [200, 250],
+        "order_tick": [50, 100, 3],
+        "lot_size": [10, 40, 100, 7],
+        "allow_buy": [0],
+        "allow_sell": [0],
+        "allow_time_in_force": [0b0010, 0b1101],
+        "short_locates": [0, 900, 3000],
+        "feed_max_age_us": [1],
+        "symbol_max_age_us": [1, 2],
+        "band_low": [REFERENCE, REFERENCE + 1],
+        "band_high": [REFERENCE - 1, REFERENCE],
+        "band_until": [CYCLE["time"] + 1_000_000],
+        "band_exempt": [1],
+        "order_interval_ns": [1000, 5000],
+        "order_burst_ns": [0, 500, 5000],
+        "max_open_orders": [1, 1, 2],
+        "max_duplicates": [1, 2, 5],
+        "duplicate_window_ns": [3000, 100_000],
+    }
     limits = {
-        "max_long": generator.choice([1000, 3000, WORD]),
-        "max_short": generator.choice([1000, 3000, WORD]),
-        "max_order_quantity": generator.choice([100, 500, 1_000_000, WORD]),
-        "max_order_notional": generator.choice([100 * REFERENCE, 2**64 - 1, 2**33]),
-        "collar_bps": generator.choice([1, 100, 10_000, 0xFFFF]),
-        "collar_absolute": generator.choice([1, 1_0000, WORD]),
-        "reference_max_age_us": generator.choice([1, 10, WORD]),
-        "extended_hours": generator.getrandbits(1),
+        name: generator.choice(tight[name]) if generator.random() < 0.12 else value
+        for name, value in wide.items()
     }
     if generator.random() < 0.1:
         limits[generator.choice(list(limits))] = 0
@@ -223,13 +435,43 @@ def a_preview(generator, limits, references) -> dict:
     }
 
 
-def a_random_cycle(generator, limits, references, time) -> dict:
+def some_account_limits(generator) -> dict:
+    tight = {
+        "max_gross": [10**9, 10**11],
+        "max_net": [10**9, 10**11],
+        "max_open_orders": [1, 3],
+        "max_day_orders": [20, 50],
+        "max_day_shares": [5_000, 10**6],
+        "max_day_notional": [10**9, 10**12],
+        "session_interval_ns": [1000, 0],
+        "session_burst_ns": [0, 5000],
+        "session_reserve_ns": [0, 4000, WORD],
+    }
+    return {
+        name: generator.choice(tight[name]) if generator.random() < 0.15 else value
+        for name, value in ACCOUNT.items()
+    }
+
+
+def a_release(generator) -> dict:
+    notional = generator.choice([0, 100 * REFERENCE, 10**9, 2**64 - 1])
+    return {"side": generator.getrandbits(1), "notional": notional}
+
+
+def a_random_cycle(generator, limits, account, references, time) -> dict:
     def rarely(value, otherwise, chance=0.02):
         return value if generator.random() < chance else otherwise
 
     symbol = generator.randrange(SYMBOLS)
     messages = [("H", symbol, "T"), ("H", symbol, generator.choice("THPQ")), ("H", None, "H")]
     messages += [("h", symbol, generator.choice("TTTTTTTH"))]
+    messages += [("Y", symbol, generator.choice("0012"))]
+    bid, ask = (generator.choice([None, 0, 100, 200]) for _ in "ba")
+    top = (
+        symbol,
+        bid and max(0, references[symbol] - bid),
+        ask and min(WORD, references[symbol] + ask),
+    )
     messages += [("S", None, "Q"), ("S", None, generator.choice("QMOSEC"))]
     trade = rarely((symbol, generator.choice([1, REFERENCE, REFERENCE + 1, WORD])), None, 0.05)
     preview = rarely(a_preview(generator, limits[0], references), None, 0.8)
@@ -243,15 +485,22 @@ def a_random_cycle(generator, limits, references, time) -> dict:
         "preview": preview,
         "meant": generator.random() < 0.7,
         "limits": limits[at],
-        "position": rarely(generator.choice([-(2**32), 2**32 - 1, -500]), 0, 0.1),
-        "released": tuple(
+        "account": account,
+        "long_value": rarely(generator.choice([0, 10**9, 2**64 - 1]), 0, 0.1),
+        "short_value": rarely(generator.choice([0, 10**9, 2**64 - 1]), 0, 0.1),
+        "closed": rarely(symbol, None, 0.02),
+        "released": rarely(a_release(generator), None, 0.05),
+        "released_shares": tuple(
             rarely(generator.choice([1, 100, 500, 2**33 - 1]), 0, 0.03) for _ in range(2)
         ),
+        "position": rarely(generator.choice([-(2**32), 2**32 - 1, -500]), 0, 0.1),
         "armed": rarely(0, 1),
         "killed": rarely(1, 0),
         "exact": rarely(generator.randrange(1 << SYMBOLS), (1 << SYMBOLS) - 1, 0.05),
         "message": rarely(generator.choice(messages), None, 0.1),
+        "top": rarely(top, rarely((symbol, BID, ASK), None, 0.2), 0.05),
         "trade": trade,
+        "time_in_force": rarely("0", "3", 0.05),
         "time": time,
         "busy": rarely(1, 0, 0.1),
         "load": rarely(generator.choice([0, 5, WORD]), None),
@@ -262,32 +511,88 @@ def a_random_cycle(generator, limits, references, time) -> dict:
 @pytest.mark.parametrize("breach", [False, True])
 def test_it_judges_as_the_model_judges(breach, generator):
     limits = [some_limits(generator) for _ in range(SYMBOLS)]
-    references, time, cycles = [REFERENCE] * SYMBOLS, 2**64 - 10_000, []
+    references, time, cycles = [REFERENCE] * SYMBOLS, CYCLE["time"], []
     for n in range(3000):
         time = (time + generator.choice([0, 8, 8, 8, 1000])) % 2**64
         if n % 20 == 0:
             limits[generator.randrange(SYMBOLS)] = some_limits(generator)
-        cycles.append(a_random_cycle(generator, limits, references, time))
+        if n % 50 == 0:
+            account = some_account_limits(generator)
+        cycles.append(a_random_cycle(generator, limits, account, references, time))
     if breach:
         cycles[2500]["message"] = ("W", None, "1")
     verdicts = simulate([*OPENING, *cycles])
     assert verdicts == judge([*OPENING, *cycles])
     approved = sum(verdict[0] for verdict in verdicts)
-    assert approved > 30, approved
+    assert approved > 8, approved
     seen = {gate for gate in Gate for verdict in verdicts if verdict[1] >> gate & 1}
     assert seen == set(Gate)
 
 
+DAY = {
+    "limits": {
+        **dict.fromkeys(("max_long", "max_short", "short_locates"), 2500),
+        "max_open_orders": 5,
+        "max_duplicates": 2,
+        "duplicate_window_ns": 2000,
+        "order_interval_ns": 300,
+        "order_burst_ns": 400,
+        "reference_max_age_us": WORD,
+    },
+    "account": {
+        "max_gross": 22 * NOTIONAL,
+        "max_net": 12 * NOTIONAL,
+        "max_open_orders": 12,
+        "max_day_orders": 30,
+        "max_day_shares": 2900,
+        "max_day_notional": 28 * NOTIONAL,
+        "session_interval_ns": 80,
+        "session_burst_ns": 900,
+        "session_reserve_ns": 300,
+    },
+}
+"""Limits that a day of about 30 orders meets, each of them."""
+
+
+def test_the_lives_of_orders_are_as_the_model_has_them(generator, request):
+    cycles, time, value = [], CYCLE["time"], 0
+    facts = {"limits": {**LIMITS, **DAY["limits"]}, "account": {**ACCOUNT, **DAY["account"]}}
+    while len(cycles) < request.config.getoption("risk_cycles"):
+        if generator.random() < 0.002:
+            cycles.append({**IDLE, **facts, "armed": 0, "start_of_day": 1, "time": time})
+            cycles += [{**IDLE, **facts, "time": time}] * (SYMBOLS + len(PAUSE))
+        if generator.random() < 0.02:
+            value = generator.choice([0, 5 * NOTIONAL, 10 * NOTIONAL])
+        time += generator.choice([0, 8, 8, 20])
+        order = {
+            "symbol": generator.randrange(SYMBOLS),
+            "side": generator.getrandbits(1),
+            "quantity": generator.choice([50, 100, 100, 200]),
+        }
+        now = cycle(order) if generator.random() < 0.4 else dict(IDLE)
+        release = {"side": generator.getrandbits(1), "notional": NOTIONAL}
+        now |= {"time": time, "long_value": value, **facts}
+        now["closed"] = generator.randrange(SYMBOLS) if generator.random() < 0.05 else None
+        now["released"] = release if generator.random() < 0.04 else None
+        cycles.append(now)
+    verdicts = simulate([*OPENING, *cycles])
+    assert verdicts == judge([*OPENING, *cycles])
+    assert sum(verdict[0] for verdict in verdicts) > len(cycles) // 75
+    seen = {gate for gate in Gate for verdict in verdicts if verdict[1] >> gate & 1}
+    assert seen >= {Gate.BUSY, *COUNTING}
+
+
 def test_an_order_within_every_limit_is_approved():
-    assert outcome(cycle(), IDLE, cycle({"side": SELL})) == [0, 0]
+    assert outcome(cycle(), *PAUSE, cycle({"side": SELL})) == [0, 0]
 
 
 def test_out_of_reset_every_fact_is_against_an_order():
     cold = {**IDLE, "armed": 0, "exact": 0}
-    order = cycle(armed=0, exact=0, limits=dict.fromkeys(LIMITS, 0))
-    harmless = {Gate.BUSY, Gate.WORST_CASE_SHORT}
+    zero = {"limits": dict.fromkeys(LIMITS, 0), "account": dict.fromkeys(ACCOUNT, 0)}
+    order = cycle(armed=0, exact=0, **zero)
+    harmless = {Gate.BUSY, *OF_SELLS}
     assert outcome(order, cold, opening=[]) == [bits(*(set(Gate) - harmless))]
-    unknown = bits(Gate.PRICE_COLLAR, Gate.TRADING_STATE)
+    unknown = bits(Gate.PRICE_COLLAR, Gate.STALENESS, Gate.BOOK_SANITY, Gate.TRADING_STATE)
     assert outcome(cycle(), opening=[]) == [unknown]
 
 
@@ -297,10 +602,20 @@ def test_an_order_leaves_only_armed_and_not_killed_in_the_cycle_of_the_decision(
     assert outcome(cycle(**facts), IDLE) == [0]
 
 
-@pytest.mark.parametrize("name", [name for name in LIMITS if name != "extended_hours"])
+@pytest.mark.parametrize("name", [name for name in LIMITS if name not in OPTIONAL])
 def test_a_limit_that_is_not_programmed_refuses(name):
     (reasons,) = outcome(cycle(limits={**LIMITS, name: 0}))
     assert reasons >> Gate.LIMITS_PRESENT & 1
+
+
+@pytest.mark.parametrize("name", ACCOUNT)
+def test_a_limit_of_the_account_that_is_not_programmed_refuses(name):
+    # No other gate misses a limit of zero of what is below zero.
+    facts = {"account": {**ACCOUNT, name: 0}, "short_value": 2**63}
+    before = [{**IDLE, **facts}] * VALUES_KNOWN
+    reasons = outcome(*before, cycle(**facts))
+    optional = name in ("session_burst_ns", "session_reserve_ns")
+    assert reasons[0] >> Gate.LIMITS_PRESENT & 1 == (not optional)
 
 
 @pytest.mark.parametrize(("over", "passes"), [(-1, True), (0, True), (1, False)])
@@ -308,17 +623,21 @@ def test_a_limit_that_is_not_programmed_refuses(name):
 @pytest.mark.parametrize(("side", "gate"), [(BUY, 5), (SELL, 6)])
 def test_the_worst_case_is_within_its_limit(side, gate, held, over, passes):
     facts = {"position": held if side == BUY else -held}
-    facts["limits"] = {**LIMITS, "max_long" if side == BUY else "max_short": held + 250}
+    limits = {**LIMITS, "short_locates": WORD}
+    facts["limits"] = {**limits, "max_long" if side == BUY else "max_short": held + 250}
     first = cycle({"side": side, "quantity": 100}, **facts)
     second = cycle({"side": side, "quantity": 150 + over}, **facts)
-    assert outcome(first, IDLE, second) == [0, 0 if passes else bits(gate)]
+    reasons = outcome(first, *PAUSE, second)
+    # The widest limit there is, is as wide as the locates.
+    assert [each & ~bits(Gate.SHORT_LOCATE) for each in reasons] == [0, 0 if passes else bits(gate)]
 
 
 @pytest.mark.parametrize("side", [BUY, SELL])
 def test_the_most_extreme_position_does_not_wrap(side):
-    limits = {**LIMITS, "max_long": 1, "max_short": WORD}
+    limits = {**LIMITS, "max_long": 1, "max_short": WORD, "short_locates": WORD}
     reasons = outcome(cycle({"side": side}, limits=limits, position=-(2**32)))
-    assert reasons == [bits(Gate.WORST_CASE_SHORT) if side == SELL else 0]
+    worst = bits(Gate.WORST_CASE_SHORT, Gate.SHORT_LOCATE)
+    assert reasons == [worst if side == SELL else 0]
 
 
 @pytest.mark.parametrize(("side", "other", "gate"), [(BUY, SELL, 5), (SELL, BUY, 6)])
@@ -327,8 +646,8 @@ def test_exposure_is_reserved_with_the_approval_and_only_then(side, other, gate)
     full, busy = bits(gate), bits(Gate.BUSY)
     refused = {**IDLE, "killed": 1}
     assert outcome(
-        cycle(order), refused, cycle(order), cycle(order), cycle(order), IDLE, cycle(order), IDLE,
-        cycle({**order, "side": other}), IDLE, cycle({**order, "symbol": 2}),
+        cycle(order), refused, cycle(order), cycle(order), *PAUSE, cycle(order), *PAUSE,
+        cycle(order), IDLE, cycle({**order, "side": other}), *PAUSE, cycle({**order, "symbol": 2}),
     ) == [bits(Gate.ARMED), 0, busy, 0, full, 0, 0]  # fmt: skip
 
 
@@ -341,12 +660,12 @@ def test_what_is_released_may_be_reserved_again_and_no_share_more(side, gate):
 
     def after(released, proposal):
         both = (released, 0) if side == BUY else (0, released)
-        return cycle(proposal, released=both, limits=limits)
+        return cycle(proposal, released_shares=both, limits=limits)
 
     assert outcome(
-        after(0, order), IDLE, after(0, order), IDLE, after(300, more), IDLE,
-        after(300, rest), IDLE,
-        after(300, {**rest, "quantity": 1}), IDLE, after(800, order), IDLE, after(800, rest),
+        after(0, order), *PAUSE, after(0, order), IDLE, after(300, more), IDLE,
+        after(300, rest), *PAUSE,
+        after(300, {**rest, "quantity": 1}), IDLE, after(800, order), *PAUSE, after(800, rest),
     ) == [0, bits(gate), bits(gate), 0, bits(gate), 0, bits(gate)]  # fmt: skip
 
 
@@ -401,13 +720,13 @@ def test_the_price_is_within_the_collar_on_both_sides(limit, distance, passes, s
     ("age", "passes"), [(0, True), (9_999, True), (10_000, True), (10_001, False), (-1, False)]
 )
 def test_the_reference_is_fresh(age, passes):
-    reasons = outcome(cycle(time=1_000_000 + age))
-    assert reasons == [0 if passes else bits(Gate.PRICE_COLLAR)]
+    (reasons,) = outcome(cycle(time=1_000_000 + age))
+    assert reasons & ~bits(Gate.STALENESS) == (0 if passes else bits(Gate.PRICE_COLLAR))
 
 
 def test_a_trade_moves_the_reference_of_its_symbol_for_later_previews():
     trade = (1, REFERENCE // 2)
-    reasons = outcome(cycle(trade=trade), cycle(), cycle({"symbol": 2}))
+    reasons = outcome(cycle(trade=trade), cycle(), *PAUSE, cycle({"symbol": 2}))
     assert reasons == [0, bits(Gate.BUSY, Gate.PRICE_COLLAR), 0]
 
 
@@ -486,14 +805,18 @@ def test_a_busy_port_refuses_in_the_cycle_of_the_decision():
 
 
 def test_a_refusal_names_every_gate_that_failed():
-    limits = {**LIMITS, "collar_absolute": 0}
-    order = {"price": WORD, "quantity": 1_000_001}
-    facts = {"armed": 0, "busy": 1, "exact": 0, "message": ("W", None, "3")}
-    reasons = outcome({**IDLE, **facts}, cycle(order, limits=limits), {**IDLE, **facts})
-    assert reasons == [bits(*(set(Gate) - {Gate.WORST_CASE_SHORT}))]
-    reasons = outcome(
-        {**IDLE, **facts}, cycle({**order, "side": SELL}, limits=limits), {**IDLE, **facts}
-    )
+    zero = dict.fromkeys(LIMITS, 0)
+    order = {"price": REFERENCE + 1, "quantity": 1_000_001}
+    facts = {"armed": 0, "busy": 1, "exact": 0}
+    late = {"time": CYCLE["time"] + 1, "account": dict.fromkeys(ACCOUNT, 0)}
+    news = [
+        {**CYCLE, **facts, "message": ("W", None, "3"), "top": (1, WORD, WORD)},
+        {**CYCLE, **facts, "message": ("Y", 1, "1")},
+    ]
+    reasons = outcome(*news, cycle(order, limits=zero, **late), {**IDLE, **facts})
+    assert reasons == [bits(*(set(Gate) - OF_SELLS))]
+    sell = {**order, "side": SELL}
+    reasons = outcome(*news, cycle(sell, limits=zero, **late), {**IDLE, **facts})
     assert reasons == [bits(*(set(Gate) - {Gate.WORST_CASE_LONG}))]
 
 
@@ -502,11 +825,11 @@ def test_the_user_reference_number_moves_with_approvals_only_and_is_loaded_only_
         *OPENING,
         {**IDLE, "armed": 0, "load": 41},
         cycle(),
-        IDLE,
+        *PAUSE,
         cycle(),
         {**IDLE, "killed": 1},
     ]
-    cycles += [cycle(load=7), IDLE, cycle(), IDLE]
+    cycles += [cycle(load=7), *PAUSE, cycle(), IDLE]
     verdicts = simulate(cycles)
     assert verdicts == judge(cycles)
     assert [(v[0], v[2].user_ref_num) for v in verdicts] == [
@@ -517,22 +840,23 @@ def test_the_user_reference_number_moves_with_approvals_only_and_is_loaded_only_
 def test_a_preview_that_is_not_meant_has_no_verdict_and_no_effect():
     order = {"quantity": 500}
     spared = [cycle(order, meant=False)] * 5
-    assert outcome(*spared, cycle(order), IDLE, cycle(order)) == [0, 0]
+    assert outcome(*spared, cycle(order), *PAUSE, cycle(order)) == [0, 0]
 
 
 @pytest.mark.parametrize("armed", [0, 1])
 def test_the_start_of_day_clears_exposure_while_disarmed(armed):
     order = cycle({"quantity": 500})
     start = {**IDLE, "start_of_day": 1, "armed": armed}
-    cycles = [*OPENING, order, IDLE, order, IDLE, start, *[IDLE] * SYMBOLS, order]
+    cycles = [*OPENING, order, *PAUSE, order, *PAUSE, start, *[IDLE] * SYMBOLS, order]
     verdicts = simulate(cycles)
     assert [v[1] for v in verdicts] == [0, 0, bits(Gate.WORST_CASE_LONG) if armed else 0]
 
 
 def test_no_order_passes_while_exposure_is_being_cleared():
     start = {**IDLE, "start_of_day": 1, "armed": 0}
-    worst = {Gate.WORST_CASE_LONG, Gate.WORST_CASE_SHORT}
-    expected = [{Gate.ARMED} | worst] * SYMBOLS + [worst, set()]
+    worst = {Gate.WORST_CASE_LONG, Gate.WORST_CASE_SHORT, Gate.SHORT_LOCATE}
+    swept = worst | {Gate.MESSAGE_RATE, Gate.OPEN_ORDERS, Gate.DUPLICATE}
+    expected = [{Gate.ARMED} | worst, *[{Gate.ARMED} | swept] * (SYMBOLS - 1), swept, set()]
     outcomes = [simulate([*OPENING, {**start, "preview": PROPOSAL}])]
     outcomes += [simulate([*OPENING, start, *[IDLE] * n, cycle()]) for n in range(SYMBOLS + 1)]
     assert [verdict[1] for (verdict,) in outcomes] == [bits(*gates) for gates in expected]
@@ -593,11 +917,13 @@ def test_reservations_in_every_cycle_are_never_lost(generator):
 def test_the_greatest_age_of_a_reference_is_exact_too(beyond, passes):
     limits = {**LIMITS, "reference_max_age_us": WORD}
     reasons = outcome(cycle(limits=limits, time=CYCLE["time"] + WORD * 1000 + beyond))
-    assert reasons == [0 if passes else bits(Gate.PRICE_COLLAR)]
+    assert reasons == [0 if passes else bits(Gate.PRICE_COLLAR, Gate.STALENESS)]
 
 
 def test_a_symbol_that_never_traded_has_no_reference_not_even_zero():
-    assert outcome(cycle({"price": 0}, time=0), opening=OPENING[:4]) == [bits(Gate.PRICE_COLLAR)]
+    opening = [now for now in OPENING if not now["trade"]]
+    (reasons,) = outcome(cycle({"price": 0}, time=0), opening=opening)
+    assert reasons == bits(Gate.PRICE_COLLAR, Gate.STALENESS)
 
 
 def test_a_reference_does_not_survive_a_reset():
@@ -627,6 +953,347 @@ def test_a_reference_does_not_survive_a_reset():
     simulator.add_testbench(card)
     simulator.run()
     assert not any(within)
+
+
+@pytest.mark.parametrize(
+    ("bid", "ask", "passes"),
+    [
+        (REFERENCE, REFERENCE + 499, True),
+        (REFERENCE, REFERENCE + 500, True),
+        (REFERENCE, REFERENCE + 501, False),
+        (REFERENCE, REFERENCE + 1, True),
+        (REFERENCE, REFERENCE, False),
+        (REFERENCE + 1, REFERENCE, False),
+        (WORD, 0, False),
+        (None, REFERENCE, False),
+        (REFERENCE, None, False),
+        (None, None, False),
+    ],
+)
+def test_the_book_has_two_sides_apart_and_near_each_other(bid, ask, passes):
+    reasons = outcome({**CYCLE, "top": (1, bid, ask)}, cycle())
+    assert reasons == [0 if passes else bits(Gate.BOOK_SANITY)]
+    assert outcome({**CYCLE, "top": (2, bid, ask)}, cycle()) == [0]
+
+
+def test_no_book_is_sane_before_it_was_seen_and_a_top_counts_from_the_next_cycle_on():
+    assert outcome(cycle(), opening=OPENING[:-SYMBOLS]) == [bits(Gate.BOOK_SANITY)]
+    assert outcome(cycle(top=(1, None, ASK))) == [0]
+
+
+@pytest.mark.parametrize(("over", "passes"), [(-1, True), (0, True), (1, False)])
+@pytest.mark.parametrize(("locates", "position"), [(0, 300), (0, 1), (50, 200), (250, -100)])
+def test_a_short_sale_needs_locates_for_all_that_is_short(locates, position, over, passes):
+    facts = {"limits": {**LIMITS, "short_locates": locates}, "position": position}
+    if locates + position + over:
+        reasons = outcome(cycle({"side": SELL, "quantity": locates + position + over}, **facts))
+        assert reasons == [0 if passes else bits(Gate.SHORT_LOCATE)]
+    assert outcome(cycle({"side": BUY}, **facts)) == [0]
+
+
+def test_open_sells_use_up_locates():
+    sell = cycle({"side": SELL, "quantity": 60}, limits={**LIMITS, "short_locates": 119})
+    assert outcome(sell, *PAUSE, sell) == [0, bits(Gate.SHORT_LOCATE)]
+
+
+@pytest.mark.parametrize("action", ["1", "2"])
+@pytest.mark.parametrize(
+    ("side", "price", "position", "passes"),
+    [
+        (SELL, BID - 1, 0, False),
+        (SELL, BID, 0, False),
+        (SELL, BID + 1, 0, True),
+        (SELL, BID, 99, False),
+        (SELL, BID, 100, True),
+        (SELL, BID, 101, True),
+        (BUY, BID, 0, True),
+    ],
+)
+def test_under_a_restriction_a_short_sale_is_above_the_best_bid(
+    side, price, position, passes, action
+):
+    order = cycle({"side": side, "price": price}, position=position)
+    restricted = {**CYCLE, "message": ("Y", 1, action)}
+    reasons = [0 if passes else bits(Gate.SHORT_SALE_RESTRICTION)]
+    assert outcome(restricted, order) == reasons
+    assert outcome({**CYCLE, "message": ("Y", 2, action)}, order) == [0]
+    assert outcome(restricted, {**CYCLE, "message": ("Y", 1, "0")}, order) == [0]
+
+
+def test_under_a_restriction_and_without_a_bid_nothing_is_sold_short():
+    restricted = {**CYCLE, "message": ("Y", 1, "1"), "top": (1, None, ASK)}
+    reasons = outcome(restricted, cycle({"side": SELL, "price": WORD - 1}))
+    assert reasons[0] >> Gate.SHORT_SALE_RESTRICTION & 1
+
+
+def test_shares_that_are_being_sold_are_not_held_twice():
+    sell = cycle({"side": SELL, "price": BID}, position=199)
+    restricted = {**CYCLE, "message": ("Y", 1, "1")}
+    assert outcome(restricted, sell, *PAUSE, sell) == [0, bits(Gate.SHORT_SALE_RESTRICTION)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "side", "code", "passes"),
+    [
+        ({"allow_buy": 0}, BUY, "3", False),
+        ({"allow_buy": 0}, SELL, "3", True),
+        ({"allow_sell": 0}, SELL, "3", False),
+        ({"allow_sell": 0}, BUY, "3", True),
+        ({"allow_time_in_force": 0b0001}, BUY, "0", True),
+        ({"allow_time_in_force": 0b1110}, BUY, "0", False),
+        ({"allow_time_in_force": 0b0010}, BUY, "3", True),
+        ({"allow_time_in_force": 0b1101}, BUY, "3", False),
+        ({"allow_time_in_force": 0b0100}, BUY, "5", True),
+        ({"allow_time_in_force": 0b1011}, BUY, "5", False),
+        ({"allow_time_in_force": 0b1000}, BUY, "E", True),
+        ({"allow_time_in_force": 0b0111}, BUY, "E", False),
+        ({"allow_time_in_force": 0b1111}, BUY, "6", False),
+        ({"allow_time_in_force": 0b1111}, BUY, "\0", False),
+    ],
+)
+def test_what_is_not_allowed_is_refused(changes, side, code, passes):
+    order = cycle({"side": side}, limits={**LIMITS, **changes}, time_in_force=code)
+    assert outcome(order) == [0 if passes else bits(Gate.PERMISSION)]
+
+
+def test_prices_are_on_the_tick_and_quantities_in_whole_lots(generator):
+    wide = {
+        **dict.fromkeys(("max_long", "max_short", "collar_absolute", "max_order_quantity"), WORD),
+        "max_order_notional": 2**64 - 1,
+    }
+    orders, grid = [], []
+    for tick, lot in itertools.product([1, 50, 100, 2, 25, 99, 255], [1, 10, 40, 100, 5, 20, 255]):
+        for _ in range(12):
+            price = generator.randrange(WORD // tick) * tick + generator.choice([-1, 0, 0, 0, 1])
+            quantity = generator.randrange(WORD // lot) * lot + generator.choice([-1, 0, 0, 0, 1])
+            limits = {**LIMITS, **wide, "order_tick": tick, "lot_size": lot}
+            orders.append(
+                cycle({"price": price & WORD, "quantity": quantity & WORD}, limits=limits)
+            )
+            known = tick in (1, 50, 100) and lot in (1, 10, 40, 100)
+            grid.append(known and not (price & WORD) % tick and not (quantity & WORD) % lot)
+    reasons = outcome(*orders)
+    assert [not reason >> Gate.TICK_AND_LOT & 1 for reason in reasons] == grid
+    assert 50 < sum(grid) < len(grid) - 50
+
+
+@pytest.mark.parametrize(
+    ("name", "age", "passes"),
+    [
+        ("feed_max_age_us", 9_999, True),
+        ("feed_max_age_us", 10_000, True),
+        ("feed_max_age_us", 10_001, False),
+        ("feed_max_age_us", -1, False),
+        ("symbol_max_age_us", 9_999, True),
+        ("symbol_max_age_us", 10_000, True),
+        ("symbol_max_age_us", 10_001, False),
+        ("symbol_max_age_us", -1, False),
+    ],
+)
+def test_feed_and_symbol_have_been_heard_of_lately(name, age, passes):
+    symbol = 1 if name == "symbol_max_age_us" else None
+    limits = {**LIMITS, "reference_max_age_us": WORD, name: 10}
+    other = "symbol_max_age_us" if symbol is None else "feed_max_age_us"
+    limits[other] = WORD
+    then = CYCLE["time"] + 50_000
+    news = {**CYCLE, "message": ("Y", symbol, "0"), "time": then}
+    reasons = outcome(news, cycle(limits=limits, time=then + age))
+    assert reasons == [0 if passes else bits(Gate.STALENESS)]
+
+
+def test_a_message_of_another_symbol_refreshes_the_feed_only():
+    limits = {**LIMITS, "reference_max_age_us": WORD, "symbol_max_age_us": 10}
+    then = CYCLE["time"] + 10_001
+    news = {**CYCLE, "message": ("Y", 2, "0"), "time": then}
+    reasons = outcome(news, cycle(limits=limits, time=then))
+    assert reasons == [bits(Gate.STALENESS)]
+
+
+@pytest.mark.parametrize(
+    ("price", "early", "exempt", "passes"),
+    [
+        (REFERENCE - 101, 1, 0, False),
+        (REFERENCE - 100, 1, 0, True),
+        (REFERENCE + 100, 1, 0, True),
+        (REFERENCE + 101, 1, 0, False),
+        (REFERENCE, 1, 0, True),
+        (REFERENCE, 0, 0, False),
+        (REFERENCE, -1, 0, False),
+        (REFERENCE + 101, -1, 1, True),
+    ],
+)
+def test_the_price_is_within_a_band_that_has_not_expired(price, early, exempt, passes):
+    band = {
+        "band_low": REFERENCE - 100,
+        "band_high": REFERENCE + 100,
+        "band_until": CYCLE["time"] + early,
+        "band_exempt": exempt,
+    }
+    reasons = outcome(cycle({"price": price}, limits={**LIMITS, **band}))
+    assert reasons == [0 if passes else bits(Gate.LIMIT_UP_DOWN_BAND)]
+
+
+def orders(*proposals, **facts) -> list[dict]:
+    """Cycles with these orders, each after the one before has been accounted for."""
+    return [now for each in proposals for now in (cycle(each, **facts), *PAUSE)]
+
+
+@pytest.mark.parametrize(("over", "passes"), [(-1, True), (0, True), (1, False)])
+@pytest.mark.parametrize("values", [(0, 0), (7, 0), (0, 9), (2**63, 2**62)])
+def test_gross_exposure_is_within_its_limit(values, over, passes):
+    limit = sum(values) + 3 * NOTIONAL - over
+    facts = {"long_value": values[0], "short_value": values[1]}
+    facts["account"] = {**ACCOUNT, "max_gross": limit}
+    before = [{**IDLE, **facts}] * VALUES_KNOWN
+    cycles = orders({}, {"side": SELL, "symbol": 2}, {"symbol": 0}, **facts)
+    held = [{**now, **facts} for now in cycles]
+    assert outcome(*before, *held) == [0, 0, 0 if passes else bits(Gate.GROSS_EXPOSURE)]
+
+
+@pytest.mark.parametrize(("over", "passes"), [(-1, True), (0, True), (1, False)])
+@pytest.mark.parametrize("side", [BUY, SELL])
+@pytest.mark.parametrize("values", [(0, 0), (0, 2 * NOTIONAL + 5), (2 * NOTIONAL + 5, 0)])
+def test_net_exposure_is_within_its_limit_in_both_directions(values, side, over, passes):
+    signed = (values[0] - values[1]) * (1 if side == BUY else -1)
+    facts = {"long_value": values[0], "short_value": values[1]}
+    facts["account"] = {**ACCOUNT, "max_net": signed + 3 * NOTIONAL - over}
+    if facts["account"]["max_net"] < 0:
+        facts["account"]["max_net"], passes = 0, signed + 3 * NOTIONAL <= 0
+    other = BUY + SELL - side
+    before = [{**IDLE, **facts}] * VALUES_KNOWN
+    wide = {**facts, "account": ACCOUNT}
+    cycles = orders({"side": side}, {"side": other}, {"side": side, "symbol": 2}, **wide)
+    last = orders({"side": side, "symbol": 0}, **facts)
+    held = [{**now, **facts, "account": now["account"]} for now in (*cycles[:12], *last)]
+    assert len(cycles[:12]) == 2 * (1 + len(PAUSE))
+    first = cycle({"side": side, "symbol": 2}, **wide)
+    reasons = outcome(*before, *held[:12], first, *[{**IDLE, **facts}] * len(PAUSE), *held[12:])
+    assert reasons == [0, 0, 0, 0 if passes else bits(Gate.NET_EXPOSURE)]
+
+
+def test_what_is_released_is_free_again_and_never_more_than_was_open():
+    account = {**ACCOUNT, "max_gross": 2 * NOTIONAL}
+    full = bits(Gate.GROSS_EXPOSURE)
+    release = {**CYCLE, "released": {"side": BUY, "notional": NOTIONAL}}
+    excess = {**CYCLE, "released": {"side": SELL, "notional": 2**64 - 1}}
+    assert outcome(
+        *orders({}, {}, {}, account=account), release, *PAUSE, *orders({}, {}, account=account),
+        excess, *PAUSE, *orders({}, account=account),
+    ) == [0, 0, full, 0, full, full]  # fmt: skip
+
+
+@pytest.mark.parametrize("bucket", ["symbol", "session"])
+def test_a_bucket_holds_so_many_tokens_and_fills_by_one_each_interval(bucket):
+    limits, account = dict(LIMITS), dict(ACCOUNT)
+    if bucket == "symbol":
+        limits |= {"order_interval_ns": 100, "order_burst_ns": 200}
+    else:
+        account |= {"session_interval_ns": 100, "session_burst_ns": 250}
+        account["session_reserve_ns"] = 50
+    facts = {"limits": limits, "account": account}
+    start = CYCLE["time"] + 1000
+    empty = bits(Gate.MESSAGE_RATE)
+
+    def at(*times):
+        return [now for time in times for now in orders({"symbol": 1}, time=start + time, **facts)]
+
+    assert outcome(*at(0, 0, 0, 0)) == [0, 0, 0, empty]
+    assert outcome(*at(0, 0, 0, 99, 100, 100)) == [0, 0, 0, empty, 0, empty]
+    assert outcome(*at(0, 0, 0, 300, 300, 300, 300)) == [0, 0, 0, 0, 0, 0, empty]
+    assert outcome(*at(0, 0, 0, 250, 250, 250)) == [0, 0, 0, 0, 0, empty]
+    other = orders({"symbol": 2}, time=start, **facts)
+    assert outcome(*at(0, 0, 0), *other) == [0, 0, 0, 0 if bucket == "symbol" else empty]
+
+
+def test_a_session_without_tokens_for_orders_sends_none():
+    account = {**ACCOUNT, "session_burst_ns": 4, "session_reserve_ns": 5}
+    assert outcome(cycle(account=account)) == [bits(Gate.MESSAGE_RATE)]
+
+
+def test_a_bucket_that_would_be_full_after_the_end_of_time_is_never_full_again():
+    end = 2**64 - 1
+    facts = {"limits": {**LIMITS, "order_interval_ns": 100, "order_burst_ns": 100}}
+    facts["limits"]["band_exempt"] = 1
+    empty = bits(Gate.MESSAGE_RATE)
+    last = orders({}, time=end, **facts)
+    news = {**CYCLE, "message": ("Y", 1, "0"), "trade": (1, REFERENCE), "time": end}
+    # The clock begins anew.
+    anew = {"message": ("Y", 1, "0"), "trade": (1, REFERENCE), "time": 5}
+    begun = orders({}, time=5, **facts)
+    assert outcome(news, *last, {**CYCLE, **anew}, *begun) == [0, empty]
+
+
+def test_no_more_orders_are_open_than_may_be():
+    full = bits(Gate.OPEN_ORDERS)
+    few = {"limits": {**LIMITS, "max_open_orders": 2}}
+    assert outcome(*orders({}, {}, {}, {"symbol": 2}, **few)) == [0, 0, full, 0]
+    closed = {**CYCLE, "closed": 1}
+    assert outcome(*orders({}, {}, {}, **few), closed, *orders({}, {}, **few)) == [
+        0, 0, full, 0, full
+    ]  # fmt: skip
+    few = {"account": {**ACCOUNT, "max_open_orders": 2}}
+    assert outcome(*orders({}, {"symbol": 2}, {}, **few)) == [0, 0, full]
+    # What is not open cannot be closed.
+    idle = {**CYCLE, "closed": 0}
+    assert outcome(idle, *orders({}, {"symbol": 2}, {}, **few)) == [0, 0, full]
+    assert outcome(*orders({}, {"symbol": 2}, **few), closed, *orders({}, {}, **few)) == [
+        0, 0, 0, full
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 3, 4, 5])
+@pytest.mark.parametrize("age", [99, 100, 101])
+def test_the_same_order_is_sent_only_so_often_within_its_window(most, age):
+    limits = {**LIMITS, "max_duplicates": most, "duplicate_window_ns": 100}
+    start, again = CYCLE["time"] + 1000, bits(Gate.DUPLICATE)
+    first = orders(*[{}] * 5, limits=limits, time=start)
+    later = orders({}, limits=limits, time=start + age)
+    sent = most if most <= 4 else 0
+    expected = [0] * sent + [again] * (5 - sent)
+    expected.append(0 if sent and age > 100 else again)
+    missing = 0 if most else bits(Gate.LIMITS_PRESENT)
+    assert outcome(*first, *later) == [reasons | missing for reasons in expected]
+
+
+def test_an_order_from_the_future_is_a_duplicate():
+    limits = {**LIMITS, "max_duplicates": 1, "duplicate_window_ns": 100}
+    limits |= {"order_burst_ns": WORD, "reference_max_age_us": WORD}
+    later, earlier = (orders({}, limits=limits, time=CYCLE["time"] + n) for n in (1000, 999))
+    assert outcome(*later, *earlier) == [0, bits(Gate.DUPLICATE)]
+
+
+@pytest.mark.parametrize("change", [{"side": SELL}, {"price": REFERENCE + 1}, {"quantity": 99}])
+def test_another_order_is_no_duplicate(change):
+    limits = {**LIMITS, "max_duplicates": 1, "duplicate_window_ns": WORD}
+    again = bits(Gate.DUPLICATE)
+    reasons = outcome(*orders({}, change, {}, change, {"symbol": 2}, limits=limits))
+    assert reasons == [0, 0, again, again, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [("max_day_orders", 2), ("max_day_shares", 200), ("max_day_notional", 2 * NOTIONAL)],
+)
+def test_the_totals_of_the_day_are_within_their_limits(name, limit):
+    for over, third in ((-1, False), (0, False), (1, name == "max_day_orders")):
+        account = {**ACCOUNT, name: limit + over}
+        full = bits(Gate.DAILY_TOTALS)
+        expected = [0, full if over < 0 else 0, 0 if third else full]
+        closed = {**CYCLE, "closed": 1, "released": {"side": BUY, "notional": NOTIONAL}}
+        cycles = [*orders({}, {"symbol": 2}, account=account), closed, *PAUSE]
+        assert outcome(*cycles, *orders({}, account=account)) == expected
+
+
+def test_a_new_day_clears_counts_totals_and_buckets():
+    limits = {**LIMITS, "max_duplicates": 1, "duplicate_window_ns": WORD, "order_burst_ns": 0}
+    limits |= {"max_open_orders": 1, "order_interval_ns": WORD, "max_long": 100}
+    account = {**ACCOUNT, "max_day_orders": 1, "max_gross": NOTIONAL, "max_net": NOTIONAL}
+    account |= {"session_interval_ns": WORD, "session_burst_ns": 0}
+    order = orders({}, limits=limits, account=account)
+    start = [{**IDLE, "start_of_day": 1, "armed": 0}, *[IDLE] * SYMBOLS, *PAUSE]
+    verdicts = simulate([*OPENING, *order, *order, *start, *order])
+    again = bits(Gate.WORST_CASE_LONG, *COUNTING)
+    assert [verdict[1] for verdict in verdicts] == [0, again, 0]
 
 
 def test_no_symbols_are_refused():

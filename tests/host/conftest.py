@@ -34,6 +34,15 @@ clordid = "DESK-7"
 user_ref_num_start = 100
 tcp_sequence_start = 4000000000
 
+[account]
+max_gross_usd = 1000000000
+max_net_usd = 1000000000
+max_open_orders = 65535
+max_day_orders = 1000000
+max_day_shares = 1000000000
+max_day_notional_usd = 10000000000
+session_interval_ns = 1
+session_burst_ns = 1000000
 [[symbols]]
 name = "AAPL"
 stock_locate = 13
@@ -55,6 +64,21 @@ max_order_notional_usd = 600000.0001
 collar_bps = 50
 collar_absolute_usd = 2.50
 reference_max_age_us = 500000
+max_book_spread_usd = 0.5
+order_tick_usd = 0.01
+lot_size_shares = 1
+allow_buy = true
+allow_sell = true
+allow_time_in_force = ["immediate_or_cancel"]
+short_locates_shares = 4000
+feed_max_age_us = 60000000
+symbol_max_age_us = 60000000
+band_exempt = true
+order_interval_ns = 1
+order_burst_ns = 1000000
+max_open_orders = 65535
+max_duplicates = 4
+duplicate_window_ns = 1
 
 [[symbols]]
 name = "MSFT"
@@ -189,7 +213,7 @@ class FakeCard:
                 return 0, self.stuck.get(address, self.shadow[offset])
             if self._committing:
                 return 7, 0
-            if word & ~spec.WORD_MASKS[offset % 16]:
+            if word & ~spec.WORD_MASKS[offset % spec.PAGE_WORDS]:
                 return 6, 0
             self.shadow[offset] = word
             return 0, 0

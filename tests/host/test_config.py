@@ -31,6 +31,18 @@ def test_every_configuration_register_but_the_time_has_its_value(config):
         "rerequest_wait_us": 0,
         "rerequest_interval_us": 0,
         "rerequest_limits": 0,
+        "account_max_gross_low": 10**13 & 0xFFFF_FFFF,
+        "account_max_gross_high": 10**13 >> 32,
+        "account_max_net_low": 10**13 & 0xFFFF_FFFF,
+        "account_max_net_high": 10**13 >> 32,
+        "account_max_open_orders": 65_535,
+        "account_max_day_orders": 10**6,
+        "account_max_day_shares": 10**9,
+        "account_max_day_notional_low": 10**14 & 0xFFFF_FFFF,
+        "account_max_day_notional_high": 10**14 >> 32,
+        "account_session_interval_ns": 1,
+        "account_session_burst_ns": 1_000_000,
+        "account_session_reserve_ns": 0,
         "session_live": 0,
         "session_tick_us": 0,
         **{f"session_times_{n}": 0 for n in range(5)},
@@ -129,17 +141,29 @@ def test_a_symbol_becomes_the_words_of_its_page(config):
         50,
         25_000,
         500_000,
+        5_000,
+        100 | 1 << 8 | 0b11 << 16 | 0b0010 << 20 | 1 << 24,
+        4_000,
+        60_000_000,
+        60_000_000,
+        *[0] * 4,
+        1,
+        1_000_000,
+        65_535,
+        1,
+        4,
+        *[0] * 2,
     ]
 
 
 def test_a_symbol_without_strategy_and_limits_is_watched_only(config):
     words = config.symbols[1].words()
-    assert words[2:] == [1_500_000, 0b001, *[0] * 12]
+    assert words[2:] == [1_500_000, 0b001, *[0] * 28]
 
 
 def test_pages_beyond_the_file_are_empty_and_count_in_the_checksum(config):
     pages = config.pages(3)
-    assert pages[2] == [0] * 16
+    assert pages[2] == [0] * 32
     octets = b"".join(word.to_bytes(4, "little") for page in pages for word in page)
     assert config.checksum(3) == zlib.crc32(octets)
 
@@ -225,6 +249,31 @@ def test_a_mistake_is_named_with_its_file_and_key(text, before, after, complaint
     with pytest.raises(ConfigError) as caught:
         Config.from_text(text.replace(before, after, 1), source="desk.toml")
     assert str(caught.value).startswith("desk.toml: ")
+    assert complaint in str(caught.value)
+
+
+def test_a_strategy_needs_the_limits_of_the_account(text):
+    with pytest.raises(ConfigError, match=r"set account\.max_day_orders$"):
+        Config.from_text(text.replace("max_day_orders = 1000000\n", ""), source="desk.toml")
+    Config.from_text(text.replace("enabled = true", "enabled = false"), source="desk.toml")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "complaint"),
+    [
+        ("band_exempt = true", "", "set limits.band_exempt"),
+        ("allow_buy = true\nallow_sell = true", "", "set limits.allow_buy"),
+        ("order_tick_usd = 0.01", "order_tick_usd = 0.02", "must be 0.0001, 0.005 or 0.01 USD"),
+        ("lot_size_shares = 1\n", "lot_size_shares = 2\n", "must be 1, 10, 40 or 100 shares"),
+        ("max_duplicates = 4", "max_duplicates = 5", "less than or equal to 4, not 5"),
+    ],
+)
+def test_a_limit_that_would_refuse_all_or_that_the_card_has_not_is_named(
+    text, before, after, complaint
+):
+    assert before in text
+    with pytest.raises(ConfigError) as caught:
+        Config.from_text(text.replace(before, after, 1), source="desk.toml")
     assert complaint in str(caught.value)
 
 

@@ -165,7 +165,7 @@ def test_pages_beyond_the_first_bank_are_written_and_read_in_theirs(
     large_card, large_driver, config
 ):
     pages = config.pages(1030)
-    pages[1024], pages[1029] = pages[0], pages[1]
+    pages[512], pages[1029] = pages[0], pages[1]
     assert large_driver.commit_pages(pages) == spec.parameter_checksum(pages)
     assert large_card.in_force == [word for page in pages for word in page]
     assert large_driver.pages_in_force() == pages

@@ -1,14 +1,15 @@
 """The risk model: each gate at its edge, alone, and what an approval changes."""
 
 import random
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import pytest
 
-from tickgate.sim.model.book import Trade
+from tickgate.sim.model.book import Top, Trade
 from tickgate.sim.model.feed import BUY, SELL, Message
-from tickgate.sim.model.risk import GATES, Limits, RiskModel
+from tickgate.sim.model.risk import GATES, AccountLimits, Limits, RiskModel
 from tickgate.sim.model.strategy import Proposal
+from tickgate.spec import gates
 
 LIMITS = Limits(
     max_long=1000,
@@ -18,7 +19,39 @@ LIMITS = Limits(
     collar_bps=100,
     collar_absolute=2_0000,
     reference_max_age_us=1000,
+    max_book_spread=500,
+    order_tick=1,
+    lot_size=1,
+    allow_buy=True,
+    allow_sell=True,
+    allow_time_in_force=frozenset("3"),
+    short_locates=1000,
+    feed_max_age_us=2_000_000,
+    symbol_max_age_us=2_000_000,
+    band_high=0xFFFF_FFFF,
+    band_until=(1 << 64) - 1,
+    order_interval_ns=1,
+    order_burst_ns=0xFFFF_FFFF,
+    max_open_orders=0xFFFF_FFFF,
+    max_duplicates=4,
+    duplicate_window_ns=1,
 )
+ACCOUNT = AccountLimits(
+    max_gross=1 << 64,
+    max_net=1 << 64,
+    max_open_orders=1 << 32,
+    max_day_orders=1 << 32,
+    max_day_shares=1 << 40,
+    max_day_notional=1 << 64,
+    session_interval_ns=1,
+    session_burst_ns=0xFFFF_FFFF,
+)
+NUMBERS = [
+    *("max_long", "max_short", "max_order_quantity", "max_order_notional", "collar_bps"),
+    *("collar_absolute", "reference_max_age_us", "max_book_spread", "order_tick", "lot_size"),
+    *("feed_max_age_us", "symbol_max_age_us", "order_interval_ns", "max_open_orders"),
+    *("max_duplicates", "duplicate_window_ns"),
+]
 PRICE = 100_0000
 NOW = 50_000_000
 
@@ -31,13 +64,19 @@ def state(code):
     return Message("H", 10, 0, code=code)
 
 
+def top(bid, ask):
+    return Top(0, int(bid > 0), bid, 1, int(ask > 0), ask, 1, 1, 0)
+
+
 def ready(limits=LIMITS):
     """A model in which every gate passes."""
-    risk = RiskModel({0: limits}, armed=True, config_valid=True)
+    risk = RiskModel({0: limits}, ACCOUNT, armed=True, config_valid=True)
     risk.set_exact(0, True)
     risk.message(system("Q"), None)
     risk.message(state("T"), 0)
     risk.trade(Trade(0, PRICE), NOW)
+    risk.heard(0, NOW)
+    risk.top(top(PRICE - 100, PRICE + 100))
     return risk
 
 
@@ -63,12 +102,12 @@ def test_with_every_gate_passed_an_order_is_approved_with_the_next_reference_num
 
 
 def test_as_made_every_gate_that_depends_on_state_refuses():
-    assert reasons(RiskModel({0: LIMITS}), buy()) == {1, 11, 13, 16}
-    assert reasons(RiskModel({0: Limits()}), buy()) == {1, 4, 5, 9, 10, 11, 13, 16}
+    assert reasons(RiskModel({0: LIMITS}, ACCOUNT), buy()) == {1, 11, 13, 14, 15, 16}
+    assert reasons(RiskModel({0: Limits()}), buy()) == set(GATES) - {6, 23, 24}
 
 
 def test_reasons_name_the_gates_of_the_table():
-    assert GATES == (1, 4, 5, 6, 9, 10, 11, 13, 16)
+    assert GATES == gates.BUILT
 
 
 @pytest.mark.parametrize("changes", [{"armed": False}, {"killed": True}, {"config_valid": False}])
@@ -79,7 +118,7 @@ def test_gate_1_refuses_unless_armed_with_a_valid_configuration_and_not_killed(c
     assert reasons(risk, buy()) == {1}
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Limits)][:-1])
+@pytest.mark.parametrize("name", NUMBERS)
 def test_gate_4_refuses_if_any_limit_is_not_programmed(name):
     # A sell of 1 share, so that the limit's own gate tells nothing more than it must.
     assert 4 in reasons(ready(replace(LIMITS, **{name: 0})), sell(1))
@@ -126,9 +165,10 @@ def test_a_reserve_never_outgrows_33_bits_whatever_the_position():
     )
     risk = ready(widest)
     risk.set_position(0, -(1 << 32))
-    while reasons(risk, buy(1_000_000)) == set():
-        pass
-    assert reasons(risk, buy(1_000_000)) == {5}
+    now = NOW
+    while reasons(risk, buy(1_000_000), now) == set():
+        now += 2
+    assert reasons(risk, buy(1_000_000), now) == {5}
     assert (1 << 33) - 1_000_000 <= risk.exposure(0)[1] < 1 << 33
 
 
@@ -176,7 +216,7 @@ def test_gate_11_wants_a_fresh_reference(age, refusal):
 
 
 def test_gate_11_refuses_when_the_time_went_back():
-    assert reasons(ready(), buy(), NOW - 1) == {11}
+    assert reasons(ready(), buy(), NOW - 1) == {11, 14}
 
 
 def test_gate_11_follows_the_last_print():
@@ -220,13 +260,13 @@ def test_gate_16_does_not_listen_to_the_state_of_an_untracked_symbol():
 
 def test_gate_16_wants_the_regular_session_unless_extended_hours_are_allowed():
     risk = ready()
-    for code in "OSEC":
+    for n, code in enumerate("OSEC", start=1):
         risk.message(system(code), None)
-        assert reasons(risk, buy(1)) == set()
+        assert reasons(risk, buy(n)) == set()
     risk.message(system("M"), None)
-    assert reasons(risk, buy(1)) == {16}
+    assert reasons(risk, buy(5)) == {16}
     risk.set_limits(0, replace(LIMITS, extended_hours=True))
-    assert reasons(risk, buy(1)) == set()
+    assert reasons(risk, buy(5)) == set()
 
 
 def test_gate_16_refuses_after_a_market_wide_breach_even_in_extended_hours():
@@ -235,14 +275,170 @@ def test_gate_16_refuses_after_a_market_wide_breach_even_in_extended_hours():
     assert reasons(risk, buy()) == {16}
 
 
+def test_gate_4_refuses_if_no_time_in_force_is_allowed():
+    assert reasons(ready(replace(LIMITS, allow_time_in_force=frozenset())), buy()) == {4, 25}
+
+
+@pytest.mark.parametrize(
+    ("bid", "ask", "refusal"),
+    [
+        (PRICE, PRICE + 500, set()),
+        (PRICE, PRICE + 501, {15}),
+        (PRICE, PRICE, {15}),
+        (PRICE + 1, PRICE, {15}),
+        (0, PRICE, {15}),
+        (PRICE, 0, {15}),
+    ],
+)
+def test_gate_15_refuses_a_book_that_makes_no_sense(bid, ask, refusal):
+    risk = ready()
+    risk.top(top(bid, ask))
+    assert reasons(risk, buy()) == refusal
+
+
+def test_gate_23_refuses_what_is_short_beyond_the_locates():
+    risk = ready(replace(LIMITS, short_locates=30))
+    risk.set_position(0, 100)
+    assert reasons(risk, sell(131)) == {23}
+    assert reasons(risk, sell(130)) == set()
+    assert reasons(risk, sell(1)) == {23}
+    assert reasons(risk, buy(1)) == set()
+
+
+def test_gate_24_refuses_a_short_sale_at_or_below_the_bid_while_restricted():
+    risk = ready()
+    risk.set_position(0, 50)
+    bid = PRICE - 100
+    assert reasons(risk, sell(51, bid)) == set()
+    risk.set_position(0, 100)
+    risk.message(Message("Y", 10, 0, code="1"), 0)
+    assert reasons(risk, sell(50, bid)) == {24}
+    assert reasons(risk, sell(50, bid + 1)) == set()
+    assert reasons(risk, buy(50, bid)) == set()
+    risk.top(top(0, PRICE))
+    assert reasons(risk, sell(1, PRICE)) == {15, 24}
+    risk.message(Message("Y", 10, 0, code="0"), 0)
+    assert reasons(risk, sell(1, PRICE)) == {15}
+
+
+def test_gate_25_refuses_sides_and_times_in_force_that_are_not_allowed():
+    assert reasons(ready(replace(LIMITS, allow_buy=False)), buy()) == {25}
+    assert reasons(ready(replace(LIMITS, allow_buy=False)), sell()) == set()
+    assert reasons(ready(replace(LIMITS, allow_sell=False)), sell()) == {25}
+    risk = ready()
+    risk.time_in_force = "0"
+    assert reasons(risk, buy()) == {25}
+
+
+@pytest.mark.parametrize(
+    ("tick", "lot", "price", "quantity", "refusal"),
+    [
+        (100, 1, PRICE, 7, set()),
+        (100, 1, PRICE + 1, 7, {26}),
+        (50, 10, PRICE + 50, 10, set()),
+        (50, 10, PRICE + 50, 11, {26}),
+        (1, 40, PRICE + 1, 80, set()),
+        (2, 1, PRICE, 7, {26}),
+        (1, 2, PRICE, 8, {26}),
+    ],
+)
+def test_gate_26_refuses_what_is_off_the_tick_or_the_lot(tick, lot, price, quantity, refusal):
+    risk = ready(replace(LIMITS, order_tick=tick, lot_size=lot))
+    assert reasons(risk, buy(quantity, price)) == refusal
+
+
+def test_while_an_order_is_accounted_for_the_port_is_busy_and_counting_gates_are_not_asked():
+    risk = ready()
+    risk.account = AccountLimits()
+    assert reasons(risk, buy()) == {4, 7, 8, 18, 19, 29}
+    assert reasons(risk, buy(), accounting=True) == {0, 4}
+
+
+@pytest.mark.parametrize(("over", "refusal"), [(-1, set()), (0, set()), (1, {7})])
+def test_gate_7_counts_positions_and_open_orders_of_both_sides(over, refusal):
+    risk = ready()
+    risk.long_value, risk.short_value = 30, 70
+    assert reasons(risk, buy(10)) == reasons(risk, sell(20)) == set()
+    risk.account = replace(ACCOUNT, max_gross=100 + 60 * PRICE - over)
+    assert reasons(risk, sell(30)) == refusal
+    if refusal:
+        risk.released(BUY, 1)
+        assert reasons(risk, sell(30)) == set()
+
+
+@pytest.mark.parametrize(("over", "refusal"), [(-1, set()), (0, set()), (1, {8})])
+def test_gate_8_counts_each_direction_for_itself(over, refusal):
+    risk = ready()
+    risk.long_value, risk.short_value = 30, 70
+    assert reasons(risk, buy(10)) == reasons(risk, sell(20)) == set()
+    risk.account = replace(ACCOUNT, max_net=40 + 50 * PRICE - over)
+    assert reasons(risk, sell(30)) == refusal
+    risk.account = replace(ACCOUNT, max_net=-40 + 50 * PRICE - over)
+    assert reasons(risk, buy(40)) == ({8} if refusal else set())
+
+
+@pytest.mark.parametrize(("age", "refusal"), [(1000, set()), (1001, {14})])
+@pytest.mark.parametrize("name", ["feed_max_age_us", "symbol_max_age_us"])
+def test_gate_14_refuses_when_feed_or_symbol_has_not_been_heard_of(name, age, refusal):
+    risk = ready(replace(LIMITS, **{name: 1}))
+    assert reasons(risk, buy(), NOW + age) == refusal
+
+
+def test_gate_17_refuses_outside_the_band_and_after_it_has_expired():
+    band = replace(LIMITS, band_low=PRICE, band_high=PRICE + 1, band_until=NOW + 1)
+    assert reasons(ready(band), buy(1, PRICE)) == reasons(ready(band), buy(1, PRICE + 1)) == set()
+    assert reasons(ready(band), buy(1, PRICE - 1)) == {17}
+    assert reasons(ready(band), buy(1, PRICE + 2)) == {17}
+    assert reasons(ready(band), buy(1, PRICE), NOW + 1) == {17}
+    assert reasons(ready(replace(band, band_exempt=True)), buy(1, PRICE + 2), NOW + 1) == set()
+
+
+def test_gate_18_refuses_when_a_bucket_is_empty():
+    risk = ready(replace(LIMITS, order_interval_ns=100, order_burst_ns=100))
+    told = [reasons(risk, buy(1, PRICE + n), NOW + at) for n, at in enumerate((0, 0, 99, 100))]
+    assert told == [set(), set(), {18}, set()]
+    risk = ready()
+    risk.account = replace(ACCOUNT, session_interval_ns=9, session_burst_ns=9, session_reserve_ns=9)
+    assert [reasons(risk, buy(), NOW + at) for at in (0, 8, 9)] == [set(), {18}, set()]
+
+
+def test_gate_19_refuses_one_more_open_order():
+    risk = ready(replace(LIMITS, max_open_orders=1))
+    assert [reasons(risk, buy(n)) for n in (1, 2)] == [set(), {19}]
+    risk.closed(0)
+    assert reasons(risk, buy(3)) == set()
+
+
+def test_gate_21_refuses_the_same_order_again_within_its_window():
+    risk = ready(replace(LIMITS, max_duplicates=1, duplicate_window_ns=50))
+    assert reasons(risk, buy()) == set()
+    assert reasons(risk, buy(), NOW + 50) == {21}
+    assert reasons(risk, sell(), NOW + 50) == set()
+    assert reasons(risk, buy(), NOW + 51) == set()
+
+
+@pytest.mark.parametrize(
+    "limit", [{"max_day_orders": 1}, {"max_day_shares": 101}, {"max_day_notional": 101 * PRICE}]
+)
+def test_gate_29_refuses_what_the_day_has_no_room_for(limit):
+    risk = ready()
+    risk.account = replace(ACCOUNT, **limit)
+    assert reasons(risk, buy()) == set()
+    assert reasons(risk, buy(2)) == {29}
+    risk.armed = False
+    risk.start_of_day()
+    risk.armed = True
+    assert reasons(risk, buy(2)) == set()
+
+
 def test_a_busy_port_refuses_with_bit_0():
     assert reasons(ready(), buy(), transmit_busy=True) == {0}
 
 
 def test_a_refusal_carries_every_reason():
     risk = RiskModel({0: Limits(max_long=1, max_order_quantity=1)})
-    assert reasons(risk, buy(2), transmit_busy=True) == {0, 1, 4, 5, 9, 10, 11, 13, 16}
-    assert reasons(risk, sell(2)) == {1, 4, 6, 9, 10, 11, 13, 16}
+    assert reasons(risk, buy(2), transmit_busy=True) == {0, *GATES} - {6, 23, 24}
+    assert reasons(risk, sell(2)) == set(GATES) - {5, 24}
 
 
 def test_a_start_of_day_releases_reserves_and_only_while_disarmed():
@@ -261,7 +457,7 @@ def test_a_position_beyond_33_bits_is_refused(position):
         ready().set_position(0, position)
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Limits)][:-1])
+@pytest.mark.parametrize("name", [*NUMBERS, "short_locates"])
 @pytest.mark.parametrize("value", [-1, 1 << 64])
 def test_a_limit_that_does_not_fit_is_refused(name, value):
     with pytest.raises(ValueError, match=name):

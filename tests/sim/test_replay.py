@@ -278,6 +278,15 @@ destination_ip = "192.0.2.2"
 source_port = 5000
 destination_port = 6000
 user_ref_num_start = 700
+[account]
+max_gross_usd = 1000000000
+max_net_usd = 1000000000
+max_open_orders = 65535
+max_day_orders = 1000000
+max_day_shares = 1000000000
+max_day_notional_usd = 10000000000
+session_interval_ns = 1
+session_burst_ns = 1000000
 [[symbols]]
 name = "BRVO"
 stock_locate = 407
@@ -295,6 +304,21 @@ max_order_notional_usd = 9999
 collar_bps = 500
 collar_absolute_usd = 9
 reference_max_age_us = 20
+max_book_spread_usd = 5
+order_tick_usd = 0.01
+lot_size_shares = 1
+allow_buy = true
+allow_sell = true
+allow_time_in_force = ["immediate_or_cancel"]
+short_locates_shares = 70
+feed_max_age_us = 60000000
+symbol_max_age_us = 60000000
+band_exempt = true
+order_interval_ns = 1
+order_burst_ns = 1000000
+max_open_orders = 65535
+max_duplicates = 4
+duplicate_window_ns = 1
 [[symbols]]
 name = "ALFA"
 stock_locate = 13
