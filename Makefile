@@ -65,6 +65,7 @@ lint: $(WORK)  ## style, import rules and types
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(WORK)  ## write the generated documents again
+	@$(BIN)/python -m tickgate.boards.kept
 	@$(BIN)/python -m tickgate.sim.docs
 
 bitstream: $(RUN)  ## build for the ECPIX-5, some ten minutes or more; keeps the report that docs quote

@@ -107,6 +107,8 @@ def _clocked(lines: list[str], board: dict[str, Any] | None, cores: list[dict[st
         "|---|---|---|---|---|---|---|",
     ]
     lines += [_timed(what, report) for what, report in placed]
+    if any(report.get("superseded") for _, report in placed):
+        lines += ["", "(*): of an earlier state of the card; it has changed since."]
     lines += ["", "Where its time goes, in the longest path of each:", ""]
     lines += ["| octets a cycle | from | to | ns | of that, routing |", "|---|---|---|---|---|"]
     for what, report in placed:
@@ -121,8 +123,9 @@ def _timed(what: str, report: dict[str, Any]) -> str:
     """A row for the clock that is furthest from what was asked."""
     clock = min(report["clocks"], key=lambda each: each["closed_mhz"] / each["asked_mhz"])
     period = 1000 / clock["closed_mhz"]
+    mark = " (*)" if report.get("superseded") else ""
     return (
-        f"| {what} | {report['device']} | {clock['asked_mhz']:g} | {clock['closed_mhz']:.1f} "
+        f"| {what}{mark} | {report['device']} | {clock['asked_mhz']:g} | {clock['closed_mhz']:.1f} "
         f"({'met' if clock['met'] else 'not met'}) | {period:.2f} "
         f"| {TickToTrade.LATENCY * period:.0f} | {TickToTrade.SLOW_LATENCY * period:.0f} |"
     )
