@@ -405,7 +405,7 @@ def test_more_messages_than_can_be_held_end_it_and_it_may_be_tried_again(desk):
     feed, driver, truth, tops = desk(messages=16_000)
 
     def late(state):
-        feed.advance(400)
+        feed.advance(1_600)
         return truth.snapshot(0, feed.last_sequence)
 
     assert fails(driver, RecoveryCause.OVERFLOW, late)
