@@ -1,9 +1,12 @@
 # amaranth: UnusedElaboratable=no
 """Parameters in force: all or nothing, for every reader and in every cycle."""
 
+from functools import cache
+
 import pytest
 from amaranth.hdl import Value
 from amaranth.sim import Simulator
+from simulated import Simulated
 
 from tickgate.hdl.control.bus import BusSignature
 from tickgate.hdl.control.parameters import READERS, Commit, ParameterStore, reader_layout
@@ -85,17 +88,20 @@ async def commit(ctx, dut, checksum, *, each_cycle=lambda: None) -> int:
     return cycles
 
 
+@cache
+def build(symbols: int) -> Simulated:
+    return Simulated(ParameterStore(symbols=symbols))
+
+
 def run(scenario, *, symbols=SYMBOLS) -> None:
-    dut = ParameterStore(symbols=symbols)
+    simulated = build(symbols)
+    dut = simulated.dut
 
     async def drive(ctx):
         await ctx.tick().until(dut.ready)
         await scenario(ctx, dut)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(drive)
-    simulator.run()
+    simulated.run(drive)
 
 
 def test_every_parameter_has_a_reader_and_keeps_its_width():
@@ -109,9 +115,9 @@ def test_every_parameter_has_a_reader_and_keeps_its_width():
     assert read == {parameter.name for parameter in PARAMETERS}
 
 
-@pytest.mark.parametrize("symbols", [1, 2, 3])
+@pytest.mark.parametrize("symbols", [1, 3])
 def test_no_reader_sees_a_mix_of_old_and_new_in_any_cycle_of_a_commit(symbols, generator):
-    stages = [random_pages(generator, symbols=symbols) for _ in range(3)]
+    stages = [random_pages(generator, symbols=symbols) for _ in range(2)]
 
     async def scenario(ctx, dut):
         before = reader_views([[0] * PAGE_WORDS] * symbols)
