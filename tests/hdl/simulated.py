@@ -11,7 +11,6 @@ from tickgate.hdl.memory import Sweep
 
 __all__ = ["Simulated"]
 
-
 STORE = re.compile(r"(slots\[\d+\])\.update\((next_\d+), -?\d+\)")
 append = _PythonEmitter.append
 
