@@ -68,7 +68,7 @@ docs: $(WORK)  ## write the generated documents again
 	@$(BIN)/python -m tickgate.boards.kept
 	@$(BIN)/python -m tickgate.sim.docs
 
-bitstream: $(RUN)  ## build for the ECPIX-5, some ten minutes or more; keeps the report that docs quote
+bitstream: $(RUN)  ## build for the ECPIX-5, about an hour; keeps the report that docs quote
 	@$(BIN)/tickgate build ecpix5
 	@cp build/ecpix5/report.json docs/ecpix5.json
 
