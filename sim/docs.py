@@ -29,7 +29,7 @@ from tickgate.spec.registers import render_markdown
 __all__ = ["DOCUMENTS", "MUST", "budget", "demo_output", "measure", "outdated", "readme", "render"]
 
 DEMO_BEGINS, DEMO_ENDS = "<!-- demo -->", "<!-- end of demo -->"
-SEED, MESSAGES = 1, 20_000
+SEED, MESSAGES = 1, 10_000
 WIDTHS = (8, 1)
 MUST = {"improve": 8, "resize": 11, "empty": 14}
 """Most cycles from t0 to the first octet of the order, by effect on the best level."""

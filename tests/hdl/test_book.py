@@ -288,7 +288,7 @@ def test_mishaps_are_counted_and_take_the_trust_away():
 
 def test_an_order_without_room_is_counted_and_never_leads_to_an_exact_lie():
     rng = random.Random("overflow")
-    flow = order_flow(rng, 300, symbols=1, live_limit=60)
+    flow = order_flow(rng, 800, symbols=1, live_limit=60)
     _, expected, _ = expected_rows(flow)
     rows, _, counts = run(flow, schedule(flow, 8, rng), orders=32)
     assert counts["store_overflow"] > 0
