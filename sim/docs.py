@@ -61,7 +61,7 @@ def measure(width: int, *, line_rate: bool) -> dict[str, Any]:
         file = Path(folder) / "market.itch"
         file.write_bytes(market.generate(seed=SEED, messages=MESSAGES).data)
         load = {"line_rate": True} if line_rate else {"pack": 1}
-        result = run(plan(file, Options(width=width, check=True, **load)))
+        result = run(plan(file, Options(width=width, check=True, direct=True, **load)))
     if result.failed:
         raise RuntimeError(f"width {width}: the card differs from the models")
     return result.as_dict()["latency"]
