@@ -128,7 +128,9 @@ def demo(
         file.write_bytes(generated.data)
     except OSError as error:
         raise InputError(f"{output}: cannot be written: {error.strerror}") from None
-    options = Options(width=width, strategy=DEMO_STRATEGY, limits=DEMO_LIMITS, check=True)
+    options = Options(
+        width=width, strategy=DEMO_STRATEGY, limits=DEMO_LIMITS, check=True, direct=True
+    )
     _replay(
         file,
         options,
