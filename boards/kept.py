@@ -7,6 +7,7 @@ repository, marks them all.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,10 @@ def reports(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Callable
 
 def marked(document: Mapping[str, Any]) -> dict[str, Any]:
     """A kept file with `SUPERSEDED` in each of its reports as it is today."""
-    marked = json.loads(json.dumps(document))
-    for report, today in reports(marked):
+    made = deepcopy(dict(document))
+    for report, today in reports(made):
         report[SUPERSEDED] = report["netlist"] != today()
-    return marked
+    return made
 
 
 if __name__ == "__main__":
