@@ -33,8 +33,9 @@ test: lint check  ## everything CI checks: lint, and the tests, those of generat
 check: $(WORK)  ## the tests alone; make check PYTEST_FLAGS='-k book' for some of them
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
-campaign: $(RUN)  ## ten million messages that aim at hazards, every top of book compared
+campaign: $(RUN)  ## ten million messages that aim at hazards, every top compared; mutated frames at width 4
 	@$(BIN)/tickgate campaign --messages 10000000 --seed $(SEED)
+	@$(BIN)/python -c 'from tickgate.sim.faults import run; run(seed=$(SEED), frames=100_000, width=4)'
 
 line-rate: $(RUN)  ## ten million messages at 100 % of the line rate and beyond it
 	@$(BIN)/tickgate bench line-rate --width 8 --messages 1440000
@@ -68,9 +69,10 @@ lint: $(WORK)  ## style, import rules and types
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(WORK)  ## write the generated documents again
+	@$(BIN)/python -m tickgate.boards.kept
 	@$(BIN)/python -m tickgate.sim.docs
 
-bitstream: $(RUN)  ## build for the ECPIX-5, some ten minutes or more; keeps the report that docs quote
+bitstream: $(RUN)  ## build for the ECPIX-5, about an hour; keeps the report that docs quote
 	@$(BIN)/tickgate build ecpix5
 	@cp build/ecpix5/report.json docs/ecpix5.json
 

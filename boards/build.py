@@ -10,11 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
-
-from amaranth import UnusedElaboratable
 
 from tickgate.boards.report import Report, read_report
 from tickgate.hdl.netlist import relax
@@ -104,8 +101,6 @@ def build(
 
 def prepare(platform, design, *, seed: int = 1):
     """The build plan of `design`: what goes to the tools, and how they are called."""
-    # A card without an order session has been asked for the ports of one.
-    warnings.filterwarnings("ignore", category=UnusedElaboratable)
     options = f"{NEXTPNR_OPTIONS} --report {NEXTPNR_REPORT} --detailed-timing-report --seed {seed}"
     plan = platform.prepare(
         design,

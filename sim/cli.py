@@ -100,7 +100,7 @@ def replay(
         gap=gap,
         line_rate=line_rate,
         check=check,
-        direct=capacity > 64,
+        direct=True,
     )
     _replay(file, options, json_file=json_file, pcap=pcap, tops=tops, picture=picture)
 
@@ -128,7 +128,9 @@ def demo(
         file.write_bytes(generated.data)
     except OSError as error:
         raise InputError(f"{output}: cannot be written: {error.strerror}") from None
-    options = Options(width=width, strategy=DEMO_STRATEGY, limits=DEMO_LIMITS, check=True)
+    options = Options(
+        width=width, strategy=DEMO_STRATEGY, limits=DEMO_LIMITS, check=True, direct=True
+    )
     _replay(
         file,
         options,
@@ -169,8 +171,8 @@ def latency(
             file.write_bytes(market.generate(seed=seed, messages=messages).data)
         results = {}
         for load, options in (
-            ("unloaded", Options(width=width, pack=1)),
-            ("line_rate", Options(width=width, line_rate=True)),
+            ("unloaded", Options(width=width, pack=1, direct=True)),
+            ("line_rate", Options(width=width, line_rate=True, direct=True)),
         ):
             with _progress() as progress:
                 planned = plan(file, options, progress)

@@ -29,7 +29,7 @@ from tickgate.spec.registers import render_markdown
 __all__ = ["DOCUMENTS", "MUST", "budget", "demo_output", "measure", "outdated", "readme", "render"]
 
 DEMO_BEGINS, DEMO_ENDS = "<!-- demo -->", "<!-- end of demo -->"
-SEED, MESSAGES = 1, 20_000
+SEED, MESSAGES = 1, 10_000
 WIDTHS = (8, 1)
 MUST = {"improve": 8, "resize": 11, "empty": 14}
 """Most cycles from t0 to the first octet of the order, by effect on the best level."""
@@ -61,7 +61,7 @@ def measure(width: int, *, line_rate: bool) -> dict[str, Any]:
         file = Path(folder) / "market.itch"
         file.write_bytes(market.generate(seed=SEED, messages=MESSAGES).data)
         load = {"line_rate": True} if line_rate else {"pack": 1}
-        result = run(plan(file, Options(width=width, check=True, **load)))
+        result = run(plan(file, Options(width=width, check=True, direct=True, **load)))
     if result.failed:
         raise RuntimeError(f"width {width}: the card differs from the models")
     return result.as_dict()["latency"]
@@ -107,6 +107,8 @@ def _clocked(lines: list[str], board: dict[str, Any] | None, cores: list[dict[st
         "|---|---|---|---|---|---|---|",
     ]
     lines += [_timed(what, report) for what, report in placed]
+    if any(report.get("superseded") for _, report in placed):
+        lines += ["", "(*): of an earlier state of the card; it has changed since."]
     lines += ["", "Where its time goes, in the longest path of each:", ""]
     lines += ["| octets a cycle | from | to | ns | of that, routing |", "|---|---|---|---|---|"]
     for what, report in placed:
@@ -121,8 +123,9 @@ def _timed(what: str, report: dict[str, Any]) -> str:
     """A row for the clock that is furthest from what was asked."""
     clock = min(report["clocks"], key=lambda each: each["closed_mhz"] / each["asked_mhz"])
     period = 1000 / clock["closed_mhz"]
+    mark = " (*)" if report.get("superseded") else ""
     return (
-        f"| {what} | {report['device']} | {clock['asked_mhz']:g} | {clock['closed_mhz']:.1f} "
+        f"| {what}{mark} | {report['device']} | {clock['asked_mhz']:g} | {clock['closed_mhz']:.1f} "
         f"({'met' if clock['met'] else 'not met'}) | {period:.2f} "
         f"| {TickToTrade.LATENCY * period:.0f} | {TickToTrade.SLOW_LATENCY * period:.0f} |"
     )

@@ -1381,7 +1381,3 @@ def _parameter_rows() -> Iterable[Sequence[str]]:
     for p in PARAMETERS:
         fixed = "yes" if p.fixed_while_armed else ""
         yield str(p.word), _bits(p.low, p.width), f"`{p.name}`", p.doc, fixed
-
-
-if __name__ == "__main__":
-    print(render_markdown(), end="")

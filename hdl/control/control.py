@@ -122,8 +122,9 @@ class Control(wiring.Component):
             "sessions": sessions,
         }
         for name, value in built.items():
-            if not (name != "sessions") <= value < 1 << 32:
-                raise ValueError(f"{name} must be 1 to 2**32 - 1, not {value}")
+            least = int(name != "sessions")
+            if not least <= value < 1 << 32:
+                raise ValueError(f"{name} must be {least} to 2**32 - 1, not {value}")
         if symbols > MAX_SYMBOLS:
             raise ValueError(f"symbols must be 1 to {MAX_SYMBOLS}, not {symbols}")
         if event_depth < 2:

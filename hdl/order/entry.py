@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no  # noqa: ERA001
 """The order stage with a live session: approved orders out, the venue's reports into positions.
 
 Ref: docs/architecture.md, "The order session" and "Own orders".
@@ -33,7 +34,7 @@ class OrderEntry(wiring.Component):
     symbols : int
     sessions : int
         1, or 0: then it cannot be `live`, no order may be approved while it is to be, and all that
-        is told of a session is zero. A card without is smaller by a quarter.
+        is told of a session is zero. Such a card is a good deal smaller.
     slots : int
         Orders that are followed at a time; see `OrderManager`.
     window, mss, and the others

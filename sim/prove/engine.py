@@ -22,7 +22,7 @@ from amaranth.lib.wiring import In, Out
 from bitwuzla import Option, Options, Parser, Result, TermManager
 
 from tickgate.hdl.memory import BlockMemory, Sweep
-from tickgate.sim.prove.cone import cone
+from tickgate.sim.prove.unrolled import System
 
 __all__ = ["Harness", "Method", "Outcome", "Property", "prove", "transition_system"]
 
@@ -75,6 +75,8 @@ class Harness(wiring.Component):
         The property.
     seen : Out(1)
         What some run has to reach, so that the property is not true for want of cases.
+    eased : Out(1)
+        Where the run to be found is long: what else its inputs keep to, so that it is found soon.
     """
 
     def __init__(
@@ -87,8 +89,8 @@ class Harness(wiring.Component):
                 **{name: In(shape) for name, shape in inputs.items()},
                 **{name: Out(shape) for name, shape in (shown or {}).items()},
                 **{
-                    _output(name, claim): Out(1)
-                    for name in ("assumed", "holds", "seen")
+                    _output(name, claim): Out(1, init=name == "eased")
+                    for name in ("assumed", "holds", "seen", "eased")
                     for claim in claims
                 },
             }
@@ -125,6 +127,9 @@ class Property:
         Makes the harness. Those of the same one should have the same function here.
     of_many : str
         Which of the claims of the harness, if it has several.
+    free : tuple of str
+        Wires of the harness, by their path, whose values are any in the proof, but not in the
+        cover: then it holds whatever makes them.
     about : str
         What it is of: a theorem or gates of RISK.md's numbering, or empty.
     quick : bool
@@ -142,6 +147,7 @@ class Property:
     reached: int
     make: Callable[[], Harness]
     of_many: str = ""
+    free: tuple[str, ...] = ()
     about: str = ""
     quick: bool = True
 
@@ -184,10 +190,11 @@ def prove(each: Property) -> Outcome:
     harness, text = transition_system(each.make)
     counterexample, uncovered = None, ""
     if each.method is not Method.ALWAYS:
-        counterexample = _Search(harness, text, each.of_many).break_within(each.depth)
+        search = _Search(harness, text, each.of_many, free=each.free)
+        counterexample = search.break_within(each.depth)
     if counterexample is None and each.method is not Method.BOUNDED:
         depth = 0 if each.method is Method.ALWAYS else each.depth
-        search = _Search(harness, text, each.of_many, from_reset=False)
+        search = _Search(harness, text, each.of_many, free=each.free, from_reset=False)
         counterexample = search.break_step(depth)
     if counterexample is None:
         uncovered = _cover(each, harness, text)
@@ -208,7 +215,7 @@ def _cpu_time() -> float:
 def _cover(each: Property, harness: Harness, text: str) -> str:
     anywhere = each.method is Method.ALWAYS
     limit = each.depth - 1 if each.method is Method.BOUNDED else max(each.depth, each.reached)
-    search = _Search(harness, text, each.of_many, from_reset=not anywhere, cover=True)
+    search = _Search(harness, text, each.of_many, from_reset=not anywhere)
     reached = search.reach(limit)
     if reached is None:
         return "cover not reached"
@@ -265,21 +272,17 @@ class _Search:
         text: str,
         claim: str = "",
         *,
+        free: tuple[str, ...] = (),
         from_reset: bool = True,
-        cover: bool = False,
     ) -> None:
         # Where a run begins anywhere, the first cycle may have any state.
         self._claim, self._from_reset = claim, from_reset
-        has_reset = f"|{TOP}_n rst|" in text
-        about = ("assumed", "seen" if cover else "holds")
-        signals = tuple(_output(name, claim) for name in about)
-        text = cone(text, TOP, (*signals, "rst") if has_reset else signals)
-        self._told = [name for name in harness.told if f"|{TOP}_n {name}|" in text]
+        self._system = System(text, TOP, free)
+        self._told = [name for name in harness.told if self._system.has(name)]
         options = Options()
         options.set(Option.PRODUCE_MODELS, True)
         self._parser = Parser(TermManager(), options)
-        self._say(text)
-        self._cycles, self._has_reset = 0, has_reset
+        self._cycles = 0
 
     def break_within(self, depth: int) -> list[dict[str, int]] | None:
         """A run of at most `depth` cycles in whose last one the property does not hold."""
@@ -302,25 +305,18 @@ class _Search:
         """The first cycle, at most `depth`, in which the cover can be seen."""
         for cycle in range(depth + 1):
             self._extend()
+            self._say(f"(assert {self._at('eased', cycle)})")
             if self._is_possible(self._at("seen", cycle)):
                 return cycle
         return None
 
     def _extend(self) -> None:
-        now, before = f"s{self._cycles}", f"s{self._cycles - 1}"
-        self._say(f"(declare-fun {now} () |{TOP}_s|)")
-        if self._cycles:
-            self._say(f"(assert (|{TOP}_t| {before} {now}))")
-        elif self._from_reset:
-            self._say(f"(assert (|{TOP}_i| {now}))")
+        self._say(self._system.cycle(self._cycles, from_reset=self._from_reset))
         self._say(f"(assert {self._at('assumed', self._cycles)})")
-        if self._has_reset:
-            self._say(f"(assert (not {self._at('rst', self._cycles)}))")
         self._cycles += 1
 
     def _at(self, name: str, cycle: int) -> str:
-        name = name if name == "rst" else _output(name, self._claim)
-        return f"(|{TOP}_n {name}| s{cycle})"
+        return self._system.at(_output(name, self._claim), cycle)
 
     def _say(self, text: str) -> None:
         self._parser.parse(text, False, False)
@@ -337,6 +333,6 @@ class _Search:
         ]
 
     def _value(self, name: str, cycle: int) -> int:
-        term = self._parser.parse_term(f"(|{TOP}_n {name}| s{cycle})")
+        term = self._parser.parse_term(self._system.at(name, cycle))
         value = self._parser.bitwuzla().get_value(term).value(10)
         return int(value)

@@ -241,36 +241,46 @@ class Knowledge:
         pending_of_it = pending & self._was_of_it
         return {
             "reserved": Cat(reserved.buys == orders.buys, reserved.sells == orders.sells).all(),
-            "feed": Cat(
+            "trade": Cat(
                 reference.valid == feed.has_reference,
                 ~reference.valid | (reference.price == feed.reference),
                 ~reference.valid | (reference.time == feed.reference_time),
+            ).all(),
+            "state": Cat(
                 state.trading == before.trades,
                 state.operational_halt == before.halted,
                 state.short_sale_restricted == before.restricted,
                 gate.regular_session == self.market_open,
                 gate.breach == self.breach,
+            ).all(),
+            "heard": Cat(
                 freshness.heard == self.market_heard,
                 freshness.heard_at == self.market_heard_at,
                 heard.ever == feed.heard,
                 heard.time == feed.heard_at,
+            ).all(),
+            "top": Cat(
                 seen.bid_present == feed.bid_present,
                 seen.bid == feed.bid,
                 seen.open == (feed.bid_present & feed.ask_present & (spread > 0)),
                 seen.spread == spread[:32],
             ).all(),
-            "counts": Cat(
+            "rate": Cat(
                 self._memory("rate", which) == orders.full_at,
                 rate.session_full_at == account.full_at,
-                sent.as_value() == orders.sent.as_value(),
+            ).all(),
+            "sent": sent.as_value() == orders.sent.as_value(),
+            "open": Cat(
                 (self._memory("open_orders", which) + pending_of_it)[:32] == orders.open_orders,
                 (counts.total + pending)[:32] == account.open_orders,
             ).all(),
-            "sums": Cat(
+            "notional": Cat(
                 (sums.buys + Mux(pending & self._was_buy, self._was_notional, 0))[:64]
                 == account.open_buys,
                 (sums.sells + Mux(pending & ~self._was_buy, self._was_notional, 0))[:64]
                 == account.open_sells,
+            ).all(),
+            "day": Cat(
                 totals.orders == account.day_orders,
                 totals.shares == account.day_shares,
                 totals.notional == account.day_notional,

@@ -12,7 +12,7 @@ from tickgate.hdl.control.arming import Arming
 from tickgate.hdl.risk.account import Released
 from tickgate.hdl.risk.gate import COUNTING, Gate, RiskGate
 from tickgate.hdl.risk.limits import AccountLimits, Limits
-from tickgate.hdl.stream import Message, Proposal, Side, Top, Trade
+from tickgate.hdl.stream import Message, MessageKind, Proposal, Side, Top, Trade
 from tickgate.sim.prove.engine import Harness, Method, Property
 from tickgate.sim.prove.formulas import (
     FORMULAS,
@@ -107,6 +107,40 @@ def drive(m: Module, harness: Harness, gate: RiskGate) -> Signal:
     return proposal
 
 
+def easy_day(harness: Harness, *, orders: int) -> Value:
+    """In every cycle the same feed and the same order, of which all limits allow so many.
+
+    For covers that take many cycles. Strobes of the host come as they like.
+    """
+
+    def all_ones(layout, **but: int) -> dict[str, int]:
+        widths = {name: field.width for name, field in data.Layout.cast(layout)}
+        return {name: (1 << width) - 1 for name, width in widths.items()} | but
+
+    limits = {"order_tick": 1, "lot_size": 1, "max_duplicates": 4, "max_open_orders": orders}
+    constant = {
+        **dict.fromkeys(INPUTS, 0),
+        "preview": {"price": 1, "quantity": 1},
+        "limits": all_ones(Limits, band_low=0, **limits),
+        "account": all_ones(AccountLimits, session_reserve_ns=0),
+        "released": {},
+        "exact_now": (1 << SYMBOLS) - 1,
+        "message_valid": 1,
+        "message": {"kind": MessageKind.TRADING_STATE, "tracked": 1, "code": ord("T")},
+        "top_valid": 1,
+        "top": {"bid_present": 1, "bid_price": 1, "ask_present": 1, "ask_price": 2},
+        "trade_valid": 1,
+        "trade": {"price": 1},
+        "time_in_force": ord("3"),
+    }
+    of_host = ("meant", "load", "start")
+    return Cat(
+        Value.cast(getattr(harness, name)) == Value.cast(Const(constant[name], shape))
+        for name, shape in INPUTS.items()
+        if name not in of_host
+    ).all()
+
+
 class RiskHarness(Harness):
     """The risk gate, and what is to be known of any one symbol (`which`) beside it.
 
@@ -117,7 +151,7 @@ class RiskHarness(Harness):
     def __init__(self) -> None:
         super().__init__(
             {"which": range(SYMBOLS), **INPUTS, "armed": 1, "killed": 1},
-            {"verdict": 1, "reasons": 64},
+            {"verdict": 1, "approved": 1, "reasons": 64},
             claims=(*GROUPS, *CLAIMS),
         )
 
@@ -148,14 +182,18 @@ class RiskHarness(Harness):
         contract = self.stays(m, self.which) & (begun | ~self.meant)
         of_it = gate.verdicts.valid & (self.judged.proposal.symbol == self.which)
         agreements = self.knowledge.agreements()
+        apart = ~gate.approved.valid | (gate.verdicts.valid & ~self.accounting_then)
         for name, agrees in agreements.items():
-            self._claim(name, contract, agrees, gate.approved.valid)
-        knows = Cat(agreements.values()).all()
-        for name, (claim, cover) in CLAIMS.items():
+            assumed = contract & apart if name in OF_ORDERS else contract
+            self._claim(name, assumed, agrees, gate.approved.valid)
+        for name, (claim, cover, needs) in CLAIMS.items():
+            knows = Cat(Const(1, 1), *(agreements[group] for group in needs)).all()
             self._claim(name, contract & knows, ~of_it | claim(self), of_it & cover(self))
         m.d.comb += [
             self.verdict.eq(gate.verdicts.valid),
+            self.approved.eq(gate.approved.valid),
             self.reasons.eq(gate.verdicts.payload.reasons),
+            self.eased_open_orders.eq(easy_day(self, orders=1)),
         ]
         return m
 
@@ -219,17 +257,41 @@ def _takes_all_room(h):
     return h.gate.approved.valid & (order.side == Side.BUY) & room
 
 
-CLAIMS: dict[str, tuple[Callable[..., Value], Callable[..., Value]]] = {
-    "within_limits": (_is_within_limits, _takes_all_room),
-    **{gate.name.lower(): (_reason(gate), _alone(gate)) for gate in FORMULAS},
+NEEDS: dict[Gate, tuple[str, ...]] = {
+    Gate.WORST_CASE_LONG: ("reserved",),
+    Gate.WORST_CASE_SHORT: ("reserved",),
+    Gate.GROSS_EXPOSURE: ("notional",),
+    Gate.NET_EXPOSURE: ("notional",),
+    Gate.PRICE_COLLAR: ("trade",),
+    Gate.STALENESS: ("heard",),
+    Gate.BOOK_SANITY: ("top",),
+    Gate.TRADING_STATE: ("state",),
+    Gate.MESSAGE_RATE: ("rate",),
+    Gate.OPEN_ORDERS: ("open",),
+    Gate.DUPLICATE: ("sent",),
+    Gate.SHORT_LOCATE: ("reserved",),
+    Gate.SHORT_SALE_RESTRICTION: ("reserved", "state", "top"),
+    Gate.DAILY_TOTALS: ("day",),
+}
+"""What a gate has to know, in the words of `GROUPS`."""
+CLAIMS: dict[str, tuple[Callable[..., Value], Callable[..., Value], tuple[str, ...]]] = {
+    "within_limits": (_is_within_limits, _takes_all_room, ("reserved",)),
+    **{gate.name.lower(): (_reason(gate), _alone(gate), NEEDS.get(gate, ())) for gate in FORMULAS},
 }
 GROUPS = {
-    "feed": "price and time of the last trade, time of the last message, trading state, last top",
+    "trade": "price and time of its last trade",
+    "state": "its trading state, session and breach of the market",
+    "heard": "time of its last message, and of the last one of any symbol",
+    "top": "its last top",
     "reserved": "shares of all approved orders on either side",
-    "counts": "number of its open orders, the last 4 approved ones, time at which its bucket is "
-    "full, and number and time of all symbols together",
-    "sums": "notional of open orders on either side; orders, shares and notional of the day",
+    "rate": "time at which its bucket is full, and that of the session",
+    "sent": "its last 4 approved orders",
+    "open": "number of its open orders, and of all symbols together",
+    "notional": "notional of open orders on either side, of all symbols together",
+    "day": "orders, shares and notional of the day, of all symbols together",
 }
+OF_ORDERS = ("rate", "sent", "open", "notional", "day")
+"""Groups that orders make, which take as long as the gate is busy with one."""
 
 
 class PassageHarness(Harness):
@@ -264,6 +326,7 @@ class PassageHarness(Harness):
                 getattr(self, f"seen_{name}").eq(cover),
             ]
         m.d.comb += [
+            self.eased_number.eq(easy_day(self, orders=2)),
             self.verdict.eq(gate.verdicts.valid),
             self.approved.eq(gate.approved.valid),
         ]
@@ -332,10 +395,7 @@ class PassageHarness(Harness):
 
 DEPTH_ENTERED = RiskGate.ACCOUNTING
 """After so many cycles a run from anywhere has all of an order that was being accounted for."""
-DEPTHS = {"sums": DEPTH_ENTERED, "counts": DEPTH_ENTERED}
 REACHED = {
-    # Without a trade the collar refuses at once; all else has to wait for one.
-    Gate.PRICE_COLLAR: 2,
     # An order has to be open before it.
     Gate.OPEN_ORDERS: 3 + RiskGate.ACCOUNTING + 1,
 }
@@ -345,22 +405,42 @@ QUICK = (
 )
 """Seconds each."""
 OF_INTENT = "the intent is the preview of the cycle before; no start of day meanwhile"
-KNOWS = f"{OF_INTENT}; `risk-known-...`; products as in `product-by-...`"
+LAWS_OF: dict[Gate, str] = {
+    **dict.fromkeys(
+        (Gate.GROSS_EXPOSURE, Gate.NET_EXPOSURE, Gate.ORDER_NOTIONAL, Gate.DAILY_TOTALS),
+        "`product-by-digits`",
+    ),
+    Gate.PRICE_COLLAR: "`product-by-digits`, `product-by-10000`, `product-by-1000`",
+    Gate.STALENESS: "`product-by-1000`",
+    Gate.TICK_AND_LOT: "`divisible-by-5`, `divisible-by-25`",
+}
+"""Laws by which the formula of a gate says what it is said to."""
+
+
+def _knowing(*gates: Gate) -> str:
+    """The contract of what is proved of gates that know what they need."""
+    needs = dict.fromkeys(group for gate in gates for group in NEEDS.get(gate, ()))
+    laws = dict.fromkeys(LAWS_OF[gate] for gate in gates if gate in LAWS_OF)
+    return "; ".join((OF_INTENT, *(f"`risk-known-{group}`" for group in needs), *laws))
+
+
+APPROVALS = ("approved",)
+"""Whether an order is approved: what a gate knows and says of it holds whatever all gates say."""
 
 KNOWN = tuple(
     Property(
         name=f"risk-known-{group}",
         component="risk: gates",
         claim=f"what the gate knows of any symbol is what has come: {text}",
-        contract=OF_INTENT,
+        contract=f"{OF_INTENT}; `gate-0-busy`" if group in OF_ORDERS else OF_INTENT,
         size="2 symbols, all numbers in full width",
         cover="an order is approved",
         method=Method.INDUCTION,
-        depth=DEPTHS.get(group, 3),
+        depth=DEPTH_ENTERED if group in OF_ORDERS else 3,
         reached=3,
-        quick=group == "feed",
         make=RiskHarness,
         of_many=group,
+        free=APPROVALS,
     )
     for group, text in GROUPS.items()
 )
@@ -486,7 +566,7 @@ THEOREMS = (
         claim="the position and all shares of approved orders that were not released, this one "
         "included, are within `max_long` and `max_short`, gross exposure is within "
         "`account_max_gross`: the limits in force in the cycle of the preview",
-        contract=KNOWS,
+        contract=_knowing(Gate.WORST_CASE_LONG, Gate.GROSS_EXPOSURE),
         size="2 symbols, all numbers in full width",
         cover="an order is approved that takes all room there is",
         method=Method.INDUCTION,
@@ -544,7 +624,7 @@ PROPERTIES = (
             component="risk: gates",
             about=f"gate {gate.value}" if gate else "busy",
             claim=f"it passes exactly when: {text}",
-            contract=KNOWS,
+            contract=_knowing(gate),
             size="2 symbols, all numbers in full width",
             cover="it alone refuses an order",
             method=Method.INDUCTION,
@@ -553,6 +633,7 @@ PROPERTIES = (
             quick=gate in QUICK,
             make=RiskHarness,
             of_many=gate.name.lower(),
+            free=APPROVALS,
         )
         for gate, (text, _) in FORMULAS.items()
     ),

@@ -110,7 +110,7 @@ class Bench:
         self.verdicts: list[dict[str, int]] = []
         self.gaps: list[int] = []
         self.sent: list[tuple[int, bytes]] = []
-        self.serial = PinSerial(dut)
+        self.octets, self.serial = OctetSerial(dut), PinSerial(dut)
 
     @property
     def cycle(self) -> int:
@@ -120,12 +120,19 @@ class Bench:
         dut = self.dut
         for pin in dut.rx_valid, dut.rx_data, dut.rx_count, dut.rx_first, dut.rx_last, dut.tx_ready:
             pin.value = 0
-        dut.uart_rx.value = 1
+        dut.uart_rx.value = dut.direct.value = dut.control_tx_ready.value = 1
+        dut.control_rx_valid.value = 0
         dut.rst.value = 1
         cocotb.start_soon(Clock(dut.clk, PERIOD_NS, "ns").start())
         await ClockCycles(dut.clk, 10)
         await FallingEdge(dut.clk)
         dut.rst.value = 0
+        self._listener = cocotb.start_soon(self.octets.listen())
+
+    def plug_in(self) -> None:
+        """From now on the host is at the pins of the UART."""
+        self._listener.cancel()
+        self.dut.direct.value = 0
         cocotb.start_soon(self.serial.listen())
 
     def observe(self) -> None:
@@ -264,6 +271,35 @@ class PinSerial:
             self._arrived.set()
 
 
+class OctetSerial(PinSerial):
+    """As PinSerial, but past the UART: whole octets, one a cycle."""
+
+    name = "octets"
+
+    @resume
+    async def write(self, octets: bytes) -> int:
+        dut = self._dut
+        for octet in octets:
+            await FallingEdge(dut.clk)
+            dut.control_rx_payload.value, dut.control_rx_valid.value = octet, 1
+            await ReadOnly()
+            while not dut.control_rx_ready.value:
+                await FallingEdge(dut.clk)
+                await ReadOnly()
+        await FallingEdge(dut.clk)
+        dut.control_rx_valid.value = 0
+        return len(octets)
+
+    async def listen(self) -> None:
+        dut = self._dut
+        while True:
+            await FallingEdge(dut.clk)
+            await ReadOnly()
+            if dut.control_tx_valid.value:
+                self._received.append(int(dut.control_tx_payload.value))
+                self._arrived.set()
+
+
 def datagram(sequence: int, messages: list[bytes], *, port: int = PORT) -> bytes:
     """A frame of the feed with its FCS, made by scapy."""
     header = moldudp64.HEADER.pack(session="COCOTB", sequence=sequence, count=len(messages))
@@ -289,13 +325,13 @@ def add(ref: int, side: str, shares: int, price: int) -> bytes:
 
 
 async def configured(dut) -> tuple[Bench, Driver]:
-    """A card that is configured over its pins, armed, and whose book is whole."""
+    """A card that is configured, armed, and whose book is whole."""
     bench = Bench(dut)
     await bench.start()
 
     @bridge
     def configure() -> Driver:
-        driver = Driver(bench.serial)
+        driver = Driver(bench.octets)
         config = Config.from_text(CONFIG)
         driver.apply(config)
         driver.begin_day(time_ns=0)
@@ -319,7 +355,7 @@ TRADE = message("P", order_ref=0, side="B", shares=1, price=1_000_100, match_num
 
 @cocotb.test()
 async def tops_follow_the_feed_and_an_order_leaves_that_risk_approved(dut) -> None:
-    bench, driver = await configured(dut)
+    bench, _ = await configured(dut)
     frames = [
         datagram(1, OPENING),
         datagram(3, [add(1, "B", 300, 1_000_000), add(2, "S", 100, 1_000_200)]),
@@ -356,8 +392,11 @@ async def tops_follow_the_feed_and_an_order_leaves_that_risk_approved(dut) -> No
     assert first_cycle - t0 == TickToTrade.LATENCY
     check_order(octets)
 
+    bench.plug_in()
+
     @bridge
     def ask() -> tuple:
+        driver = Driver(bench.serial)
         return list(driver.events()), driver.counters()
 
     events, counters = await ask()

@@ -1,9 +1,10 @@
 """The gateware's books against the model, at the pace of the wire."""
 
 import random
+from functools import cache
 
 import pytest
-from amaranth.sim import Simulator
+from simulated import Simulated
 
 from tickgate.hdl.book import OrderBook
 from tickgate.hdl.book.window import reciprocal
@@ -155,9 +156,15 @@ def expected_rows(flow, *, gaps=()):
     return books, rows, trades
 
 
+@cache
+def build(orders: int) -> Simulated:
+    return Simulated(OrderBook(symbols=SYMBOLS, ticks=TICKS, orders=orders))
+
+
 def run(flow, plan, *, orders=ORDERS, gaps=(), wholes=()):
     """Rows, trades and counts; `gaps` and `wholes` (of symbol 0) are cycles of the plan."""
-    dut = OrderBook(symbols=SYMBOLS, ticks=TICKS, orders=orders)
+    simulated = build(orders)
+    dut = simulated.dut
     finds, news, ends = {}, {}, {}
     for fields, (find, new, end) in zip(flow, plan, strict=True):
         assert find not in finds and end not in ends
@@ -242,11 +249,7 @@ def run(flow, plan, *, orders=ORDERS, gaps=(), wholes=()):
                 counts[name] += strobe
             cycle += 1
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(feed)
-    simulator.add_testbench(watch, background=True)
-    simulator.run()
+    simulated.run(feed, background=watch)
     return rows, trades, counts
 
 
@@ -260,7 +263,7 @@ def by_symbol(rows):
 @pytest.mark.parametrize("idle", [0, 12])
 def test_every_top_is_that_of_the_model(width, symbols, idle):
     rng = random.Random(f"{width} {symbols} {idle}")
-    flow = order_flow(rng, 600 if width == 8 else 160, symbols=symbols)
+    flow = order_flow(rng, 250 if width == 8 else 80, symbols=symbols)
     _, expected, trades_expected = expected_rows(flow)
     rows, trades, counts = run(flow, schedule(flow, width, rng, idle=idle))
     for symbol, mine in by_symbol(expected).items():
@@ -273,7 +276,7 @@ def test_every_top_is_that_of_the_model(width, symbols, idle):
 
 def test_mishaps_are_counted_and_take_the_trust_away():
     rng = random.Random("mishaps")
-    flow = order_flow(rng, 800, mishaps=0.02)
+    flow = order_flow(rng, 300, mishaps=0.05)
     books, expected, _ = expected_rows(flow)
     rows, _, counts = run(flow, schedule(flow, 8, rng))
     assert by_symbol(rows) == by_symbol(expected)

@@ -52,8 +52,8 @@ PROMISE = 8
 class Bench:
     """A venue that does what it is told, a cycle at a time."""
 
-    def __init__(self, width: int) -> None:
-        self.dut = OrderEntry(width=width, symbols=SYMBOLS, **SIZES)
+    def __init__(self, width: int, *, sessions: int = 1) -> None:
+        self.dut = OrderEntry(width=width, symbols=SYMBOLS, sessions=sessions, **SIZES)
         self.width, self.cycles = width, 0
         self.sequence, self.acknowledgement = PEER_ISN, 0
         self.frames: list[bytes] = []
@@ -364,3 +364,44 @@ def test_an_order_is_followed_over_the_end_of_a_connection():
         assert ctx.get(dut.account.position) == 100 and ctx.get(dut.account.open_buys) == 0
 
     bench.run(play)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_without_a_session_orders_leave_as_frames_and_none_may_go_that_wants_one(width):
+    bench = Bench(width, sessions=0)
+    dut = bench.dut
+
+    async def play(ctx):
+        for _ in range(4):
+            await bench.cycle(ctx)
+            assert ctx.get(dut.busy)
+        await bench.strobe(ctx, "connect")
+        for _ in range(60):
+            await bench.cycle(ctx)
+            assert ctx.get(dut.busy) and not ctx.get(dut.may_order)
+        assert ctx.get(dut.state) == State.CLOSED and not bench.frames
+
+        ctx.set(dut.live, 0)
+        ctx.set(dut.sequence_start, 7_000)
+        await bench.strobe(ctx, "load_sequence")
+        await bench.cycle(ctx)
+        sizes = []
+        for number in (1, 2):
+            await bench.approve(ctx, number, Side.BUY, 100)
+            while ctx.get(dut.sending):
+                await bench.cycle(ctx)
+            order = unpack_frame(bench.frames.pop())
+            sizes.append(len(order.payload))
+            assert order.sequence == 7_000 + sum(sizes[:-1])
+            assert order.acknowledgement == TEMPLATE["acknowledgement"]
+            entered = ouch50.INBOUND["O"].unpack(order.payload[3:])
+            assert (entered["user_ref_num"], entered["quantity"]) == (number, 100)
+        # None of them is followed.
+        assert ctx.get(dut.account.open_buys) == ctx.get(dut.open_orders) == 0
+
+    bench.run(play)
+
+
+def test_there_is_one_session_or_none():
+    with pytest.raises(ValueError, match="sessions must be 0 or 1, not 2"):
+        OrderEntry(width=8, symbols=SYMBOLS, sessions=2)

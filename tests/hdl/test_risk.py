@@ -7,6 +7,7 @@ import itertools
 import pytest
 from amaranth.hdl import ResetInserter, Signal
 from amaranth.sim import Simulator
+from simulated import Simulated
 
 from tickgate.hdl.risk.collar import PriceCollar
 from tickgate.hdl.risk.exposure import Exposure
@@ -132,29 +133,25 @@ def bits(*gates) -> int:
 
 
 class Bench:
-    """The gate in a simulator that is made once and started anew for each list of cycles."""
+    """The gate in a simulator, from reset for each list of cycles."""
 
     def __init__(self) -> None:
         self._dut = RiskGate(symbols=SYMBOLS)
-        self._cycles, self._verdicts, self._used = [], [], False
-        self._simulator = Simulator(self._dut)
-        self._simulator.add_clock(8e-9)
-        self._simulator.add_testbench(self._card)
+        self._simulated = Simulated(self._dut, swept=False)
+        self._cycles, self._verdicts = [], []
 
     def run(self, cycles) -> list[tuple]:
-        if self._used:
-            self._simulator.reset()
-        self._cycles, self._verdicts, self._used = cycles, [], True
-        self._simulator.run()
+        self._cycles, self._verdicts = cycles, []
+        self._simulated.run(self._card)
         return self._verdicts
 
     async def _card(self, ctx):
         dut = self._dut
         assert not ctx.get(dut.ready)
         await ctx.tick().until(dut.ready)
-        intents = [None]
+        inputs, intents = Inputs(ctx, dut), [None]
         for now in [*self._cycles, *[IDLE] * (1 + dut.LATENCY)]:
-            drive(ctx, dut, now, intents[-1])
+            inputs.drive(now, intents[-1])
             intents.append(now["preview"] if now["meant"] else None)
             due = intents[-2 - dut.LATENCY] if len(intents) > 1 + dut.LATENCY else None
             assert ctx.get(dut.verdicts.valid) == (due is not None)
@@ -176,44 +173,59 @@ def simulate(cycles) -> list[tuple]:
     return the_bench().run(cycles)
 
 
-def drive(ctx, dut, now, intent) -> None:
-    for name in ("limits", "position", "armed", "killed", "time", "start_of_day", *OF_ACCOUNT):
-        ctx.set(getattr(dut, name), now[name])
-    for name, released in zip(("buys", "sells"), now["released_shares"], strict=True):
-        ctx.set(getattr(dut, f"released_{name}"), released)
-    ctx.set(dut.exact_now, now["exact"])
-    ctx.set(dut.transmit_busy, now["busy"])
-    ctx.set(dut.load_user_ref_num, now["load"] is not None)
-    ctx.set(dut.user_ref_num_start, now["load"] or 0)
-    ctx.set(dut.preview.valid, now["preview"] is not None)
-    if now["preview"]:
-        ctx.set(dut.preview.payload, now["preview"])
-        assert ctx.get(dut.limits_symbol) == now["preview"]["symbol"]
-    ctx.set(dut.intents.valid, intent is not None)
-    if intent:
-        ctx.set(dut.intents.payload, intent)
-    for name in ("closed", "released"):
-        stream, value = getattr(dut, name), now[name]
-        ctx.set(stream.valid, value is not None)
-        if value is not None:
-            ctx.set(stream.payload, value)
-            if not ctx.get(stream.ready):
+class Inputs:
+    """The inputs of the gate, of which only those that change are set: few do in a cycle."""
+
+    def __init__(self, ctx, dut) -> None:
+        self._ctx, self._dut, self._held = ctx, dut, {}
+
+    def drive(self, now, intent) -> None:
+        dut, preview = self._dut, now["preview"]
+        for name in ("limits", "position", "armed", "killed", "time", "start_of_day", *OF_ACCOUNT):
+            self._set(name, getattr(dut, name), now[name])
+        for name, released in zip(("buys", "sells"), now["released_shares"], strict=True):
+            self._set(name, getattr(dut, f"released_{name}"), released)
+        self._set("exact", dut.exact_now, now["exact"])
+        self._set("busy", dut.transmit_busy, now["busy"])
+        self._set("load", dut.load_user_ref_num, now["load"] is not None)
+        self._set("start", dut.user_ref_num_start, now["load"] or 0)
+        self._set("time_in_force", dut.time_in_force, ord(now["time_in_force"]))
+        self._offer("preview", dut.preview, preview)
+        if preview:
+            assert self._ctx.get(dut.limits_symbol) == preview["symbol"]
+        self._offer("intents", dut.intents, intent)
+        for name in ("closed", "released"):
+            stream = getattr(dut, name)
+            self._offer(name, stream, now[name])
+            if now[name] is not None and not self._ctx.get(stream.ready):
                 # It would have to wait; here it did not happen.
-                ctx.set(stream.valid, 0)
                 now[name] = None
-    ctx.set(dut.messages.valid, now["message"] is not None)
-    if now["message"]:
-        kind, symbol, code = now["message"]
-        fields = {"kind": KINDS[kind], "symbol": symbol or 0, "tracked": symbol is not None}
-        ctx.set(dut.messages.payload, {**fields, "code": ord(code)})
-    ctx.set(dut.time_in_force, ord(now["time_in_force"]))
-    ctx.set(dut.tops.valid, now["top"] is not None)
-    if now["top"]:
-        ctx.set(dut.tops.payload, a_top(*now["top"])._asdict())
-    ctx.set(dut.trades.valid, now["trade"] is not None)
-    if now["trade"]:
-        symbol, price = now["trade"]
-        ctx.set(dut.trades.payload, {"symbol": symbol, "price": price})
+                self._offer(name, stream, None)
+        self._offer("message", dut.messages, now["message"], a_message)
+        self._offer("top", dut.tops, now["top"], lambda top: a_top(*top)._asdict())
+        self._offer("trade", dut.trades, now["trade"], a_trade)
+
+    def _set(self, name, port, value) -> None:
+        if self._held.get(name) != value:
+            self._held[name] = value
+            self._ctx.set(port, value)
+
+    def _offer(self, name, stream, value, payload=lambda value: value) -> None:
+        self._set((name, "valid"), stream.valid, value is not None)
+        if value is not None and self._held.get(name) != value:
+            self._held[name] = value
+            self._ctx.set(stream.payload, payload(value))
+
+
+def a_message(told) -> dict:
+    kind, symbol, code = told
+    fields = {"kind": KINDS[kind], "symbol": symbol or 0, "tracked": symbol is not None}
+    return {**fields, "code": ord(code)}
+
+
+def a_trade(told) -> dict:
+    symbol, price = told
+    return {"symbol": symbol, "price": price}
 
 
 def a_top(symbol, bid, ask) -> Top:

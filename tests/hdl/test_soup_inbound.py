@@ -2,9 +2,11 @@
 
 """The venue's packets, cut into segments at any octet, against a reading of the whole stream."""
 
+from functools import cache
+
 import pytest
 from amaranth.hdl import Cat
-from amaranth.sim import Simulator
+from simulated import Simulated
 
 from tickgate.hdl.order.soup.inbound import Inbound
 from tickgate.hdl.stream import ReportKind
@@ -42,12 +44,18 @@ def cut(generator, data: bytes, sizes) -> list[bytes]:
     return pieces
 
 
+@cache
+def build(width: int) -> Simulated:
+    return Simulated(Inbound(width=width, longest=LONGEST))
+
+
 def run(width, segments, *, gap=lambda: 12, settle=True):
     """Sends segments as (payload, taken or not); returns model, reports, counts and latencies.
 
     A segment that was to be taken and could not be is sent again.
     """
-    dut, model = Inbound(width=width, longest=LONGEST), Model()
+    simulated, model = build(width), Model()
+    dut = simulated.dut
     counts = dict.fromkeys(Inbound.COUNTERS, 0)
     reports, latencies = [], []
     verdict = 2 if width == 1 else 4
@@ -136,10 +144,7 @@ def run(width, segments, *, gap=lambda: 12, settle=True):
         if model.accepted:
             assert ctx.get(dut.session).to_bytes(10, "big").decode() == model.session
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(testbench)
-    simulator.run()
+    simulated.run(testbench)
     expected = [
         report if report.fits else Report(report.kind, False, report.sequence, {})
         for report in model.reports

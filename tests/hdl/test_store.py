@@ -1,8 +1,11 @@
 """The order store against a dictionary, at the pace of messages."""
 
+from functools import cache
+
 import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator
+from simulated import Simulated
 
 from tickgate.hdl.book.hashing import Hash, hashes
 from tickgate.hdl.book.store import OrderStore
@@ -15,6 +18,12 @@ def poisoned(monkeypatch):
     monkeypatch.setattr(BlockMemory, "POISONED", True)
 
 
+@cache
+def build(orders: int) -> tuple[Geometry, Simulated]:
+    geometry = Geometry(symbols=4, ticks=64, orders=orders)
+    return geometry, Simulated(OrderStore(geometry=geometry))
+
+
 class Driver:
     """Does to a store what messages do, and to a dictionary the same.
 
@@ -22,8 +31,8 @@ class Driver:
     """
 
     def __init__(self, *, orders, rng, idle, hints=0.0):
-        self.geometry = Geometry(symbols=4, ticks=64, orders=orders)
-        self.dut = OrderStore(geometry=self.geometry)
+        self.geometry, self.simulated = build(orders)
+        self.dut = self.simulated.dut
         self.rng, self.idle, self.hints = rng, idle, hints
         self.live = {}
         self.overflows = self.stashed = 0
@@ -37,10 +46,7 @@ class Driver:
                 await ctx.tick()
             await work()
 
-        simulator = Simulator(self.dut)
-        simulator.add_clock(1e-8)
-        simulator.add_testbench(bench)
-        simulator.run()
+        self.simulated.run(bench)
 
     async def until(self, cycle):
         """Passes the time, and does the writes whose time has come."""
@@ -217,7 +223,7 @@ def test_no_order_is_lost_or_doubled(generator, orders, target, idle):
     driver = Driver(orders=orders, rng=generator, idle=idle)
 
     async def work():
-        await at_random(driver, 800, target=target, references=scattered(generator))
+        await at_random(driver, 100 + 3 * orders, target=target, references=scattered(generator))
         await driver.settle()
         for reference in list(driver.live):
             await driver.reduce(reference, wholly=True)
@@ -234,7 +240,7 @@ def test_a_look_up_that_may_come_and_does_not_harms_no_order(generator):
     driver = Driver(orders=32, rng=generator, idle=8, hints=0.4)
 
     async def work():
-        await at_random(driver, 300, target=30, references=scattered(generator))
+        await at_random(driver, 150, target=30, references=scattered(generator))
         await driver.settle()
         for reference in list(driver.live):
             await driver.reduce(reference, wholly=True)
@@ -270,7 +276,7 @@ def test_a_look_up_during_a_move_is_right(generator):
         references = scattered(generator)
         while len(driver.live) < 36:
             await driver.add(next(references))
-        for _ in range(600):
+        for _ in range(200):
             # Shortly after the look-up before, in each of the moments of a move.
             driver.pause(generator.randrange(6))
             await driver.reduce(generator.choice(list(driver.live)), wholly=False)
@@ -281,13 +287,13 @@ def test_a_look_up_during_a_move_is_right(generator):
 
 @pytest.mark.parametrize("references", [rising, multiples])
 def test_85_percent_of_the_capacity_is_free_of_overflow(generator, references):
-    driver = Driver(orders=1024, rng=generator, idle=8)
+    driver = Driver(orders=128, rng=generator, idle=8)
     numbers = references(generator)
 
     async def work():
-        while len(driver.live) < 870:
+        while len(driver.live) < 109:
             await driver.add(next(numbers))
-        for _ in range(600):
+        for _ in range(200):
             live = list(driver.live)
             young = live[-min(len(live), 1 + int(generator.expovariate(1 / 30)))]
             victim = young if generator.random() < 0.9 else generator.choice(live)
@@ -295,11 +301,11 @@ def test_85_percent_of_the_capacity_is_free_of_overflow(generator, references):
             await driver.add(next(numbers))
             await driver.settle()
             assert driver.overflows == 0
-        for reference in generator.sample(list(driver.live), 200):
+        for reference in generator.sample(list(driver.live), 50):
             await driver.reduce(reference, wholly=True)
 
     driver.simulate(work)
-    assert driver.stashed > 50
+    assert driver.stashed > 10
 
 
 @pytest.mark.parametrize("set_bits", [2, 3, 7, 11, 12])

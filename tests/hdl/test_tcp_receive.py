@@ -3,13 +3,14 @@
 """The receive side of the TCP client against a plain reading of the same frames."""
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from amaranth.hdl import Cat
-from amaranth.sim import Simulator
 from scapy.layers.inet import IP
 from scapy.layers.inet import TCP as SCAPY_TCP
 from scapy.layers.l2 import Ether
+from simulated import Simulated
 
 from tickgate.hdl.order.tcp.receive import Receive
 from tickgate.sim.model.segments import CAUSES, Ends, Segment, judge, pack_frame, unpack_frame
@@ -27,9 +28,15 @@ ENDS = Ends(
 )
 
 
+@cache
+def build(width: int) -> Simulated:
+    return Simulated(Receive(width=width, longest=LONGEST))
+
+
 def check(width, frames, *, idle=None) -> dict[str, int]:
     """Sends frames and compares what comes of each; returns how often each cause was counted."""
-    dut = Receive(width=width, longest=LONGEST)
+    simulated = build(width)
+    dut = simulated.dut
     counts = dict.fromkeys(Receive.COUNTERS, 0)
     verdict = Cat(dut.judged, dut.arrives, *(getattr(dut, name) for name in counts))
     words = []  # by cycle: valid, data, count, first, last
@@ -101,10 +108,7 @@ def check(width, frames, *, idle=None) -> dict[str, int]:
                 payload, firsts = b"", 0
             await ctx.tick()
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-8)
-    simulator.add_testbench(testbench)
-    simulator.run()
+    simulated.run(testbench)
     return {name: count for name, count in counts.items() if count}
 
 

@@ -5,7 +5,15 @@ from decimal import Decimal
 
 import pytest
 
-from tickgate.host.config import Config, LimitsConfig, StrategyConfig, change, units, usd
+from tickgate.host.config import (
+    Config,
+    LimitsConfig,
+    LiveConfig,
+    StrategyConfig,
+    change,
+    units,
+    usd,
+)
 from tickgate.host.errors import ConfigError
 from tickgate.spec import registers as spec
 
@@ -308,15 +316,20 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path):
         ({"symbols": 1}, "has 2 symbols and the card tracks 1; remove MSFT and those after it"),
         ({"locates": 21}, "symbol MSFT: stock_locate 21 is beyond the card's table, which ends"),
         ({"ticks": 1 << 25}, "symbol AAPL: a window of 33554432 ticks from window_base_usd ends"),
-        ({"sessions": 0}, "this card was built without an order session; remove the section"),
     ],
 )
 def test_a_card_that_is_too_small_is_noticed(config, card, complaint):
     good = {"symbols": 2, "ticks": 4096, "locates": 22, "sessions": 1}
     config.require_fit(**good)
-    config.model_copy(update={"live": None}).require_fit(**good | {"sessions": 0})
     with pytest.raises(ConfigError, match=complaint):
         config.require_fit(**good | card)
+
+
+def test_a_card_without_an_order_session_is_noticed_where_one_is_wanted(config):
+    card = {"symbols": 2, "ticks": 4096, "locates": 22, "sessions": 0}
+    config.require_fit(**card)
+    with pytest.raises(ConfigError, match="this card was built without an order session; remove"):
+        config.model_copy(update={"live": LiveConfig()}).require_fit(**card)
 
 
 def test_assignments_change_what_they_name_only(config):

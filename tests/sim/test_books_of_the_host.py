@@ -239,7 +239,7 @@ def test_at_rest_every_list_is_complete(card, seed):
     assert not view.trusted and not view.exact
 
 
-PAUSE = 1500
+PAUSE = 400
 """Idle cycles before a frame, at which a book can be recovered over the UART."""
 
 
@@ -405,7 +405,7 @@ def test_more_messages_than_can_be_held_end_it_and_it_may_be_tried_again(desk):
     feed, driver, truth, tops = desk(messages=16_000)
 
     def late(state):
-        feed.advance(400)
+        feed.advance(1_600)
         return truth.snapshot(0, feed.last_sequence)
 
     assert fails(driver, RecoveryCause.OVERFLOW, late)
@@ -436,7 +436,7 @@ def test_a_recovery_that_breaks_off_leaves_the_card_as_it_was(desk):
     # Without a word to the card: the next recovery begins anew, with another symbol or the same.
     for symbol in (2, 0):
         driver.registers.write("recover", symbol)
-        feed.advance(30)
+        feed.advance(120)
     assert driver.recovery().phase == RecoveryPhase.LOADING
     assert succeeds(feed, driver, truth, tops)
     driver.set_whole(2, whole=False)

@@ -11,8 +11,8 @@ from tickgate.sim.reception import CAUSES, seal
 from tickgate.spec import ethernet, moldudp64
 
 WIDTHS = (1, 8)
-CAMPAIGN = {1: 8_000, 4: 8_000, 8: 84_000}
-"""Mutated frames by width: 100 thousand in all."""
+CAMPAIGN = {1: 8_000, 8: 92_000}
+"""Mutated frames by width: 100 thousand in all; those of width 4 are `make campaign`'s."""
 
 VLAN = (ethernet.ETHERTYPE_VLAN,)
 OF_TWO_LINES = {

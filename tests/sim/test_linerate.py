@@ -13,7 +13,7 @@ from tickgate.sim.linerate import KINDS, line_rate
 from tickgate.sim.mixes import MIXES
 from tickgate.sim.virtual import Card
 
-MESSAGES = {8: 12_000, 1: 1_500}
+MESSAGES = {8: 8_000, 1: 1_000}
 PAIRS = tuple(
     (lines, frames, gap)
     for lines, frames, gap in KINDS

@@ -16,7 +16,7 @@ from tickgate.sim.model.book import BookModel, Top, Window
 from tickgate.sim.model.feed import messages
 from tickgate.sim.replay import DRAIN, TX_GAP, Options, plan, unloaded_gap
 from tickgate.sim.trace import Trace
-from tickgate.sim.virtual import CLOCK_PERIOD_PS, SMALL, Card
+from tickgate.sim.virtual import CLOCK_PERIOD_PS, Card
 from tickgate.spec import ethernet
 
 MESSAGES = 3_000
@@ -172,7 +172,7 @@ def undisturbed(planned):
 
 @pytest.fixture(params=[1, 8])
 def card(request):
-    with Card(width=request.param, **SMALL, tx_gap=TX_GAP, uart_divisor=0, quiet=True) as card:
+    with Card(width=request.param, tx_gap=TX_GAP, uart_divisor=0, quiet=True) as card:
         yield card
 
 

@@ -17,7 +17,7 @@ from tickgate.sim.model.net import LONGEST, Station, leave, report
 from tickgate.sim.reception import seal
 from tickgate.sim.replay import DRAIN, TX_GAP, Options, plan, unloaded_gap
 from tickgate.sim.trace import Trace
-from tickgate.sim.virtual import CLOCK_PERIOD_PS, SMALL, Card
+from tickgate.sim.virtual import CLOCK_PERIOD_PS, Card
 from tickgate.spec import ethernet
 
 MESSAGES = 2_000
@@ -40,7 +40,7 @@ def session(planned):
 
 @pytest.fixture(params=[1, 8])
 def card(request):
-    with Card(width=request.param, **SMALL, tx_gap=TX_GAP, uart_divisor=0, quiet=True) as card:
+    with Card(width=request.param, tx_gap=TX_GAP, uart_divisor=0, quiet=True) as card:
         yield card
 
 

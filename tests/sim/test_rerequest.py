@@ -16,7 +16,7 @@ from tickgate.sim.model.book import BookModel, Top, Window
 from tickgate.sim.model.feed import REPLIES, FeedModel, messages
 from tickgate.sim.reception import seal
 from tickgate.sim.replay import DRAIN, TX_GAP, Options, plan
-from tickgate.sim.virtual import CLOCK_PERIOD_PS, SMALL, Card
+from tickgate.sim.virtual import CLOCK_PERIOD_PS, Card
 from tickgate.spec import moldudp64
 
 MESSAGES = 2_000
@@ -37,7 +37,7 @@ def planned(tmp_path_factory, request):
 
 @pytest.fixture(params=[1, 8])
 def card(request):
-    with Card(width=request.param, **SMALL, tx_gap=TX_GAP, uart_divisor=0, quiet=True) as card:
+    with Card(width=request.param, tx_gap=TX_GAP, uart_divisor=0, quiet=True) as card:
         yield card
 
 

@@ -1,0 +1,145 @@
+"""A transition system, cycle by cycle, in terms of the inputs of all cycles up to that one.
+
+As Yosys writes it, a system says of two states whether the one follows the other, and what a state
+holds is to a solver an unknown function of the state. Here each register of a cycle is the very
+term of the cycle before that it takes, so that what a part and its harness both reckon is one
+term, and what no claim depends on is not there at all.
+
+Ref: Yosys manual, `write_smt2`, for the form of the text.
+"""
+
+import re
+from collections.abc import Collection
+
+__all__ = ["System"]
+
+_STATE = "((state |{top}_s|))"
+_OF_STATE = re.compile(r"\(\|([^|]+)\| state\)")
+_NAME = re.compile(r"\|([^|]+)\|")
+_COMMENT = re.compile(r" ; .*")
+_INPUT = re.compile(r"\(declare-fun \|([^|]+)\| \(\|[^|]+\|\) (.*)\)")
+_STEP = re.compile(r"\(= (.*) \(\|([^|]+)\| next_state\)\)")
+_BEGINS = re.compile(r"\(= \(\|([^|]+)\| state\) (#b[01]+|true|false)\)")
+_BIT_BEGINS = re.compile(
+    r"\(= \(= \(\(_ extract 0 0\) \(\|([^|]+)\| state\)\) #b1\) (true|false)\)"
+)
+_BITS = {"true": "#b1", "false": "#b0"}
+
+
+class System:
+    """The text of a transition system, ready to be told cycle by cycle.
+
+    Parameters
+    ----------
+    text : str
+        As Yosys writes it of the module `top`, flat. Its reset never comes.
+    top : str
+    free : collection of str
+        Wires of which each may have any value in any cycle, whatever drives it: what holds then,
+        holds. Raises `ValueError` if nothing does, or more than one thing.
+    """
+
+    def __init__(self, text: str, top: str, free: Collection[str] = ()) -> None:
+        self._top = top
+        self._declared: dict[str, str] = {}
+        self._defined: dict[str, str] = {}
+        self._initial: list[str] = []
+        self._steps: dict[str, str] = {}
+        self._read(text)
+        self._fixed = {self._driver("rst"): "false"} if self.has("rst") else {}
+        for wire in free:
+            self._release(wire)
+
+    def has(self, wire: str) -> bool:
+        """Whether there is a wire of this name."""
+        return f"{self._top}_n {wire}" in self._defined
+
+    def at(self, wire: str, cycle: int) -> str:
+        """The term that is the value of a wire in a cycle."""
+        return f"|{self._top}_n {wire}@{cycle}|"
+
+    def cycle(self, number: int, *, from_reset: bool) -> str:
+        """What is to be said before that of later cycles; cycle 0 is reset, or any state."""
+        begins = self._begins() if from_reset and not number else {}
+        lines = []
+        for name, sort in self._declared.items():
+            value = self._fixed.get(name) or begins.get(name)
+            if number and name in self._steps:
+                value = self._in(self._steps[name], number - 1)
+            named = f"|{name}@{number}|"
+            lines.append(
+                f"(declare-const {named} {sort})"
+                if value is None
+                else f"(define-fun {named} () {sort} {value})"
+            )
+        lines += [
+            f"(define-fun |{name}@{number}| () {self._in(rest, number)}"
+            for name, rest in self._defined.items()
+        ]
+        if from_reset and not number:
+            lines += [f"(assert {self._in(line, 0)})" for line in self._initial]
+        return "\n".join(lines)
+
+    @staticmethod
+    def _in(text: str, cycle: int) -> str:
+        return _OF_STATE.sub(rf"|\1@{cycle}|", text)
+
+    def _read(self, text: str) -> None:
+        state = _STATE.format(top=self._top)
+        rules = {f"{self._top}_i": "initial", f"{self._top}_t": "steps"}
+        inside = ""
+        for each in text.splitlines():
+            line = _COMMENT.sub("", each)
+            if line.startswith("(define-fun"):
+                name = _NAME.findall(line)[0]
+                inside = rules.get(name, "")
+                if state in line and not inside:
+                    self._defined[name] = line.partition(f"{state} ")[2]
+            elif line.startswith("(declare-fun"):
+                name, sort = _INPUT.fullmatch(line).groups()
+                self._declared[name] = sort
+            elif line.startswith("  ") and inside == "initial":
+                self._initial.append(line.strip())
+            elif line.startswith("  ") and inside == "steps":
+                value, name = _STEP.fullmatch(line.strip()).groups()
+                self._steps[name] = value
+
+    def _begins(self) -> dict[str, str]:
+        """Values of registers that are told whole."""
+        begins = {}
+        for line in self._initial:
+            if told := _BEGINS.fullmatch(line):
+                begins[told[1]] = told[2]
+            elif (told := _BIT_BEGINS.fullmatch(line)) and self._is_bit(told[1]):
+                begins[told[1]] = _BITS[told[2]]
+        return {name: value for name, value in begins.items() if name in self._steps}
+
+    def _is_bit(self, name: str) -> bool:
+        return self._declared.get(name) == "(_ BitVec 1)"
+
+    def _driver(self, wire: str) -> str:
+        """What drives a wire."""
+        name = f"{self._top}_n {wire}"
+        drivers = set(_OF_STATE.findall(self._defined.get(name, "")))
+        if len(drivers) != 1:
+            raise ValueError(f"no one thing drives a wire {wire!r}")
+        return drivers.pop()
+
+    def _release(self, wire: str) -> None:
+        driver = self._driver(wire)
+        self._initial = [line for line in self._initial if f"|{driver}|" not in line]
+        if self._steps.pop(driver, None) is None:
+            rest = self._defined.pop(driver)
+            self._declared[driver] = _sort(rest)
+
+
+def _sort(rest: str) -> str:
+    """The sort that a text begins with."""
+    if not rest.startswith("("):
+        return rest.partition(" ")[0]
+    depth = 0
+    for at, letter in enumerate(rest):
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        if not depth:
+            return rest[: at + 1]
+    raise ValueError(f"no sort: {rest!r}")
