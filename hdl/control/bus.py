@@ -48,7 +48,7 @@ class BusSignature(wiring.Signature):
     status : In(Status), word : In(32)
     """
 
-    LATENCY = 4
+    LATENCY = 5
 
     def __init__(self) -> None:
         super().__init__(

