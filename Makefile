@@ -52,8 +52,8 @@ sessions: $(RUN)  ## the order session alone: random events at both widths, each
 	@$(BIN)/python -m tickgate.sim.endpoint --width 8 --events 100000 --seed $(SEED)
 	@$(BIN)/python -m tickgate.sim.endpoint --width 1 --events 100000 --seed $(SEED)
 
-lifecycle: $(WORK)  ## random lives of orders at the risk gate, each verdict compared with the model
-	@$(BIN)/python -m pytest -q tests/hdl/test_risk.py -k lives_of_orders --risk-cycles 100000 --seed $(SEED)
+lifecycle: $(WORK)  ## random lives of orders at the risk gate: 10 million events, each verdict compared
+	@$(BIN)/python -m pytest -q tests/hdl/test_risk.py -k lives_of_orders --risk-events 10000000 --seed $(SEED)
 
 prove: $(WORK)  ## prove all that docs/proofs.md claims of the gateware
 	@$(BIN)/tickgate prove

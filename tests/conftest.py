@@ -20,10 +20,10 @@ def pytest_addoption(parser):
         help=f"seed of the random inputs (default: {DEFAULT_SEED})",
     )
     parser.addoption(
-        "--risk-cycles",
+        "--risk-events",
         type=int,
-        default=1500,
-        help="cycles of the random lives of orders that the risk gate is held to (default: 1500)",
+        default=100_000,
+        help="events in the random lives of orders that the risk gate is held to (100000)",
     )
 
 

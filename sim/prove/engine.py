@@ -215,7 +215,7 @@ def _cpu_time() -> float:
 def _cover(each: Property, harness: Harness, text: str) -> str:
     anywhere = each.method is Method.ALWAYS
     limit = each.depth - 1 if each.method is Method.BOUNDED else max(each.depth, each.reached)
-    search = _Search(harness, text, each.of_many, from_reset=not anywhere)
+    search = _Search(harness, text, each.of_many, from_reset=not anywhere, cover=True)
     reached = search.reach(limit)
     if reached is None:
         return "cover not reached"
@@ -273,10 +273,12 @@ class _Search:
         *,
         free: tuple[str, ...] = (),
         from_reset: bool = True,
+        cover: bool = False,
     ) -> None:
         # Where a run begins anywhere, the first cycle may have any state.
         self._claim, self._from_reset = claim, from_reset
-        self._system = System(text, TOP, free)
+        about = ("assumed", "seen", "eased") if cover else ("assumed", "holds")
+        self._system = System(text, TOP, [_output(name, claim) for name in about], free)
         self._told = [name for name in harness.told if self._system.has(name)]
         options = Options()
         options.set(Option.PRODUCE_MODELS, True)

@@ -23,7 +23,16 @@ from tickgate.spec.gates import (
     TIMES_IN_FORCE,
 )
 
-__all__ = ["FORMULAS", "digits", "divides", "times", "within_gross", "worst_long", "worst_short"]
+__all__ = [
+    "FORMULAS",
+    "digits",
+    "divides",
+    "quotient",
+    "times",
+    "within_gross",
+    "worst_long",
+    "worst_short",
+]
 
 WORD = 1 << 32
 
@@ -43,12 +52,20 @@ def times(factor: int, value: Value) -> Value:
     return sum((value << bit for bit in (10, 9, 8, 4)), start=value << 13)
 
 
+def quotient(odd: int, value: Value) -> tuple[Value, Value]:
+    """Both halves of what times an odd number is a value of 32 bits, modulo 2**32.
+
+    A law of docs/proofs.md.
+    """
+    inverse = pow(odd, -1, WORD)
+    return (value[:16] * inverse)[:32], (value[16:] * (inverse & 0xFFFF))[:16]
+
+
 def divides(odd: int, value: Value) -> Value:
-    """Whether an odd number divides a value of 32 bits; a law of docs/proofs.md."""
+    """Whether an odd number divides a value of 32 bits: its quotient times it does not wrap."""
     if odd == 1:
         return Value.cast(1)
-    inverse = pow(odd, -1, WORD)
-    low, high = (value[:16] * inverse)[:32], (value[16:] * (inverse & 0xFFFF))[:16]
+    low, high = quotient(odd, value)
     return (low + (high << 16))[:32] <= (WORD - 1) // odd
 
 

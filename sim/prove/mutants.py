@@ -184,7 +184,7 @@ MUTANTS: dict[str, Mutant] = {
             module="risk.exposure",
             before="(reserved.buys - self.released_buys)[:33]",
             after="0",
-            catcher="approved-within-limits",
+            catcher="gate-5-worst-case-long",
         ),
         Mutant(
             name="released-of-the-other-side",
@@ -240,7 +240,7 @@ MUTANTS: dict[str, Mutant] = {
             module="risk.collar",
             before="memory.write_address.eq(self.trades.payload.symbol)",
             after="memory.write_address.eq(self.preview.symbol)",
-            catcher="risk-known-feed",
+            catcher="risk-known-trade",
         ),
         Mutant(
             name="breach-ignored",
@@ -256,7 +256,7 @@ MUTANTS: dict[str, Mutant] = {
             module="risk.trading_state",
             before="(message.code == HALTED) | (message.code == RESUMED)",
             after="message.code == RESUMED",
-            catcher="risk-known-feed",
+            catcher="risk-known-state",
         ),
         Mutant(
             name="gross-at-limit",
@@ -304,7 +304,7 @@ MUTANTS: dict[str, Mutant] = {
             module="risk.account",
             before="Mux(release.notional <= sum_, sum_ - release.notional, 0)",
             after="sum_ - release.notional",
-            catcher="risk-known-sums",
+            catcher="risk-known-notional",
         ),
         Mutant(
             name="feed-a-nanosecond-older",
@@ -320,7 +320,7 @@ MUTANTS: dict[str, Mutant] = {
             module="risk.freshness",
             before="memory.write_address.eq(message.symbol)",
             after="memory.write_address.eq(self.preview.symbol)",
-            catcher="risk-known-feed",
+            catcher="risk-known-heard",
         ),
         Mutant(
             name="spread-at-cap",
@@ -336,7 +336,7 @@ MUTANTS: dict[str, Mutant] = {
             module="risk.sanity",
             before="spread > 0)",
             after="spread >= 0)",
-            catcher="risk-known-feed",
+            catcher="risk-known-top",
         ),
         Mutant(
             name="band-at-its-low-end",
@@ -368,7 +368,7 @@ MUTANTS: dict[str, Mutant] = {
             module="risk.rate",
             before="Mux(past, since, until) + step",
             after="until + step",
-            catcher="risk-known-counts",
+            catcher="risk-known-rate",
         ),
         Mutant(
             name="bucket-wraps",
@@ -376,7 +376,7 @@ MUTANTS: dict[str, Mutant] = {
             module="risk.rate",
             before="after[:64] | after[64].replicate(64)",
             after="after[:64]",
-            catcher="risk-known-counts",
+            catcher="risk-known-rate",
         ),
         Mutant(
             name="one-order-more",
@@ -392,7 +392,7 @@ MUTANTS: dict[str, Mutant] = {
             module="risk.counts",
             before="memory.write.eq(releases & held.any())",
             after="memory.write.eq(releases)",
-            catcher="risk-known-counts",
+            catcher="risk-known-open",
         ),
         Mutant(
             name="one-duplicate-more",
@@ -440,7 +440,7 @@ MUTANTS: dict[str, Mutant] = {
             module="risk.trading_state",
             before="restriction = message.code != UNRESTRICTED",
             after='restriction = message.code == ord("1")',
-            catcher="risk-known-feed",
+            catcher="risk-known-state",
         ),
         Mutant(
             name="sell-as-allowed-as-buy",
@@ -488,7 +488,7 @@ MUTANTS: dict[str, Mutant] = {
             module="risk.gate",
             before="part.approved.eq(self.approved.valid)",
             after="part.approved.eq(self.verdicts.valid)",
-            catcher="risk-known-sums",
+            catcher="risk-known-day",
         ),
         Mutant(
             name="account-limit-forgotten",

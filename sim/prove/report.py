@@ -20,9 +20,10 @@ and of what is claimed of it, Bitwuzla looks for inputs that break the claim. Ho
 
 Each claim has a cover: a case that the contract must allow, reached first in the cycle that is
 stated, so that the claim is not true for want of cases. The contract is what the part's docstring
-asks of who uses it. Memories are clear as after their sweep; what a relaxed memory reads from an
-address that is being written is wrong on purpose. Numbers of gates are those of
-[risk.md](risk.md).
+asks of who uses it, or another property, named there, that holds by itself. *Any* names what has
+any value in the proof, whatever drives it, and its own one in the cover. Memories are clear as
+after their sweep; what a relaxed memory reads from an address that is being written is wrong on
+purpose. Numbers of gates are those of [risk.md](risk.md).
 
 """
 
@@ -56,7 +57,7 @@ def _line(each: Property) -> str:
             each.component,
             each.about,
             each.claim,
-            each.contract,
+            "; ".join((each.contract, *(f"any `{wire}`" for wire in each.free))),
             each.size,
             depth_of(each),
             f"{each.cover} (cycle {each.reached})",

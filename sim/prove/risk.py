@@ -18,6 +18,7 @@ from tickgate.sim.prove.formulas import (
     FORMULAS,
     digits,
     divides,
+    quotient,
     times,
     within_gross,
     worst_long,
@@ -152,7 +153,7 @@ class RiskHarness(Harness):
         super().__init__(
             {"which": range(SYMBOLS), **INPUTS, "armed": 1, "killed": 1},
             {"verdict": 1, "approved": 1, "reasons": 64},
-            claims=(*GROUPS, *CLAIMS),
+            claims=(*GROUPS, *CLAIMS, "within_limits"),
         )
 
     def elaborate(self, platform) -> Module:
@@ -189,6 +190,9 @@ class RiskHarness(Harness):
         for name, (claim, cover, needs) in CLAIMS.items():
             knows = Cat(Const(1, 1), *(agreements[group] for group in needs)).all()
             self._claim(name, contract & knows, ~of_it | claim(self), of_it & cover(self))
+        proved = Cat(~of_it | CLAIMS[gate.name.lower()][0](self) for gate in OF_LIMITS).all()
+        within, takes_all = ~of_it | _is_within_limits(self), of_it & _takes_all_room(self)
+        self._claim("within_limits", contract & proved, within, takes_all)
         m.d.comb += [
             self.verdict.eq(gate.verdicts.valid),
             self.approved.eq(gate.approved.valid),
@@ -239,6 +243,11 @@ class RiskHarness(Harness):
             setattr(self, name, [self.ago(amount, 1), self.ago(amount, 2)])
 
 
+def name_of(gate: Gate) -> str:
+    """The property that a gate passes exactly when it should."""
+    return f"gate-{gate.value}-{gate.name.lower().replace('_', '-')}"
+
+
 def _reason(gate: Gate):
     return lambda h: h.gate.verdicts.payload.reasons[gate] != FORMULAS[gate][1](h)
 
@@ -275,9 +284,10 @@ NEEDS: dict[Gate, tuple[str, ...]] = {
 }
 """What a gate has to know, in the words of `GROUPS`."""
 CLAIMS: dict[str, tuple[Callable[..., Value], Callable[..., Value], tuple[str, ...]]] = {
-    "within_limits": (_is_within_limits, _takes_all_room, ("reserved",)),
     **{gate.name.lower(): (_reason(gate), _alone(gate), NEEDS.get(gate, ())) for gate in FORMULAS},
 }
+OF_LIMITS = (Gate.BUSY, Gate.WORST_CASE_LONG, Gate.WORST_CASE_SHORT, Gate.GROSS_EXPOSURE)
+"""Gates by which what is approved is within limits."""
 GROUPS = {
     "trade": "price and time of its last trade",
     "state": "its trading state, session and breach of the market",
@@ -290,8 +300,9 @@ GROUPS = {
     "notional": "notional of open orders on either side, of all symbols together",
     "day": "orders, shares and notional of the day, of all symbols together",
 }
-OF_ORDERS = ("rate", "sent", "open", "notional", "day")
-"""Groups that orders make, which take as long as the gate is busy with one."""
+OF_ORDERS = {"rate": 3, "sent": 3, "open": 4, "notional": 4, "day": 3}
+"""Groups that orders make, none of which comes while the gate is busy with another one; and after
+how many cycles a run from anywhere has all of an order that was on its way."""
 
 
 class PassageHarness(Harness):
@@ -399,11 +410,6 @@ REACHED = {
     # An order has to be open before it.
     Gate.OPEN_ORDERS: 3 + RiskGate.ACCOUNTING + 1,
 }
-QUICK = (
-    *(Gate.BUSY, Gate.ARMED, Gate.LIMITS_PRESENT, Gate.ORDER_QUANTITY, Gate.FEED_TRUST),
-    *(Gate.BOOK_SANITY, Gate.TRADING_STATE, Gate.PERMISSION),
-)
-"""Seconds each."""
 OF_INTENT = "the intent is the preview of the cycle before; no start of day meanwhile"
 LAWS_OF: dict[Gate, str] = {
     **dict.fromkeys(
@@ -436,7 +442,7 @@ KNOWN = tuple(
         size="2 symbols, all numbers in full width",
         cover="an order is approved",
         method=Method.INDUCTION,
-        depth=DEPTH_ENTERED if group in OF_ORDERS else 3,
+        depth=OF_ORDERS.get(group, 3),
         reached=3,
         make=RiskHarness,
         of_many=group,
@@ -471,19 +477,22 @@ class ProductHarness(Harness):
 
 
 class QuotientHarness(Harness):
-    """A number of 32 bits as quotient and rest, by an odd one, and whether that divides it."""
+    """What the gates take to be a number of 32 bits divided by an odd one."""
 
     def __init__(self, odd: int) -> None:
         self._odd = odd
-        super().__init__({"quotient": 32, "rest": range(odd)})
+        super().__init__({"whole": 32}, {"low": 32, "high": 16})
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        whole = self.quotient * self._odd + self.rest
+        whole, odd = self.whole, self._odd
         m.d.comb += [
-            self.assumed.eq((whole < WORD) & (self.rest < self._odd)),
-            self.holds.eq(divides(self._odd, whole[:32]) == (self.rest == 0)),
-            self.seen.eq((whole + self._odd >= WORD) & (self.rest == 0)),
+            Cat(self.low, self.high).eq(Cat(*quotient(odd, whole))),
+            self.assumed.eq(1),
+            self.holds.eq(
+                ((self.low * odd)[:32] == whole[:16]) & ((self.high * odd)[:16] == whole[16:])
+            ),
+            self.seen.eq((whole + odd >= WORD) & divides(odd, whole)),
         ]
         return m
 
@@ -523,15 +532,16 @@ LAWS = (
         Property(
             name=f"divisible-by-{odd}",
             component="risk: arithmetic",
-            claim=f"{odd} divides x exactly when x / {odd} modulo 2^32 is at most "
-            f"(2^32 - 1) / {odd}",
+            claim=f"what the gate takes for the quotient of either half of x, times {odd}, is that "
+            "half, modulo 2^32 and 2^16; so the sum of both is the quotient of x modulo 2^32, and "
+            f"{odd} divides x exactly when it is at most (2^32 - 1) / {odd}: times {odd} it does "
+            "not wrap",
             contract="none",
             size="32 bits",
             cover=f"the greatest multiple of {odd}",
             method=Method.ALWAYS,
             depth=0,
             reached=0,
-            quick=False,
             make=lambda odd=odd: QuotientHarness(odd),
         )
         for odd in (5, 25)
@@ -566,13 +576,12 @@ THEOREMS = (
         claim="the position and all shares of approved orders that were not released, this one "
         "included, are within `max_long` and `max_short`, gross exposure is within "
         "`account_max_gross`: the limits in force in the cycle of the preview",
-        contract=_knowing(Gate.WORST_CASE_LONG, Gate.GROSS_EXPOSURE),
+        contract="; ".join(f"`{name_of(gate)}`" for gate in OF_LIMITS),
         size="2 symbols, all numbers in full width",
         cover="an order is approved that takes all room there is",
         method=Method.INDUCTION,
-        depth=DEPTH_ENTERED,
+        depth=1,
         reached=3,
-        quick=False,
         make=RiskHarness,
         of_many="within_limits",
     ),
@@ -620,7 +629,7 @@ PROPERTIES = (
     *THEOREMS,
     *(
         Property(
-            name=f"gate-{gate.value}-{gate.name.lower().replace('_', '-')}",
+            name=name_of(gate),
             component="risk: gates",
             about=f"gate {gate.value}" if gate else "busy",
             claim=f"it passes exactly when: {text}",
@@ -630,7 +639,6 @@ PROPERTIES = (
             method=Method.INDUCTION,
             depth=DEPTH_ENTERED if gate in COUNTING or gate is Gate.BUSY else 2,
             reached=REACHED.get(gate, 3),
-            quick=gate in QUICK,
             make=RiskHarness,
             of_many=gate.name.lower(),
             free=APPROVALS,

@@ -27,19 +27,23 @@ _BITS = {"true": "#b1", "false": "#b0"}
 
 
 class System:
-    """The text of a transition system, ready to be told cycle by cycle.
+    """What of a transition system bears on some wires, ready to be told cycle by cycle.
 
     Parameters
     ----------
     text : str
         As Yosys writes it of the module `top`, flat. Its reset never comes.
     top : str
+    wires : collection of str
+        Those that are asked for.
     free : collection of str
         Wires of which each may have any value in any cycle, whatever drives it: what holds then,
         holds. Raises `ValueError` if nothing does, or more than one thing.
     """
 
-    def __init__(self, text: str, top: str, free: Collection[str] = ()) -> None:
+    def __init__(
+        self, text: str, top: str, wires: Collection[str], free: Collection[str] = ()
+    ) -> None:
         self._top = top
         self._declared: dict[str, str] = {}
         self._defined: dict[str, str] = {}
@@ -49,9 +53,10 @@ class System:
         self._fixed = {self._driver("rst"): "false"} if self.has("rst") else {}
         for wire in free:
             self._release(wire)
+        self._keep({f"{top}_n {wire}" for wire in wires})
 
     def has(self, wire: str) -> bool:
-        """Whether there is a wire of this name."""
+        """Whether a wire of this name is there to be asked for."""
         return f"{self._top}_n {wire}" in self._defined
 
     def at(self, wire: str, cycle: int) -> str:
@@ -103,6 +108,24 @@ class System:
             elif line.startswith("  ") and inside == "steps":
                 value, name = _STEP.fullmatch(line.strip()).groups()
                 self._steps[name] = value
+
+    def _keep(self, wanted: set[str]) -> None:
+        """Forgets what none of these depends on, in whatever cycle."""
+        reached, left = set(), list(wanted)
+        while left:
+            name = left.pop()
+            if name not in reached:
+                reached.add(name)
+                texts = (self._defined.get(name, ""), self._steps.get(name, ""))
+                left += [each for text in texts for each in _OF_STATE.findall(text)]
+        self._initial = [line for line in self._initial if reached & set(_OF_STATE.findall(line))]
+        # Such a line may begin something else as well, which then needs a name.
+        begun = {name for line in self._initial for name in _OF_STATE.findall(line)}
+        for table in (self._declared, self._defined, self._steps):
+            for name in table.keys() - reached - (begun if table is self._declared else set()):
+                shown = name.startswith(f"{self._top}_n ") and "." not in name
+                if not shown or not reached.issuperset(_OF_STATE.findall(self._defined[name])):
+                    del table[name]
 
     def _begins(self) -> dict[str, str]:
         """Values of registers that are told whole."""

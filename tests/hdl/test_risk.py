@@ -1,41 +1,28 @@
 # amaranth: UnusedElaboratable=no
 """The risk gate against its model, and each gate at its limit."""
 
-import functools
 import itertools
 
 import pytest
 from amaranth.hdl import ResetInserter, Signal
 from amaranth.sim import Simulator
-from simulated import Simulated
+from risk_bench import BUY, KINDS, SELL, SYMBOLS, simulate, top
 
 from tickgate.hdl.risk.collar import PriceCollar
 from tickgate.hdl.risk.exposure import Exposure
 from tickgate.hdl.risk.gate import COUNTING, Gate, RiskGate
 from tickgate.hdl.risk.trading_state import TradingState
-from tickgate.hdl.stream import MessageKind
 from tickgate.sim.model import risk as model
 from tickgate.sim.model.book import Top, Trade
 from tickgate.sim.model.feed import Message
 from tickgate.sim.model.strategy import Proposal
 
-SYMBOLS = 3
-BUY, SELL = 0, 1
 WORD = 0xFFFF_FFFF
 REFERENCE = 100_0000
 VALUES_KNOWN, RELEASE_KNOWN, ENTERED = 3, 4, 2
 """Cycles from values of positions, and from a release, to the first verdict that goes by them; from
 a verdict to the cycle in which its order is added to the sums."""
-OF_ACCOUNT = ("account", "long_value", "short_value")
 BID, ASK = REFERENCE - 100, REFERENCE + 100
-KINDS = {
-    "H": MessageKind.TRADING_STATE,
-    "S": MessageKind.SYSTEM,
-    "W": MessageKind.BREACH,
-    "Y": MessageKind.SHORT_SALE_RESTRICTION,
-    "h": MessageKind.OPERATIONAL_HALT,
-}
-
 LIMITS = {
     "max_long": 1000,
     "max_short": 1000,
@@ -132,135 +119,6 @@ def bits(*gates) -> int:
     return sum(1 << gate for gate in gates)
 
 
-class Bench:
-    """The gate in a simulator, from reset for each list of cycles."""
-
-    def __init__(self) -> None:
-        self._dut = RiskGate(symbols=SYMBOLS)
-        self._simulated = Simulated(self._dut, swept=False)
-        self._cycles, self._verdicts = [], []
-
-    def run(self, cycles) -> list[tuple]:
-        self._cycles, self._verdicts = cycles, []
-        self._simulated.run(self._card)
-        return self._verdicts
-
-    async def _card(self, ctx):
-        dut = self._dut
-        assert not ctx.get(dut.ready)
-        await ctx.tick().until(dut.ready)
-        inputs, intents = Inputs(ctx, dut), [None]
-        for now in [*self._cycles, *[IDLE] * (1 + dut.LATENCY)]:
-            inputs.drive(now, intents[-1])
-            intents.append(now["preview"] if now["meant"] else None)
-            due = intents[-2 - dut.LATENCY] if len(intents) > 1 + dut.LATENCY else None
-            assert ctx.get(dut.verdicts.valid) == (due is not None)
-            if due is not None:
-                self._verdicts.append(read(ctx, dut, due))
-            else:
-                assert not ctx.get(dut.approved.valid)
-                assert not ctx.get(dut.refused.valid)
-            await ctx.tick()
-
-
-@functools.cache
-def the_bench() -> Bench:
-    return Bench()
-
-
-def simulate(cycles) -> list[tuple]:
-    """Returns (approved, reasons, order) of each preview that was meant, as the gate says."""
-    return the_bench().run(cycles)
-
-
-class Inputs:
-    """The inputs of the gate, of which only those that change are set: few do in a cycle."""
-
-    def __init__(self, ctx, dut) -> None:
-        self._ctx, self._dut, self._held = ctx, dut, {}
-
-    def drive(self, now, intent) -> None:
-        dut, preview = self._dut, now["preview"]
-        for name in ("limits", "position", "armed", "killed", "time", "start_of_day", *OF_ACCOUNT):
-            self._set(name, getattr(dut, name), now[name])
-        for name, released in zip(("buys", "sells"), now["released_shares"], strict=True):
-            self._set(name, getattr(dut, f"released_{name}"), released)
-        self._set("exact", dut.exact_now, now["exact"])
-        self._set("busy", dut.transmit_busy, now["busy"])
-        self._set("load", dut.load_user_ref_num, now["load"] is not None)
-        self._set("start", dut.user_ref_num_start, now["load"] or 0)
-        self._set("time_in_force", dut.time_in_force, ord(now["time_in_force"]))
-        self._offer("preview", dut.preview, preview)
-        if preview:
-            assert self._ctx.get(dut.limits_symbol) == preview["symbol"]
-        self._offer("intents", dut.intents, intent)
-        for name in ("closed", "released"):
-            stream = getattr(dut, name)
-            self._offer(name, stream, now[name])
-            if now[name] is not None and not self._ctx.get(stream.ready):
-                # It would have to wait; here it did not happen.
-                now[name] = None
-                self._offer(name, stream, None)
-        self._offer("message", dut.messages, now["message"], a_message)
-        self._offer("top", dut.tops, now["top"], lambda top: a_top(*top)._asdict())
-        self._offer("trade", dut.trades, now["trade"], a_trade)
-
-    def _set(self, name, port, value) -> None:
-        if self._held.get(name) != value:
-            self._held[name] = value
-            self._ctx.set(port, value)
-
-    def _offer(self, name, stream, value, payload=lambda value: value) -> None:
-        self._set((name, "valid"), stream.valid, value is not None)
-        if value is not None and self._held.get(name) != value:
-            self._held[name] = value
-            self._ctx.set(stream.payload, payload(value))
-
-
-def a_message(told) -> dict:
-    kind, symbol, code = told
-    fields = {"kind": KINDS[kind], "symbol": symbol or 0, "tracked": symbol is not None}
-    return {**fields, "code": ord(code)}
-
-
-def a_trade(told) -> dict:
-    symbol, price = told
-    return {"symbol": symbol, "price": price}
-
-
-def a_top(symbol, bid, ask) -> Top:
-    """The top with these prices, or without where one is None."""
-    return Top(
-        symbol=symbol,
-        bid_present=int(bid is not None),
-        bid_price=bid or 0,
-        bid_shares=10,
-        ask_present=int(ask is not None),
-        ask_price=ask or 0,
-        ask_shares=10,
-        exact=1,
-        sequence=0,
-    )
-
-
-def read(ctx, dut, intent) -> tuple:
-    """The verdict, which must be told alike on all three ports, and must name the intent."""
-    verdict = ctx.get(dut.verdicts.payload)
-    order, approved, reasons = verdict.order, verdict.approved, verdict.reasons
-    assert ctx.get(dut.approved.valid) == approved
-    assert ctx.get(dut.refused.valid) == (not approved)
-    if approved:
-        assert ctx.get(dut.approved.payload) == order
-    else:
-        refused = ctx.get(dut.refused.payload)
-        assert refused.reasons == reasons
-        assert all(getattr(refused.proposal, name) == getattr(order, name) for name in PROPOSAL)
-    assert order.stamp == intent["stamp"]
-    fields = ("symbol", "price", "quantity", "sequence", "user_ref_num")
-    values = {name: getattr(order, name) for name in fields}
-    return bool(approved), reasons, model.Order(side=order.side.value, **values)
-
-
 def of_model(limits) -> model.Limits:
     flags = ("extended_hours", "allow_buy", "allow_sell")
     allowed = limits["allow_time_in_force"]
@@ -314,7 +172,7 @@ def judge(cycles) -> list[tuple]:
         account = cycles[at - VALUES_KNOWN] if at >= VALUES_KNOWN else CYCLE
         risk.long_value, risk.short_value = account["long_value"], account["short_value"]
         risk.account = model.AccountLimits(**before["account"])
-        if entered is not None and entered + ENTERED == at:
+        if last and entered + ENTERED == at:
             sums.add(last)
         taken.append(sums.take(now))
         if at >= RELEASE_KNOWN:
@@ -340,10 +198,11 @@ def judge(cycles) -> list[tuple]:
         if now["start_of_day"] and not now["armed"]:
             risk.start_of_day()
             sums.clear()
+            last = None
         if at and taken[at - 1][2] is not None:
             risk.closed(taken[at - 1][2])
         if before["top"]:
-            risk.top(a_top(*before["top"]))
+            risk.top(Top(**top(*before["top"])))
         if before["trade"]:
             risk.trade(Trade(*before["trade"]), before["time"])
         if before["message"]:
@@ -520,8 +379,7 @@ def a_random_cycle(generator, limits, account, references, time) -> dict:
     }
 
 
-@pytest.mark.parametrize("breach", [False, True])
-def test_it_judges_as_the_model_judges(breach, generator):
+def test_it_judges_as_the_model_judges(generator):
     limits = [some_limits(generator) for _ in range(SYMBOLS)]
     references, time, cycles = [REFERENCE] * SYMBOLS, CYCLE["time"], []
     for n in range(3000):
@@ -531,8 +389,7 @@ def test_it_judges_as_the_model_judges(breach, generator):
         if n % 50 == 0:
             account = some_account_limits(generator)
         cycles.append(a_random_cycle(generator, limits, account, references, time))
-    if breach:
-        cycles[2500]["message"] = ("W", None, "1")
+    cycles[2700]["message"] = ("W", None, "1")
     verdicts = simulate([*OPENING, *cycles])
     assert verdicts == judge([*OPENING, *cycles])
     approved = sum(verdict[0] for verdict in verdicts)
@@ -566,32 +423,74 @@ DAY = {
 """Limits that a day of about 30 orders meets, each of them."""
 
 
-def test_the_lives_of_orders_are_as_the_model_has_them(generator, request):
-    cycles, time, value = [], CYCLE["time"], 0
-    facts = {"limits": {**LIMITS, **DAY["limits"]}, "account": {**ACCOUNT, **DAY["account"]}}
-    while len(cycles) < request.config.getoption("risk_cycles"):
+EVENTS = ("preview", "released", "closed", "trade", "top", "message", "load")
+"""What may come in a cycle; beside it, what is told changes, such as limits and a position."""
+
+
+def a_life(generator, length: int) -> tuple[list[dict], int]:
+    """Cycles of orders, fills, cancels, commits, kills and new days; and how many events."""
+
+    def maybe(chance, value):
+        return value if generator.random() < chance else None
+
+    cycles, time, events = [], CYCLE["time"], 0
+    account = {**ACCOUNT, **DAY["account"]}
+    limits = [{**LIMITS, **DAY["limits"]} for _ in range(SYMBOLS)]
+    positions, value, down = [0] * SYMBOLS, 0, 0
+    while len(cycles) < length:
+        facts = {"account": account, "time": time}
         if generator.random() < 0.002:
-            cycles.append({**IDLE, **facts, "armed": 0, "start_of_day": 1, "time": time})
-            cycles += [{**IDLE, **facts, "time": time}] * (SYMBOLS + len(PAUSE))
-        if generator.random() < 0.02:
-            value = generator.choice([0, 5 * NOTIONAL, 10 * NOTIONAL])
+            cycles.append({**IDLE, **facts, "armed": 0, "start_of_day": 1})
+            cycles += [{**IDLE, **facts}] * (SYMBOLS + len(PAUSE))
+            positions, events = [0] * SYMBOLS, events + 1
+        if generator.random() < 0.01:
+            # Fills move a position, and what all positions are worth.
+            at = generator.randrange(SYMBOLS)
+            positions[at] = min(500, max(-500, positions[at] + generator.choice([-100, 100])))
+            value, events = generator.choice([0, 5 * NOTIONAL, 10 * NOTIONAL]), events + 2
+        if generator.random() < 0.01:
+            # A commit.
+            at, narrow = generator.randrange(SYMBOLS), generator.choice([{}, {"max_long": 400}])
+            limits[at], events = {**LIMITS, **DAY["limits"], **narrow}, events + 1
+        if generator.random() < 0.005:
+            down, events = generator.randrange(20), events + 1
         time += generator.choice([0, 8, 8, 20])
+        symbol, other = (generator.randrange(SYMBOLS) for _ in "so")
         order = {
-            "symbol": generator.randrange(SYMBOLS),
+            "symbol": symbol,
             "side": generator.getrandbits(1),
             "quantity": generator.choice([50, 100, 100, 200]),
         }
-        now = cycle(order) if generator.random() < 0.4 else dict(IDLE)
         release = {"side": generator.getrandbits(1), "notional": NOTIONAL}
-        now |= {"time": time, "long_value": value, **facts}
-        now["closed"] = generator.randrange(SYMBOLS) if generator.random() < 0.05 else None
-        now["released"] = release if generator.random() < 0.04 else None
+        now = cycle(order) if generator.random() < 0.6 else dict(IDLE)
+        now |= {
+            **facts,
+            "limits": limits[symbol],
+            "position": positions[symbol],
+            "long_value": value,
+            "killed": int(down > 0),
+            "closed": maybe(0.05, other),
+            "released": maybe(0.04, release),
+            "trade": maybe(0.7, (other, generator.choice([REFERENCE - 1, REFERENCE]))),
+            "top": maybe(0.7, (other, BID, generator.choice([ASK, ASK + 1]))),
+            "message": maybe(0.7, ("Y", other, generator.choice("00000001"))),
+            "load": maybe(0.002, 5),
+        }
+        down = max(0, down - 1)
+        events += sum(now[name] is not None for name in EVENTS)
         cycles.append(now)
+    return cycles, events
+
+
+def test_the_lives_of_orders_are_as_the_model_has_them(generator, request):
+    least = request.config.getoption("risk_events")
+    cycles, events = a_life(generator, length=least * 4 // 11)
+    assert events >= least
     verdicts = simulate([*OPENING, *cycles])
     assert verdicts == judge([*OPENING, *cycles])
     assert sum(verdict[0] for verdict in verdicts) > len(cycles) // 75
     seen = {gate for gate in Gate for verdict in verdicts if verdict[1] >> gate & 1}
-    assert seen >= {Gate.BUSY, *COUNTING}
+    assert seen >= {Gate.BUSY, Gate.ARMED, Gate.WORST_CASE_LONG, *COUNTING}
 
 
 def test_an_order_within_every_limit_is_approved():
