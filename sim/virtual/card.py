@@ -304,8 +304,8 @@ class CardSerial(SerialBase):
     """The UART of a virtual card as a pyserial port.
 
     Each octet travels bit by bit over the UART pins; time passes in `read`, `flush` and whatever
-    else runs the card. `write` only queues. `in_waiting` lets one octet's time pass, or `LOOK` cycles
-    where octets do not take the UART, so that a loop around it ends.
+    else runs the card. `write` only queues. `in_waiting` lets one octet's time pass, so that a loop
+    around it ends, or `LOOK` cycles where octets do not take the UART.
 
     `timeout` counts simulated patience: `CYCLES_A_SECOND` clock cycles for each second, about what
     a simulation runs in a second of real time.
