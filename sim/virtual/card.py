@@ -312,7 +312,7 @@ class CardSerial(SerialBase):
     """
 
     CYCLES_A_SECOND = 1_000_000
-    LOOK = 250
+    LOOK = 40
     BAUDRATES = (115200,)
 
     def __init__(self, card: Card) -> None:
