@@ -138,6 +138,7 @@ class RiskModel:
 
     def __post_init__(self) -> None:
         self._accounts = {index: _Account(limits) for index, limits in self.limits.items()}
+        self._recovering = False
 
     def set_limits(self, symbol: int, limits: Limits) -> None:
         """Puts other limits in force; exposure and reference price stay."""
@@ -153,6 +154,10 @@ class RiskModel:
         """States how many of the shares that were reserved so far are so no more, modulo 2**33."""
         account = self._accounts[symbol]
         account.released_buys, account.released_sells = buys, sells
+
+    def set_recovering(self, recovering: bool) -> None:
+        """Whether messages that are missing may yet come, for whatever symbol."""
+        self._recovering = bool(recovering)
 
     def set_exact(self, symbol: int, exact: bool) -> None:
         """Whether the book of `symbol` is exact now."""
@@ -215,7 +220,7 @@ class RiskModel:
             9: 0 < proposal.quantity <= min(limits.max_order_quantity, QUANTITY_MAX),
             10: proposal.quantity * proposal.price <= limits.max_order_notional,
             11: self._within_collar(account, proposal.price, time_ns),
-            13: account.exact,
+            13: account.exact and not self._recovering,
             16: account.trading
             and not account.halted
             and not self.breach
