@@ -292,8 +292,8 @@ class NetworkConfig(_Section):
 class RerequestConfig(_Section):
     """`[rerequest]`: the server that retransmits what no line of the feed has brought.
 
-    `mac` is that of the server, or of the gateway to it. `wait_us` bounds the time that a loss may
-    take to be made good before it is a gap, `interval_us` and `tries` how often the card asks for
+    `mac` is that of the server, or of the gateway to it. `wait_us` bounds the time in which nothing
+    of a loss is made good before it is a gap, `interval_us` and `tries` how often the card asks for
     the same without an answer, `messages` what one reply can hold.
     """
 

@@ -20,7 +20,7 @@ from tickgate.hdl.risk.freshness import Freshness
 from tickgate.hdl.risk.gate import RiskGate
 from tickgate.hdl.risk.trading_state import TradingState
 from tickgate.hdl.strategy.taker import Taker
-from tickgate.host.config import Config
+from tickgate.host.config import Config, RerequestConfig
 from tickgate.sim.model.book import BookModel, Top, Window
 from tickgate.sim.model.feed import FeedModel, Gap, Message
 from tickgate.sim.model.order import SEGMENT_SIZE, Session, encode
@@ -29,7 +29,7 @@ from tickgate.sim.model.strategy import StrategyParameters
 from tickgate.sim.model.strategy import Taker as TakerModel
 from tickgate.sim.reception import CAUSES
 from tickgate.sim.trace import Trace
-from tickgate.spec import itch50, moldudp64
+from tickgate.spec import ethernet, itch50, moldudp64
 from tickgate.spec.gates import TIMES_IN_FORCE
 from tickgate.spec.registers import BY_NAME
 
@@ -43,7 +43,7 @@ TRADE_KNOWN = TRADE_SEEN + 1 + PriceCollar.LATENCY
 MESSAGE_KNOWN = TickToTrade.BOOK_AT + 1 + Freshness.LATENCY
 # From the strobe of a gap.
 GAP_KNOWN = 1
-# From the end of a datagram's header: its line is known to be alive.
+# From the end of a datagram's header: its line is known to be alive, a recovery begun or over.
 HEADER_JUDGED = 3
 # From the top of book: the price is examined, the intent judged, the verdict told.
 EXAMINED = Taker.LATENCY_PREVIEW
@@ -78,6 +78,49 @@ class Difference:
     where: str
     card: dict
     model: dict
+
+
+class _Requests:
+    """Follows, by the frames that the card sent, how often it has asked for the same in vain.
+
+    Parameters
+    ----------
+    config : RerequestConfig or None
+    """
+
+    SLACK_US = 40
+    """A request is made so long before its frame at most: the port is taken by an order."""
+
+    def __init__(self, config: RerequestConfig | None) -> None:
+        self._config = config
+        self._sent: list[tuple[int, int]] = []
+        self.begin()
+
+    @property
+    def patience_us(self) -> int:
+        """How long after the last of its requests the card does not give up yet."""
+        return max(self._config.interval_us - self.SLACK_US, 0) if self._config else 0
+
+    def begin(self) -> None:
+        """What is asked for from now on is something else."""
+        self._sequence, self._times, self._last = -1, 0, 0
+
+    def add(self, trace: Trace) -> None:
+        """Takes the requests of a piece."""
+        udp_at = ethernet.ETHERNET.size + ethernet.IPV4.size
+        for frame in trace.services if self._config else ():
+            udp = ethernet.UDP.unpack_from(frame.octets, udp_at)
+            if udp["destination_port"] == self._config.port:
+                request = moldudp64.REQUEST.unpack_from(frame.octets, udp_at + ethernet.UDP.size)
+                self._sent.append((frame.first_cycle, request["sequence"]))
+
+    def exhausted_at(self, before: int) -> int | None:
+        """The cycle of the last request, if there is to be no other; of those before a cycle."""
+        while self._sent and self._sent[0][0] < before:
+            self._last, sequence = self._sent.pop(0)
+            self._times = self._times + 1 if sequence == self._sequence else 1
+            self._sequence = sequence
+        return self._last if self._config and self._times >= self._config.tries else None
 
 
 class Checker:
@@ -123,7 +166,9 @@ class Checker:
             expected=config.feed.start_sequence,
             gap_wait=config.feed.gap_wait_us,
             line_timeout=config.feed.line_timeout_us,
+            recovery_wait=config.rerequest.wait_us if config.rerequest else 0,
         )
+        self._requests = _Requests(config.rerequest)
         self._microseconds = 0
         self._book = BookModel(
             symbols=locates,
@@ -151,6 +196,7 @@ class Checker:
         self._left_out: Counter[str | None] = Counter()
         self._refusals: Counter[str] = Counter()
         self._stamp_offset: int | None = None
+        self._recovering = False
         self._updates: list[tuple[int, int, Callable[[], None]]] = []
         self.abandoned: set[int] = set()
         self.tops = self.verdicts = self.frames = 0
@@ -197,6 +243,9 @@ class Checker:
         have been silent for too long, before or after it was asked.
         """
         expected = {}
+        if counters["feed_recoveries_given_up"] > self._feed.counters["recoveries_given_up"]:
+            # Since the last frame.
+            self._feed.give_up()
         for cycle in cycles:
             self._pass_time(cycle, defaultdict(list))
             for name, count in self._feed.counters.items():
@@ -238,10 +287,13 @@ class Checker:
         first_message = frames.frame.searchsorted(range(len(frames.lengths))).tolist()
         sequences, t0 = frames.sequence.tolist(), trace.feed_t0.tolist()
         sizes = frames.payload_size.tolist()
+        gaps = trace.log.gaps.tolist()
+        self._requests.add(trace)
         for number, size in enumerate(sizes):
             if size < 0 or trace.left_out[number] is not None:
                 continue
             begin, first, cause = begins[number], first_message[number], frames.causes[number]
+            self._give_up(trace, gaps, judged[number], rows)
             self._pass_time(judged[number], rows)
             items = self._feed.datagram(
                 octets[begin : begin + size],
@@ -249,6 +301,7 @@ class Checker:
                 truncated=cause == "truncated",
                 bad_fcs=cause == "fcs_errors",
             )
+            self._recovers(judged[number])
             for item in items:
                 if isinstance(item, Gap):
                     self._gap(item, rows)
@@ -258,6 +311,7 @@ class Checker:
                 if row is not None:
                     rows[row.symbol].append((row, at, False))
         if len(trace.log.gaps):
+            self._give_up(trace, gaps, gaps[-1] + 1, rows)
             # What is not over by the last gap that the card told, is not over for the model either.
             self._pass_time(int(trace.log.gaps[-1]), rows)
         return rows
@@ -268,7 +322,29 @@ class Checker:
         for _ in range(over - self._microseconds):
             for gap in self._feed.tick():
                 self._gap(gap, rows)
+                self._recovers(cycle)
         self._microseconds = max(over, self._microseconds)
+
+    def _give_up(self, trace: Trace, gaps: list[int], before: int, rows) -> None:
+        """Ends a recovery before a cycle if the card has asked often enough, and told the gap."""
+        asked = self._requests.exhausted_at(before)
+        if asked is None or not self._feed.recovering:
+            return
+        due = self._time_ns(asked) + self._requests.patience_us * NS_PER_US
+        told = [gap for gap in gaps if asked < gap < before and self._time_ns(gap) >= due]
+        if told:
+            self._pass_time(told[0], rows)
+            for item in self._feed.give_up():
+                self._gap(item, rows)
+            self._recovers(told[0] + GAP_KNOWN)
+
+    def _recovers(self, cycle: int) -> None:
+        """Tells the gates, as of a cycle, whether what is missing may yet come."""
+        recovering = self._feed.recovering
+        if recovering != self._recovering:
+            self._recovering = recovering
+            self._requests.begin()
+            self._later(cycle, lambda: self._risk.set_recovering(recovering))
 
     def _gap(self, gap: Gap, rows) -> None:
         for row in self._book.gap(gap.sequence):

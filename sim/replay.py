@@ -333,7 +333,12 @@ class _Replay:
         drain = DRAIN + await_fcs * int(frames.lengths.max()) // card.width
         card.send(frames.octets, frames.lengths, gap=self._gaps(frames), drain=drain)
         trace = Trace(
-            frames=frames, log=card.take(), width=card.width, tx_gap=TX_GAP, await_fcs=await_fcs
+            frames=frames,
+            log=card.take(),
+            width=card.width,
+            tx_gap=TX_GAP,
+            await_fcs=await_fcs,
+            requests=self._config.rerequest is not None,
         )
         effects = self._effects.classify(trace)
         self._latency.add(trace, effects)

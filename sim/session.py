@@ -141,11 +141,11 @@ def default_config(
 def match_config(path: Path, scan: Scan, names: Sequence[str]) -> Config:
     """The configuration of a file, of its symbols only those in `names` if there are any.
 
-    A replay has no server that could retransmit, so none is asked. Raises `ConfigError` for what is
+    Raises `ConfigError` for what is
     wrong with the file, `InputError` for a symbol that the file does not have, or that has another
     stock locate in the input.
     """
-    config = Config.from_file(path).model_copy(update={"rerequest": None})
+    config = Config.from_file(path)
     if names:
         by_name = {symbol.name: symbol for symbol in config.symbols}
         missing = [name for name in names if name not in by_name]

@@ -31,6 +31,8 @@ class Trace:
         Octets after each order frame in which the port does not take the next.
     await_fcs : bool
         The card keeps frames until their FCS is known.
+    requests : bool
+        The card asks for what is missing: what is ahead it leaves out, and it must come again.
 
     Members
     -------
@@ -53,13 +55,20 @@ class Trace:
     """
 
     def __init__(
-        self, *, frames: Frames, log: Log, width: int, tx_gap: int, await_fcs: bool = False
+        self,
+        *,
+        frames: Frames,
+        log: Log,
+        width: int,
+        tx_gap: int,
+        await_fcs: bool = False,
+        requests: bool = False,
     ) -> None:
         self.frames = frames
         self.log = log
         self.width = width
         self._tx_gap = tx_gap
-        self._await_fcs = await_fcs
+        self._await_fcs, self._requests = await_fcs, requests
         self.starts = log.starts.astype(np.int64)
         self.t0 = self.starts[frames.frame] + frames.last_octets // width
         self.orders = [frame for frame in log.tx_frames if _is_order(frame)]
@@ -131,7 +140,7 @@ class Trace:
 
     def _find(self, records: np.ndarray) -> np.ndarray:
         """The message that each record's sequence number names."""
-        due = np.flatnonzero(self.frames.due)
+        due = np.flatnonzero(self.frames.due | self._requests)
         known = self.frames.sequence[due] & WORD
         order = np.argsort(known, kind="stable")
         known, due = known[order], due[order]
@@ -141,8 +150,8 @@ class Trace:
         found = np.full(len(records), -1, np.int64)
         there = begin < end
         found[there] = due[begin[there]]
-        # After a damaged frame or a change of session a number may come again: the last one that
-        # was in before the record is meant. Those of one number are in the order of the wire.
+        # After a damaged frame, a change of session or a request a number may come again: the last
+        # one that was in before the record is meant. Those of one number are in order of the wire.
         for record in np.flatnonzero(end - begin > 1).tolist():
             candidates = due[begin[record] : end[record]]
             before = np.searchsorted(self.t0[candidates], int(records["cycle"][record]))

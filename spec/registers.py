@@ -662,7 +662,8 @@ REGISTERS: tuple[Register, ...] = (
     _config(
         0x0235,
         "rerequest_wait_us",
-        "how long what no line brings may take to come by request; 0: nothing is requested",
+        "how long nothing of what no line brings may come by request until it is a gap; 0: nothing "
+        "is requested",
         width=24,
     ),
     _config(0x0236, "rerequest_interval_us", "time after which to ask again", width=16),

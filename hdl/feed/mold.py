@@ -688,7 +688,7 @@ class Mold(wiring.Component):
         A microsecond has passed; for how many of them what one line missed is waited for, and
         after how many a silent line is dead.
     recovery_wait : In(24), give_up : In(1)
-        For how many of them what both missed is waited for; it is not asked for any more.
+        For how many of them nothing may come of what both missed; it is not asked for any more.
     restart : In(1), start_sequence : In(64)
         Forgets the session and expects this sequence number. A datagram on its way is dropped.
     blocks : Out(stream of Blocks)
@@ -778,7 +778,8 @@ class Mold(wiring.Component):
         ):
             m.d.comb += getattr(check, name).eq(getattr(self, name))
         for name in (*check.COUNTERS, *check.STATE):
-            m.d.comb += getattr(self, name).eq(getattr(check, name))
+            if name != "recovering":
+                m.d.comb += getattr(self, name).eq(getattr(check, name))
         self._report(m, header=header, walker=walker, check=check)
         return m
 
@@ -804,6 +805,8 @@ class Mold(wiring.Component):
             expired.eq(check.expired),
             expected.eq(check.expected),
         ]
+        # Until the gap that a recovery ends in is told, it has not ended.
+        m.d.comb += self.recovering.eq(check.recovering | check.expired | expired)
         in_datagram = complete & ~expired
         # What was read out of an FCS must not be believed: this gap comes at once, and once more.
         cut = self.cut & ~(complete & check.ignored)

@@ -26,9 +26,9 @@ class Recovery(wiring.Component):
     Latency: 1 cycle from `judge` to `active`. Throughput: a datagram every 4 cycles.
 
     It begins with a message that no line will bring, and ends when all messages are had that were
-    ahead of it: those that have come meanwhile, too. If it has not ended `wait` ticks after it
-    began, or with `give_up`, that is a gap (`expired`), and there is no other recovery until what
-    is due moves on.
+    ahead of it: those that have come meanwhile, too. If `wait` ticks pass in which what is due does
+    not move on, or with `give_up`, that is a gap (`expired`), and there is no other recovery until
+    what is due moves on.
 
     Members
     -------
@@ -105,6 +105,9 @@ class Recovery(wiring.Component):
             m.d.sync += state.newest.eq(self.following)
         with m.If(starts):
             m.d.sync += [state.active.eq(1), left.eq(self.wait)]
+        # What comes in parts may take as long as it does.
+        with m.If(state.active & self.judge & self.advanced):
+            m.d.sync += left.eq(self.wait)
         with m.If(self.judge & self.advanced):
             m.d.sync += state.over.eq(0)
         with m.If(self.caught_up):

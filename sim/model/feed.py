@@ -228,9 +228,9 @@ class FeedModel:
       and since the first one left out less than `gap_wait` microseconds have passed. When they
       have passed, that is a gap.
     - With `recovery_wait`, what would be a gap by these rules is none yet: from then on what is
-      ahead is left out, until all messages are had that were ahead. If that takes `recovery_wait`
-      microseconds, or is given up, it is a gap, and the next one is one at once unless the expected
-      number has moved on meanwhile.
+      ahead is left out, until all messages are had that were ahead. If the expected number does
+      not move on for `recovery_wait` microseconds, or if that is given up, it is a gap, and the
+      next one is one at once unless the expected number has moved on meanwhile.
     - Replies to requests are a third source. They fill what is missing as a line does; what is
       ahead of the expected number, of another session, or before there is a session, is left out.
       They do not keep a line alive, nor have a line waited for.
@@ -441,6 +441,7 @@ class FeedModel:
         self.expected = expected
         self.ended = self.waiting = self._given_up = False
         self._ahead = frozenset()
+        self._recovery_left = self._recovery_wait
 
     def _is_of_session(
         self, session: bytes, line: int, sequence: int, out: list[Delivered | Gap]

@@ -241,6 +241,7 @@ class RiskModel:
     def __post_init__(self) -> None:
         self._accounts = {index: _Account(limits) for index, limits in self.limits.items()}
         self._message_time: int | None = None
+        self._recovering = False
         self._forget_day()
 
     def _forget_day(self) -> None:
@@ -265,6 +266,10 @@ class RiskModel:
         """States how many of the shares that were reserved so far are so no more, modulo 2**33."""
         account = self._accounts[symbol]
         account.released_buys, account.released_sells = buys, sells
+
+    def set_recovering(self, recovering: bool) -> None:
+        """Whether messages that are missing may yet come, for whatever symbol."""
+        self._recovering = bool(recovering)
 
     def set_exact(self, symbol: int, exact: bool) -> None:
         """Whether the book of `symbol` is exact now."""
@@ -360,7 +365,7 @@ class RiskModel:
             9: 0 < proposal.quantity <= min(limits.max_order_quantity, QUANTITY_MAX),
             10: proposal.quantity * proposal.price <= limits.max_order_notional,
             11: self._within_collar(account, proposal.price, time_ns),
-            13: account.exact,
+            13: account.exact and not self._recovering,
             7: self._gross(proposal) <= self.account.max_gross,
             8: self._net(proposal) <= self.account.max_net,
             14: self._is_recent(self._message_time, limits.feed_max_age_us, time_ns)

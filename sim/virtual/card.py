@@ -305,13 +305,14 @@ class CardSerial(SerialBase):
 
     Each octet travels bit by bit over the UART pins; time passes in `read`, `flush` and whatever
     else runs the card. `write` only queues. `in_waiting` lets one octet's time pass, so that a loop
-    around it ends.
+    around it ends, or `LOOK` cycles where octets do not take the UART.
 
     `timeout` counts simulated patience: `CYCLES_A_SECOND` clock cycles for each second, about what
     a simulation runs in a second of real time.
     """
 
     CYCLES_A_SECOND = 1_000_000
+    LOOK = 40
     BAUDRATES = (115200,)
 
     def __init__(self, card: Card) -> None:
@@ -341,7 +342,7 @@ class CardSerial(SerialBase):
 
     @property
     def in_waiting(self) -> int:
-        self._card.run(10 * max(1, self._card.uart_divisor))
+        self._card.run(10 * self._card.uart_divisor or self.LOOK)
         return self._call("waiting")
 
     @property

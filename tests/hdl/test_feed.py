@@ -1264,6 +1264,20 @@ def test_a_reply_that_never_comes_is_a_gap_when_the_wait_is_over(width):
 
 
 @pytest.mark.parametrize("width", [1, 8])
+def test_a_loss_that_comes_in_parts_may_take_as_long_as_something_comes(width):
+    parts = [on(REPLY, 2, 3, after=80), on(A, 6, 7, after=10), on(REPLY, 3, 5, after=80)]
+    whole = [on(A, 1, 2), on(A, 5, 6), *parts, on(REPLY, 5, 7, after=80)]
+    outcome = play(width, whole, recovery_wait=100)
+    assert outcome.messages == [1, 2, 3, 4, 5, 6] and not outcome.gaps
+    assert outcome.counts["recoveries"] == outcome.counts["recovered"] == 1
+    # A reply of what was had already is no progress.
+    stuck = [on(A, 1, 2), on(A, 5, 6), *parts, on(REPLY, 2, 5, after=80), on(A, 7, 8, after=30)]
+    outcome = play(width, [*stuck, on(A, 8, 9)], recovery_wait=100)
+    assert outcome.messages == [1, 2, 3, 4, 7, 8] and outcome.gaps == ["before 6", 6]
+    assert outcome.counts["recoveries_given_up"] == 1
+
+
+@pytest.mark.parametrize("width", [1, 8])
 def test_giving_up_is_a_gap_at_once_and_what_comes_late_may_still_be_taken(width):
     outcome = play(
         width, [on(A, 1, 2), on(A, 3, 4), None, on(REPLY, 2, 4), on(A, 4, 5)], recovery_wait=100

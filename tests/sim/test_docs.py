@@ -12,7 +12,7 @@ def test_the_stages_add_up_to_the_core():
 
 
 def test_the_measured_latency_is_the_sum_of_the_budget(repository):
-    """In the document; that it is what is measured today, tests/test_documents.py says."""
+    """In the document; that it is what is measured today, tests/docs/test_documents.py says."""
     table = re.findall(
         r"^\| (.*?) \| t0 to order \| (\d+) \| \d+ \| \d+ \| (\d+) \| ([\d,]+) \| (\d+) \|$",
         (repository / "docs" / "latency.md").read_text(),

@@ -11,7 +11,7 @@ from tickgate.sim.reception import CAUSES, seal
 from tickgate.spec import ethernet, moldudp64
 
 WIDTHS = (1, 8)
-CAMPAIGN = {1: 8_000, 8: 92_000}
+CAMPAIGN = {1: 4_000, 8: 96_000}
 """Mutated frames by width: 100 thousand in all; those of width 4 are `make campaign`'s."""
 
 VLAN = (ethernet.ETHERTYPE_VLAN,)

@@ -1,6 +1,7 @@
 """The card takes every message at the line rate and beyond; the bench would tell if it did not."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from tickgate.sim import linerate
 from tickgate.sim.cli import app
 from tickgate.sim.linerate import KINDS, line_rate
 from tickgate.sim.mixes import MIXES
-from tickgate.sim.virtual import Card
+from tickgate.sim.virtual import SMALL, Card
 
 MESSAGES = {8: 8_000, 1: 1_000}
 PAIRS = tuple(
@@ -20,6 +21,12 @@ PAIRS = tuple(
     if (lines == "both") == ((frames == "full") == (gap == "wire"))
 )
 """Half of all kinds, in which any two properties meet; the others are `make line-rate`'s."""
+
+
+@pytest.fixture(autouse=True)
+def small_card(monkeypatch):
+    """Each load begins with empty tables: those of a small card are soon empty."""
+    monkeypatch.setattr(linerate, "Card", partial(Card, **SMALL))
 
 
 @pytest.mark.parametrize("width", [1, 8])
@@ -119,14 +126,14 @@ def test_events_that_nobody_fetched_are_told_apart(monkeypatch):
 
 
 def test_a_book_that_is_wrong_at_the_end_is_told(monkeypatch):
-    monkeypatch.setattr(linerate, "Card", WrongBook)
+    monkeypatch.setattr(linerate, "Card", partial(WrongBook, **SMALL))
     measured = two_loads()
     assert [load.wrong_books for load in measured.loads] == [1] * 2
     assert not measured.kept_up
 
 
 def test_answers_that_come_later_and_later_are_a_queue(monkeypatch):
-    monkeypatch.setattr(linerate, "Card", Slow)
+    monkeypatch.setattr(linerate, "Card", partial(Slow, **SMALL))
     measured = two_loads()
     assert all(load.queue_high > 10 for load in measured.loads)
     assert not measured.kept_up

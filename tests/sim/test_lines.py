@@ -16,10 +16,11 @@ from tickgate.sim.model.book import BookModel, Top, Window
 from tickgate.sim.model.feed import messages
 from tickgate.sim.replay import DRAIN, TX_GAP, Options, plan, unloaded_gap
 from tickgate.sim.trace import Trace
-from tickgate.sim.virtual import CLOCK_PERIOD_PS, Card
+from tickgate.sim.virtual import CLOCK_PERIOD_PS, SMALL, Card
 from tickgate.spec import ethernet
 
 MESSAGES = 3_000
+SIZES = Options(capacity=SMALL["symbols"], ticks=SMALL["ticks"], orders=SMALL["orders"])
 GAP_WAIT_US, LINE_TIMEOUT_US = 100, 1_000
 A, B = 0, 1
 SKEW = 3
@@ -145,7 +146,7 @@ def planned(tmp_path_factory, request):
     file = tmp_path_factory.mktemp("market") / "market.itch"
     seed = request.config.getoption("seed")
     file.write_bytes(market.generate(seed=seed, messages=MESSAGES).data)
-    return plan(file, Options())
+    return plan(file, SIZES)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +173,7 @@ def undisturbed(planned):
 
 @pytest.fixture(params=[1, 8])
 def card(request):
-    with Card(width=request.param, tx_gap=TX_GAP, uart_divisor=0, quiet=True) as card:
+    with Card(width=request.param, **SMALL, tx_gap=TX_GAP, uart_divisor=0, quiet=True) as card:
         yield card
 
 

@@ -403,6 +403,50 @@ def test_what_await_fcs_leaves_out_of_a_capture_is_counted_and_checked(call, tmp
     assert counters["feed_gaps"] == 3 and counters["feed_missed_messages"] == 22 * 5
 
 
+REREQUEST = """
+[rerequest]
+address = "198.51.100.30"
+mac = "02:00:00:00:00:30"
+port = 18001
+source_port = 40002
+wait_us = 5000
+interval_us = 4
+tries = 3
+"""
+
+
+@pytest.mark.parametrize("width", [1, 8])
+def test_what_a_capture_lacks_is_asked_for_and_no_order_leaves_meanwhile(
+    call, tmp_path, market_file, width
+):
+    (batch,) = ItchFile(market_file).batches()
+    frames = Packer(address=0xE936_0C6F, port=26477, pack=3).frames(batch)
+    octets = [
+        frames.octets[at : at + size].tobytes()
+        for at, size in zip(frames.starts.tolist(), frames.lengths.tolist(), strict=True)
+    ]
+    # One that is ahead is left out, and has to come again; the last loss is never made good.
+    swapped = range(300, len(octets) - 200, 4)
+    for at in reversed(swapped):
+        octets[at : at + 2] = [octets[at + 1], octets[at], octets[at + 1]]
+    lost = len(octets) - 190
+    missed = len(messages_of(frames, len(frames.lengths) - 190))
+    del octets[lost]
+    write_capture(tmp_path / "capture", list(enumerate(octets)))
+    config = tmp_path / "config.toml"
+    config.write_text(CONFIG.replace("[[symbols]]", REREQUEST + "\n[[symbols]]", 1))
+    arguments = ("--check", "--config", config, "--json", "-", "--width", str(width))
+    code, output, errors = call("replay", tmp_path / "capture", *arguments)
+    assert code == 0, output + errors
+    result = json.loads(output)
+    counters = result["counters"]
+    assert result["differences"] == 0 and result["refusals_by_gate"]["13"] > 0
+    assert counters["feed_recovered"] == len(swapped)
+    assert counters["feed_recoveries"] == len(swapped) + 1
+    assert counters["feed_recoveries_given_up"] == 1
+    assert counters["net_requests"] > len(swapped) and counters["feed_missed_messages"] >= missed
+
+
 def test_a_capture_is_not_played_with_a_second_line(call, tmp_path):
     capture, config = tmp_path / "feed.pcap", tmp_path / "config.toml"
     payload = datagram([b"S" + bytes(11)], session="SESSION", sequence=1)

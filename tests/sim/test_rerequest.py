@@ -16,10 +16,11 @@ from tickgate.sim.model.book import BookModel, Top, Window
 from tickgate.sim.model.feed import REPLIES, FeedModel, messages
 from tickgate.sim.reception import seal
 from tickgate.sim.replay import DRAIN, TX_GAP, Options, plan
-from tickgate.sim.virtual import CLOCK_PERIOD_PS, Card
+from tickgate.sim.virtual import CLOCK_PERIOD_PS, SMALL, Card
 from tickgate.spec import moldudp64
 
 MESSAGES = 2_000
+SIZES = Options(capacity=SMALL["symbols"], ticks=SMALL["ticks"], orders=SMALL["orders"])
 SERVER, SERVER_MAC, SERVER_PORT, OWN_PORT = "198.51.100.30", "02:00:00:00:00:30", 18_001, 40_002
 WAIT_US, INTERVAL_US, TRIES, COUNT = 60_000, 100, 10, 8
 HEADERS = 42
@@ -32,12 +33,12 @@ def planned(tmp_path_factory, request):
     file = tmp_path_factory.mktemp("market") / "market.itch"
     seed = request.config.getoption("seed")
     file.write_bytes(market.generate(seed=seed, messages=MESSAGES).data)
-    return plan(file, Options())
+    return plan(file, SIZES)
 
 
 @pytest.fixture(params=[1, 8])
 def card(request):
-    with Card(width=request.param, tx_gap=TX_GAP, uart_divisor=0, quiet=True) as card:
+    with Card(width=request.param, **SMALL, tx_gap=TX_GAP, uart_divisor=0, quiet=True) as card:
         yield card
 
 
