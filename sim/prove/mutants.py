@@ -460,10 +460,10 @@ MUTANTS: dict[str, Mutant] = {
         ),
         Mutant(
             name="divisor-at-end",
-            bug="the greatest multiple is not divisible",
+            bug="the greatest multiples are not divisible",
             module="risk.permission",
             before="quotient <= (_WORD - 1) // odd",
-            after="quotient < (_WORD - 1) // odd",
+            after="quotient <= (_WORD - 1) // odd - 2",
             catcher="gate-26-tick-and-lot",
         ),
         Mutant(
