@@ -379,8 +379,27 @@ def position(
 
 
 @app.command()
+def cancel(
+    context: typer.Context,
+    port: Port,
+    number: Annotated[
+        int | None, typer.Argument(metavar="[NUMBER]", help="An order's user reference number.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All orders that are open.")] = False,
+) -> None:
+    """Cancels an order of the card at the venue, or all that are open."""
+    if every == (number is not None):
+        raise UserError("cancel either NUMBER or --all")
+    with _card(context, port) as card:
+        status = session_of_card.cancel(card.registers, number)
+    what = f"order {number}" if number is not None else f"{status.open_orders} open orders"
+    waits = "; it waits for the session" if status.cancels_waiting else ""
+    typer.echo(f"cancelling {what}{waits}")
+
+
+@app.command()
 def disarm(context: typer.Context, port: Port) -> None:
-    """Stops new orders."""
+    """Stops new orders; with cancel_on_disarm, also cancels those that are open."""
     with _card(context, port) as card:
         card.disarm()
     typer.echo("disarmed")
@@ -388,7 +407,7 @@ def disarm(context: typer.Context, port: Port) -> None:
 
 @app.command()
 def kill(context: typer.Context, port: Port) -> None:
-    """Stops new orders, and latches until clear-kill."""
+    """Stops new orders, latched until clear-kill, and cancels those that are open."""
     with _card(context, port) as card:
         card.kill()
     typer.echo("killed")

@@ -564,7 +564,8 @@ class LiveConfig(_Section):
     Without this section they leave with the numbers of `[session]`, and nothing is received. All
     times are in milliseconds, 0 for never where that makes sense; `tick_us` is their unit in the
     card, which a slow simulation makes longer. `order_timeout_ms` is how long the venue may take to
-    answer an order before no other one leaves.
+    answer an order before no other one leaves. With `cancel_on_disarm`, a card that is disarmed
+    cancels its open orders; one that is killed always does.
     """
 
     tick_us: Annotated[int, Field(strict=True, ge=1, lt=1 << 16)] = 1_000
@@ -581,10 +582,12 @@ class LiveConfig(_Section):
     order_timeout_ms: Milliseconds = 1_000
     retries: Annotated[int, Field(strict=True, ge=1, lt=1 << 8)] = 6
     keepalive_probes: Annotated[int, Field(strict=True, ge=1, lt=1 << 8)] = 5
+    cancel_on_disarm: Bool = False
 
     def registers(self) -> dict[str, int]:
         """Register values by name."""
         values = {"session_live": 1, "session_tick_us": self.tick_us}
+        values["session_cancel_on_disarm"] = int(self.cancel_on_disarm)
         for name, register in BY_NAME.items():
             if name.startswith("session_times_"):
                 fields = {each.name: getattr(self, f"{each.name}_ms") for each in register.fields}

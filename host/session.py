@@ -19,6 +19,7 @@ __all__ = [
     "SessionStatus",
     "abort",
     "account",
+    "cancel",
     "held_numbers",
     "login",
     "logout",
@@ -41,6 +42,7 @@ class SessionStatus:
 
     `state` is that of the TCP connection, `outcome` why there is none. `spent`: the card has no
     user reference number for an order. `due_sequence` is the number of the report that comes next.
+    `cancels_waiting`, `cancels_unanswered`: some are yet to be sent, or to be answered.
     """
 
     state: str
@@ -56,6 +58,8 @@ class SessionStatus:
     due_sequence: int
     open_orders: int
     unanswered_orders: int
+    cancels_waiting: bool
+    cancels_unanswered: bool
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class Account:
 def session_status(registers: Registers) -> SessionStatus:
     """Reads how the session stands."""
     state, own = registers.read_fields("session_state"), registers.read_fields("own_orders")
+    cancels = registers.read_fields("own_cancels")
     flags = ("accepted", "ended", "lost", "silent", "may_order", "overdue", "spent")
     return SessionStatus(
         state=STATES[state["state"]],
@@ -82,6 +87,8 @@ def session_status(registers: Registers) -> SessionStatus:
         due_sequence=registers.read_pair("due_sequence"),
         open_orders=own["open"],
         unanswered_orders=own["unanswered"],
+        cancels_waiting=bool(cancels["waiting"]),
+        cancels_unanswered=bool(cancels["unanswered"]),
         **{name: bool(state[name]) for name in flags},
     )
 
@@ -149,8 +156,7 @@ def login(
     """
     if not numbers or numbers.step != 1:
         raise UserError("a login needs user reference numbers")
-    if not registers.read("session_live"):
-        raise UserError("the configuration of the card has no [live]: it keeps no order session")
+    _require_live(registers)
     status = _await(registers, lambda it: it.state != "time-wait", patience_s, now)
     if status.state != "closed":
         raise CardRefused(f"the order session is {status.state}: log out first, or abort")
@@ -202,6 +208,11 @@ def login(
     return session_status(registers)
 
 
+def _require_live(registers: Registers) -> None:
+    if not registers.read("session_live"):
+        raise UserError("the configuration of the card has no [live]: it keeps no order session")
+
+
 def _expect_report(registers: Registers, sequence: int) -> None:
     registers.write_many(
         {
@@ -226,6 +237,31 @@ def logout(
         send(registers, soupbintcp.pack(soupbintcp.LOGOUT_REQUEST))
     registers.command("session_close")
     return _await(registers, lambda it: it.state in ("closed", "time-wait"), patience_s, now)
+
+
+def cancel(registers: Registers, number: int | None = None) -> SessionStatus:
+    """Has the order with this user reference number cancelled, or all that are open.
+
+    The card sends the cancels as soon as it has a session, and follows what becomes of them; an
+    order whose cancel is under way already gets no other one. Returns how the session stands.
+
+    Raises
+    ------
+    UserError
+        No order can have this number, or the configuration has no `[live]`.
+    CardRefused
+        The order is not open.
+    """
+    _require_live(registers)
+    if number is None:
+        registers.command("cancel_all")
+        return session_status(registers)
+    if not 0 < number < 1 << 32:
+        raise UserError(f"a user reference number must be 1 to 2^32 - 1, not {number}")
+    registers.write("cancel_order", number)
+    if not registers.read_fields("own_cancels")["found"]:
+        raise CardRefused(f"order {number} is not open: it has ended, or was never sent")
+    return session_status(registers)
 
 
 def abort(registers: Registers) -> None:

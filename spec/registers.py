@@ -412,8 +412,8 @@ REGISTERS: tuple[Register, ...] = (
     _identity(0x000A, "event_depth", "events that the queue holds"),
     _identity(0x000B, "sessions", "order sessions that the card keeps"),
     _command(0x0100, "arm", "lets orders leave", code=0x4152_4D21, needs=(Need.ARMABLE,)),
-    _command(0x0101, "disarm", "stops new orders", code=0x5354_4F50),
-    _command(0x0102, "kill", "stops new orders and latches", code=0x4B49_4C4C),
+    _command(0x0101, "disarm", "stops new orders; see session_cancel_on_disarm", code=0x5354_4F50),
+    _command(0x0102, "kill", "stops new orders, latched, and cancels open ones", code=0x4B49_4C4C),
     _command(
         0x0103,
         "clear_kill",
@@ -560,6 +560,12 @@ REGISTERS: tuple[Register, ...] = (
             BitField("negative", 31, 1, "1: short"),
         ),
         needs=(Need.DISARMED,),
+    ),
+    _command(0x0136, "cancel_all", "cancels all own orders that are open", code=0x4341_4E41),
+    _command(
+        0x0137,
+        "cancel_order",
+        "cancels the own order with this user reference number; see own_cancels",
     ),
     _config(0x0200, "feed_address", "multicast IPv4 address of the feed, line A"),
     _config(0x0201, "feed_port", "UDP port of the feed, line A", width=16),
@@ -733,6 +739,12 @@ REGISTERS: tuple[Register, ...] = (
         "on the order session, the first user reference number that no order may have",
     ),
     _config(0x026C, "position_start", "what set_position sets, modulo 2^32"),
+    _config(
+        0x026D,
+        "session_cancel_on_disarm",
+        "1: while disarmed, own orders that are open are cancelled, as they are by a kill",
+        width=1,
+    ),
     _config(0x0268, "report_sequence_start_low", "what load_report_sequence sets, low half"),
     _config(0x0269, "report_sequence_start_high", "its high half"),
     _status(
@@ -884,6 +896,16 @@ REGISTERS: tuple[Register, ...] = (
         "own_orders",
         "own orders that may still be executed, and those without an answer",
         fields=(BitField("open", 0, 16), BitField("unanswered", 16, 16)),
+    ),
+    _status(
+        0x03C2,
+        "own_cancels",
+        "cancels of own orders",
+        fields=(
+            BitField("waiting", 0, 1, "some are yet to be sent"),
+            BitField("unanswered", 1, 1, "some were sent, and the venue has not answered"),
+            BitField("found", 2, 1, "the order of the last cancel_order was open"),
+        ),
     ),
     _status(0x03B4, "position_low", "of the symbol that show_symbol chose, in shares; low half"),
     _status(0x03B5, "position_sign", "1: short", width=1, latched_by="position_low"),
@@ -1060,6 +1082,9 @@ REGISTERS: tuple[Register, ...] = (
                 ("overruns", "orders that took the slot of an open one"),
                 ("position_overflows", "positions at their bound"),
                 ("turnover_overflows", "shares or notional at their bound"),
+                ("cancels", "Cancel Orders made"),
+                ("cancels_pending", "Cancel Pending of the venue"),
+                ("cancels_refused", "Cancel Reject of the venue"),
             )
         )
     ),

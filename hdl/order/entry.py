@@ -8,9 +8,11 @@ from amaranth.hdl import Module, Mux
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.hdl.order.cancels import PACKET_SIZE, Canceller
 from tickgate.hdl.order.encoder import SEGMENT_SIZE, OrderEncoder, SessionRegisters
 from tickgate.hdl.order.manager import OrderManager
 from tickgate.hdl.order.session import OrderSession
+from tickgate.hdl.order.tcp.types import State
 from tickgate.hdl.stream import Order, pipe
 
 __all__ = ["OrderEntry"]
@@ -21,8 +23,10 @@ class OrderEntry(wiring.Component):
 
     Latency: from `approved` to the first word of its frame LATENCY cycles (combinational); from the
     last octet of a fill on `rx`, at the end of its segment, to `account` at most
-    `position_latency` cycles. Throughput: an order each time its frame has left; the line rate on
-    `rx`.
+    `position_latency` cycles; from a cause to cancel orders until the last cancel is on its way to
+    the port at most `cancel_latency` cycles, while the session is open, its window and ring have
+    room, the port is free and nothing else is to be sent. Throughput: an order each time its frame
+    has left; the line rate on `rx`.
 
     `busy` is for the risk gate, which decides in one cycle and approves in the next: an order may
     still be approved in the cycle after one without `busy`. Nothing is queued.
@@ -66,6 +70,10 @@ class OrderEntry(wiring.Component):
         Of the report that the manager waits for; what a login should ask for.
     report_load, report_start
         `load`, `load_sequence` of `OrderManager`.
+    stopped, cancel_all, cancel : In(1), cancel_number : In(32), cancel_found, cancels_wait,
+    cancels_asked : Out(1)
+        `stopped`, `cancel_all`, `cancel`, `cancel_number`, `found`, `waits`, `asked` of
+        `Canceller`.
     reading : Out(1)
         `busy` of `OrderSession`.
     rx, and the others
@@ -73,7 +81,7 @@ class OrderEntry(wiring.Component):
     """
 
     LATENCY = OrderEncoder.LATENCY + OrderSession.LATENCY
-    COUNTERS = (*OrderSession.COUNTERS, *OrderManager.COUNTERS)
+    COUNTERS = (*OrderSession.COUNTERS, *OrderManager.COUNTERS, "cancels")
     OF_SESSION = (
         *("rx", "frame_ends", "frame_good", "tx", "host", "port", "holds"),
         *("connect", "close", "abort", "isn", "timing", "tick", "heartbeat", "silence"),
@@ -101,6 +109,8 @@ class OrderEntry(wiring.Component):
         self._encoder = OrderEncoder(width=width, symbols=symbols)
         self._session = OrderSession(width=width, largest_order=SEGMENT_SIZE, **sizes)
         self._manager = OrderManager(symbols=symbols, slots=slots)
+        self._canceller = Canceller(slots=slots, segment_size=self._session.packet_size)
+        self.cancel_latency = self._cancel_latency(width, slots)
         self.position_latency = self._session.report_latency + OrderManager.LATENCY
         session, manager = self._session.signature.members, self._manager.signature.members
         super().__init__(
@@ -119,8 +129,28 @@ class OrderEntry(wiring.Component):
                 **{name: manager[name] for name in (*self.OF_MANAGER, *OrderManager.COUNTERS)},
                 **{mine: manager[its] for mine, its in self.RENAMED},
                 "reading": Out(1),
+                "stopped": In(1),
+                "cancel_all": In(1),
+                "cancel": In(1),
+                "cancel_number": In(32),
+                "cancel_found": Out(1),
+                "cancels_wait": Out(1),
+                "cancels_asked": Out(1),
+                "cancels": Out(1),
             }
         )
+
+    def _cancel_latency(self, width: int, slots: int) -> int:
+        together = self._canceller.together
+        segments = -(-slots // together)
+        size = together * PACKET_SIZE
+        # Of a segment: written; moved into the ring, once no order may begin; sent. The next one is
+        # written meanwhile.
+        writing = together * (PACKET_SIZE + 1)
+        moving = self._session.packet_latency + size
+        sending = self._session.segment_cycles(size)
+        waiting = max(0, sending - writing)
+        return Canceller.cycles(slots) + segments * moving + (segments - 1) * waiting
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -173,6 +203,29 @@ class OrderEntry(wiring.Component):
             self.reading.eq(session.busy),
         ]
         self._configure(m, encoder, session)
+        self._cancel(m, session, manager)
+
+    def _cancel(self, m: Module, session, manager) -> None:
+        m.submodules.canceller = canceller = self._canceller
+        pipe(m, canceller.octets, session.cancels)
+        closed = (session.state == State.CLOSED) | (session.state == State.OPENING)
+        m.d.comb += [
+            canceller.sent.eq(manager.followed),
+            canceller.number.eq(manager.sent.payload.user_ref_num),
+            canceller.ends.eq(manager.ended),
+            canceller.ended.eq(manager.ended_number),
+            canceller.answers.eq(manager.cancels_pending | manager.cancels_refused),
+            canceller.answered.eq(manager.reports.payload.user_ref_num),
+            canceller.open.eq(session.trading),
+            canceller.closed.eq(closed),
+            canceller.clear.eq(self.clear),
+            self.cancel_found.eq(canceller.found),
+            self.cancels_wait.eq(canceller.waits),
+            self.cancels_asked.eq(canceller.asked),
+            self.cancels.eq(canceller.cancels),
+        ]
+        for name in ("stopped", "cancel_all", "cancel", "cancel_number"):
+            m.d.comb += getattr(canceller, name).eq(getattr(self, name))
 
     def _configure(self, m: Module, encoder, session) -> None:
         template, ends = self.template, session.endpoints

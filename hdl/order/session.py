@@ -115,9 +115,11 @@ class OrderSession(wiring.Component):
     Members
     -------
     rx, frame_ends, frame_good, tx, orders, order, order_size, may_order, sequence, acknowledgement,
-    host, port, holds, connect, close, abort, isn, endpoints, timing, tick, state, outcome
+    host, cancels, port, holds, connect, close, abort, isn, endpoints, timing, tick, state, outcome
         Of `TcpClient`. `may_order` only after a login that was accepted, and before the end of
         the session.
+    trading : Out(1)
+        Connected and logged in.
     heartbeat : In(16), silence : In(16)
         Ticks without anything sent before a heartbeat is; without anything received before the
         venue is `silent`. 0 for never.
@@ -140,6 +142,7 @@ class OrderSession(wiring.Component):
         "frame_good",
         "tx",
         "orders",
+        "cancels",
         "order",
         "order_size",
         "sequence",
@@ -161,7 +164,9 @@ class OrderSession(wiring.Component):
         require_width(width)
         self._client = TcpClient(width=width, largest_order=largest_order, mss=mss, **sizes)
         self._inbound = Inbound(width=width, longest=mss)
-        self.window = self._client.window
+        self.window, self.packet_size = self._client.window, self._client.packet_size
+        self.packet_latency = self._client.packet_latency
+        self.segment_cycles = self._client.segment_cycles
         fcs_words = max(1, FCS_SIZE // width)
         judging = fcs_words + self._client.verdict_latency
         reading = self._client.payload_latency + Inbound.READ_LATENCY
@@ -180,6 +185,8 @@ class OrderSession(wiring.Component):
                 "sequence": Out(32),
                 "acknowledgement": Out(32),
                 "host": In(stream.Signature(HostOctet)),
+                "cancels": In(stream.Signature(HostOctet)),
+                "trading": Out(1),
                 "port": In(1, init=1),
                 "holds": Out(1),
                 "connect": In(1),
@@ -232,8 +239,13 @@ class OrderSession(wiring.Component):
             heart.restart.eq(client.state == State.OPENING),
             heart.tick.eq(self.tick),
             heart.interval.eq(self.heartbeat),
-            heart.alive.eq((client.state == State.ESTABLISHED) & trading),
-            heart.sent.eq(self.order | (heart.octets.valid & heart.octets.ready)),
+            self.trading.eq((client.state == State.ESTABLISHED) & trading),
+            heart.alive.eq(self.trading),
+            heart.sent.eq(
+                self.order
+                | (heart.octets.valid & heart.octets.ready)
+                | (client.cancels.valid & client.cancels.ready)
+            ),
             self.busy.eq(inbound.busy),
         ]
         for name in ("coming", "login", "session", "next_sequence", "lost"):

@@ -100,6 +100,7 @@ class Endpoint:
             ("command", None, [pointer, ctypes.c_uint]),
             ("receive", None, [pointer, octets, number, number]),
             ("host", None, [pointer, octets, number]),
+            ("cancels", None, [pointer, octets, number]),
             ("order", ctypes.c_bool, [pointer, octets, number, number]),
             ("run", None, [pointer, number]),
             ("settle", ctypes.c_bool, [pointer, number]),
@@ -176,6 +177,12 @@ class Endpoint:
     def host(self, packet: bytes, *, settle: bool = True) -> None:
         """The host hands in a packet."""
         self._library.endpoint_host(self._it, packet, len(packet))
+        if settle:
+            self.settle()
+
+    def cancels(self, packets: bytes, *, settle: bool = True) -> None:
+        """Cancels are handed in, to be sent together."""
+        self._library.endpoint_cancels(self._it, packets, len(packets))
         if settle:
             self.settle()
 

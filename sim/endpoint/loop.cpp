@@ -111,6 +111,10 @@ public:
     void host(const std::uint8_t* octets, std::size_t length) {
         for (std::size_t n = 0; n < length; ++n) host_.push_back({octets[n], n + 1 == length});
     }
+    // Whole packets, sent together.
+    void cancels(const std::uint8_t* octets, std::size_t length) {
+        for (std::size_t n = 0; n < length; ++n) cancels_.push_back({octets[n], n + 1 == length});
+    }
     // Lets an order go as soon as it may; false if that does not come within `cycles`.
     bool order(const std::uint8_t* payload, std::size_t length, std::uint64_t cycles) {
         if (!order_.empty()) return false;
@@ -221,6 +225,11 @@ private:
             dut_->host_data = host_.front().first;
             dut_->host_last = host_.front().second;
         }
+        dut_->cancels_valid = !cancels_.empty();
+        if (!cancels_.empty()) {
+            dut_->cancels_data = cancels_.front().first;
+            dut_->cancels_last = cancels_.front().second;
+        }
         dut_->orders_valid = !order_.empty();
         if (!order_.empty()) {
             const std::size_t left = order_.size() - order_at_;
@@ -255,6 +264,10 @@ private:
         if (dut_->holds || dut_->tx_valid || !order_.empty()) quiet_ = 0;
         if (dut_->host_valid && dut_->host_ready) {
             host_.pop_front();
+            quiet_ = 0;
+        }
+        if (dut_->cancels_valid && dut_->cancels_ready) {
+            cancels_.pop_front();
             quiet_ = 0;
         }
         const bool ordering = dut_->orders_valid && dut_->orders_ready;
@@ -307,7 +320,7 @@ private:
     std::uint64_t stall_ = 0, random_ = 1, coming_ = 0, sequence_ = 0, next_report_ = 0;
     std::array<std::uint64_t, COUNTER_COUNT> counters_{};
     std::deque<Arrival> rx_;
-    std::deque<std::pair<std::uint8_t, bool>> host_;
+    std::deque<std::pair<std::uint8_t, bool>> host_, cancels_;
     Octets order_, frame_;
     std::size_t order_at_ = 0;
     bool in_frame_ = false;
@@ -334,6 +347,9 @@ EXPORT void endpoint_receive(Endpoint* it, const std::uint8_t* frame, std::uint6
 }
 EXPORT void endpoint_host(Endpoint* it, const std::uint8_t* octets, std::uint64_t length) {
     it->host(octets, length);
+}
+EXPORT void endpoint_cancels(Endpoint* it, const std::uint8_t* octets, std::uint64_t length) {
+    it->cancels(octets, length);
 }
 EXPORT bool endpoint_order(Endpoint* it, const std::uint8_t* payload, std::uint64_t length,
                            std::uint64_t cycles) {

@@ -129,8 +129,10 @@ class RandomSession:
             self._tick()
         elif chance < 0.72:
             self._order()
-        elif chance < 0.80:
+        elif chance < 0.78:
             self._host()
+        elif chance < 0.80:
+            self._cancels()
         elif chance < 0.86:
             self._again()
         elif chance < 0.92:
@@ -205,6 +207,13 @@ class RandomSession:
         if self._model.state is State.SYN_SENT or self._random.random() < 0.7:
             self._endpoint.host(packet)
             self._compare(f"host {len(packet)}", self._session.host(packet))
+
+    def _cancels(self) -> None:
+        """As the card does, only on a session."""
+        if self._session.trading and self._model.state is State.ESTABLISHED:
+            packets = self._random.randbytes(12 * self._random.choice((1, 2, 5)))
+            self._endpoint.cancels(packets)
+            self._compare(f"cancels {len(packets)}", self._session.cancels(packets))
 
     def _receive(self, segment: Segment, what: str) -> None:
         frame = pack_frame(segment, ENDS.reversed())

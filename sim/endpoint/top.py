@@ -43,6 +43,7 @@ class EndpointTop(wiring.Component):
     rx_<field>, rx_valid : In, tx_<field>, tx_valid : Out, tx_ready : In
     orders_<field>, orders_valid : In, orders_ready : Out
     host_data : In(8), host_last : In(1), host_valid : In(1), host_ready : Out(1)
+    cancels_data, cancels_last, cancels_valid : In, cancels_ready : Out
     reports_<field>, reports_valid : Out
     Everything else as in `OrderSession`, but `session`; fields of configuration have names of
     their own.

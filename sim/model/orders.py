@@ -1,6 +1,7 @@
 """Own orders and what becomes of them, as a plain program.
 
-Ref: OUCH 5.0, section 3 (what each message says of its order); docs/risk.md, "Accounting".
+Ref: OUCH 5.0, section 2 (Cancel Order) and 3 (what each message says of its order); docs/risk.md,
+"Accounting".
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +21,10 @@ UNRECONCILED = ("BROKEN_TRADE", "TRADE_CORRECTION")
 
 @dataclass
 class OwnOrder:
-    """An order; `open` are the shares that may still be executed."""
+    """An order; `open` are the shares that may still be executed.
+
+    `cancel`: WANTED is to be sent; ASKED was sent on this connection, and not answered since.
+    """
 
     symbol: int
     buys: bool
@@ -28,6 +32,7 @@ class OwnOrder:
     open: int
     state: str = "SENT"
     age: int = 0
+    cancel: str = ""
 
     @property
     def alive(self) -> bool:
@@ -50,12 +55,14 @@ class Account:
 class OrderManager:
     """Follows orders by what the venue reports, and counts what does not fit together.
 
-    `slots`: orders are forgotten when one is sent whose number is the same modulo this. `told`:
-    what the host is to hear of its orders, as fields of `tickgate.spec.events`.
+    `slots`: orders are forgotten when one is sent whose number is the same modulo this. `stopped`:
+    no order may stay open. `told`: what the host is to hear of its orders, as fields of
+    `tickgate.spec.events`.
     """
 
     slots: int
     next_sequence: int = 1
+    stopped: bool = False
     orders: dict[int, OwnOrder] = field(default_factory=dict)
     accounts: dict[int, Account] = field(default_factory=dict)
     counters: dict[str, int] = field(
@@ -63,6 +70,8 @@ class OrderManager:
             (
                 "repetitions",
                 "executions",
+                "cancels_pending",
+                "cancels_refused",
                 "unknown_orders",
                 "overfills",
                 "contradictions",
@@ -139,6 +148,48 @@ class OrderManager:
         for other in [each for each in self.orders if each % self.slots == number % self.slots]:
             del self.orders[other]
         self.orders[number] = OwnOrder(symbol, buys, quantity, quantity)
+        if self.stopped:
+            self.orders[number].cancel = "WANTED"
+
+    @property
+    def cancelling(self) -> dict[int, str]:
+        """The orders whose cancel is to be sent, or is not answered."""
+        return {
+            number: order.cancel
+            for number, order in self.orders.items()
+            if order.alive and order.cancel
+        }
+
+    def stop(self, stopped: bool) -> None:
+        """From now on no order may stay open, or it may again."""
+        if stopped and not self.stopped:
+            self.cancel_all()
+        self.stopped = stopped
+
+    def cancel_all(self) -> None:
+        """A cause to cancel all that is open."""
+        for number in self.orders:
+            self.cancel(number)
+
+    def cancel(self, number: int) -> bool:
+        """A cause to cancel this order; whether it is open."""
+        order = self.orders.get(number)
+        if order is None or not order.alive:
+            return False
+        order.cancel = order.cancel or "WANTED"
+        return True
+
+    def ask(self) -> set[int]:
+        """The numbers of the Cancel Orders that the session takes now, each of them whole."""
+        asked = {number for number, cancel in self.cancelling.items() if cancel == "WANTED"}
+        for number in asked:
+            self.orders[number].cancel = "ASKED"
+        return asked
+
+    def disconnect(self) -> None:
+        """The connection is over; whether the venue has read what was sent last is not known."""
+        for number in self.cancelling:
+            self.orders[number].cancel = "WANTED"
 
     def report(self, report: Report) -> None:
         """A message of the venue."""
@@ -181,6 +232,11 @@ class OrderManager:
                     order.open, order.state = 0, "REJECTED"
                     reason = report.values.get("reason", 0)
                     self._tell(EventKind.REJECTED, order, report, quantity=before, detail=reason)
+            case "CANCEL_PENDING" | "CANCEL_REJECT":
+                count = "cancels_pending" if report.kind == "CANCEL_PENDING" else "cancels_refused"
+                self.counters[count] += 1
+                if order.cancel == "ASKED":
+                    order.cancel = ""
             case "MODIFIED":
                 suits = order.state == "LIVE" and quantity <= order.open
                 if order.state == "LIVE":

@@ -66,6 +66,12 @@ class OrderSession:
             self._unsent = 0
         return self._after(self.tcp.host(packet))
 
+    def cancels(self, packets: bytes) -> list[Segment]:
+        """Cancels are handed in."""
+        if not self.tcp.cancels_waiting:
+            self._unsent = 0
+        return self._after(self.tcp.cancels(packets))
+
     def segment(self, segment: Segment) -> list[Segment]:
         """A sound segment arrives."""
         sent = self.tcp.segment(segment)

@@ -138,6 +138,7 @@ class TcpClient:
         self.staged_anew = False  # a packet that waited for another one is now the next
         self._wants: set[str] = set()
         self._host: list[tuple[bytes, bool]] = []
+        self._cancels: list[bytes] = []
         self._challenge_wait = 0
         self._begin(0)
 
@@ -149,6 +150,7 @@ class TcpClient:
         self._closing = self._fin_sent = self._divided = False
         self._wants.clear()
         self._host.clear()
+        self._cancels.clear()
         self._duplicates, self._recover = 0, None
         self._retries, self._round_trip = 0, _RoundTrip(self.timing)
         self._rto_left: int | None = None
@@ -222,10 +224,21 @@ class TcpClient:
         self._hand_in(packet)
         return self._send()
 
+    def cancels(self, packets: bytes) -> list[Segment]:
+        """Whole packets that go before those of the host, all in one segment."""
+        if self.state is not State.CLOSED:
+            self._cancels.append(packets)
+        return self._send()
+
     @property
     def waiting(self) -> int:
         """Pieces of packets that wait to be sent."""
         return len(self._host)
+
+    @property
+    def cancels_waiting(self) -> int:
+        """How many times cancels wait to be sent."""
+        return len(self._cancels)
 
     def _hand_in(self, packet: bytes) -> None:
         if self.state is not State.CLOSED:
@@ -424,6 +437,7 @@ class TcpClient:
         self.state, self.outcome = State.CLOSED, outcome
         self._wants.clear()
         self._host.clear()
+        self._cancels.clear()
         self._rto_left = self._delayed = None
         self._divided = False
 
@@ -543,14 +557,22 @@ class TcpClient:
             wants.remove("retransmission")
             if self.flight:
                 return self._again()
-        if open_ and self._host and self._fits(len(self._host[0][0])):
+        if open_ and self._cancels and not self._divided:
+            # What does not fit yet is in the way of the host's.
+            if self._fits(len(self._cancels[0])):
+                packets = self._cancels.pop(0)
+                self.staged_anew |= bool(self._cancels)
+                segment = self._make(payload=packets, flags=TCP_ACK | TCP_PSH)
+                self._advance(packets)
+                return segment
+        elif open_ and self._host and self._fits(len(self._host[0][0])):
             piece, ends = self._host.pop(0)
             self.staged_anew |= bool(self._host)
             segment = self._make(payload=piece, flags=TCP_ACK | TCP_PSH)
             self._advance(piece)
             self._divided = not ends
             return segment
-        if open_ and self._closing and not self._host:
+        if open_ and self._closing and not self._host and not self._cancels:
             self.state = State.FIN_WAIT_1 if self.state is State.ESTABLISHED else State.LAST_ACK
             segment = self._make(flags=TCP_ACK | TCP_FIN)
             self._advance(b"", fin=True)

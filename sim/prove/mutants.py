@@ -579,6 +579,22 @@ MUTANTS: dict[str, Mutant] = {
             catcher="order-approved",
         ),
         Mutant(
+            name="cancel-search-stops",
+            bug="a cancel is looked for only while the first slot has one",
+            module="order.cancels",
+            before="with m.If(wanted.any() & ~here):",
+            after="with m.If(wanted[0] & ~here):",
+            catcher="cancels-in-time",
+        ),
+        Mutant(
+            name="cancels-too-many",
+            bug="a segment may have a cancel more than fits",
+            module="order.cancels",
+            before="full = count == self._together - 1",
+            after="full = count == self._together",
+            catcher="cancels-in-time",
+        ),
+        Mutant(
             name="commit-in-parts",
             bug="a commit writes the words that are in force, one after the other",
             module="control.parameters",

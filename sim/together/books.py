@@ -43,10 +43,14 @@ class CardBooks:
 
 @dataclass(frozen=True)
 class HostBooks:
-    """What the host has of the fills that it was told of: of each symbol, and how many in all."""
+    """What the host has of the fills that it was told of: of each symbol, and how many in all.
+
+    `cancelled`: shares that orders have lost without trading them.
+    """
 
     holdings: Mapping[str, Holding]
     executions: int
+    cancelled: int
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ def compare(
     rows = [
         Row("orders", len(orders) + venue["rejected"], card.approved, len(sent)),
         Row("executions", len(fills), card.executions, host.executions),
+        Row("cancelled shares", _cancelled(orders.values()), host=host.cancelled),
         Row("open shares", _open(orders.values()), _total(card.holdings, "open_shares")),
     ]
     rows += [
@@ -146,6 +151,10 @@ def _details(order: Mapping[str, Any] | None) -> tuple | str:
 
 def _open(orders) -> int:
     return sum(order["leaves"] for order in orders)
+
+
+def _cancelled(orders) -> int:
+    return sum(order["canceled"] for order in orders)
 
 
 def _total(holdings: Mapping[str, Holding], name: str) -> int:

@@ -28,6 +28,9 @@ def trade(
         float, typer.Option(min=1, help="Messages of other participants, a second.")
     ] = 300.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the market and of the wire.")] = 1,
+    rest: Annotated[
+        bool, typer.Option("--rest", help="Orders rest until a kill in the end cancels them.")
+    ] = False,
     drop: Share = 0.0,
     duplicate: Share = 0.0,
     reorder: Share = 0.0,
@@ -53,6 +56,7 @@ def trade(
             outputs.require_writable(file)
     wire = {"drop": drop, "duplicate": duplicate, "reorder": reorder, "corrupt": corrupt}
     options = {"orders": orders, "seconds": seconds, "rate": rate, "seed": seed}
+    options["rest"] = rest
     options["pcap"] = None if pcap is None else str(pcap.absolute())
     options["impairments"] = {name: share for name, share in wire.items() if share}
     with tempfile.TemporaryDirectory(prefix="tickgate-") as folder:

@@ -69,6 +69,9 @@ class Options:
         Messages of the other participants, a second.
     seed : int
         Of the market, and of what becomes of frames.
+    rest : bool
+        What is not executed at once rests in the book, until the card is killed in the end; else
+        the venue cancels it at once.
     impairments : dict
         Of the card's wire, each way: as `Impairments`.
     pcap : str or None
@@ -79,6 +82,7 @@ class Options:
     seconds: float = 300.0
     rate: float = 300.0
     seed: int = 1
+    rest: bool = False
     impairments: dict[str, float] = field(default_factory=dict)
     pcap: str | None = None
 
@@ -111,7 +115,7 @@ class Outcome:
         }
 
 
-def configuration(mac: str) -> Config:
+def configuration(mac: str, *, rest: bool = False) -> Config:
     """That of a card that trades all symbols of the generated market, on a session of its own."""
     made = market_config(INSTRUMENTS, ticks=4096).model_dump()
     made["feed"] |= {"address": LINE_A[0], "port": LINE_A[1], "gap_wait_us": 2_000}
@@ -128,6 +132,8 @@ def configuration(mac: str) -> Config:
     }
     made["session"] |= {"source_ip": CARD, "destination_ip": VENUE, "destination_mac": mac}
     made["session"] |= {"destination_port": OUCH_PORT}
+    if rest:
+        made["session"] |= {"time_in_force": "day"}
     # A second of the simulation is about a fifth of one of the card.
     made["live"] = {"rto_initial_ms": 100, "rto_min_ms": 40, "order_timeout_ms": 5_000}
     for symbol in made["symbols"]:
@@ -144,7 +150,7 @@ def trade(options: Options, *, progress: Callable[[str], None]) -> Outcome:
         card = stack.enter_context(_program("sim", *_wire(options), "--link", folder / "card"))
         _await(card, lambda: (folder / "card").exists(), "the card")
         driver = stack.enter_context(Driver.open(str(folder / "card")))
-        config = configuration(interface_mac(DEVICE))
+        config = configuration(interface_mac(DEVICE), rest=options.rest)
         progress("configuring the card")
         driver.apply(config)
         driver.begin_day()
@@ -160,7 +166,10 @@ def trade(options: Options, *, progress: Callable[[str], None]) -> Outcome:
         notes = _Notes()
         recovered = _follow(driver, names, options, progress, notes)
         seconds = time.monotonic() - began
-        driver.disarm()
+        if options.rest:
+            driver.kill()
+        else:
+            driver.disarm()
         progress("waiting for the last reports")
         _settle(driver)
         notes.take(driver)
@@ -265,6 +274,7 @@ class _Notes:
 
     sent: list[dict[str, Any]] = field(default_factory=list)
     fills: Fills = field(default_factory=Fills)
+    cancelled: int = 0
 
     def take(self, driver: Driver, limit: int | None = None) -> None:
         """Takes the events that wait, up to so many orders, and none that come meanwhile.
@@ -273,6 +283,8 @@ class _Notes:
         """
         for event in itertools.islice(driver.events(), driver.status().events_pending):
             self.fills.take(event)
+            if event.kind == EventKind.CANCELLED:
+                self.cancelled += event.quantity
             if event.kind == EventKind.ORDER_SENT:
                 order = {"side": SIDES[event.side], "quantity": event.quantity}
                 order |= {"price": event.price, "symbol": event.symbol}
@@ -288,7 +300,9 @@ class _Notes:
             del sums["last_price"]
             position = traded.bought_shares - traded.sold_shares
             holdings[names[index]] = Holding(position=position, **sums)
-        return HostBooks(holdings=holdings, executions=self.fills.executions)
+        return HostBooks(
+            holdings=holdings, executions=self.fills.executions, cancelled=self.cancelled
+        )
 
 
 def _follow(

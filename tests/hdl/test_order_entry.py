@@ -2,14 +2,18 @@
 
 """Orders on a live session and their fills: from approval to the wire, and into the position."""
 
+import functools
+import itertools
 import random
 
 import pytest
 from amaranth.hdl import Module
-from amaranth.sim import Simulator
+from simulated import Simulated
 
 from tickgate.hdl.eth import Receive
+from tickgate.hdl.order.cancels import PACKET_SIZE
 from tickgate.hdl.order.entry import OrderEntry
+from tickgate.hdl.order.tcp.sender import Sender
 from tickgate.hdl.order.tcp.types import State
 from tickgate.hdl.stream import Side
 from tickgate.sim.model.segments import Ends, Segment, pack_frame, unpack_frame
@@ -18,7 +22,7 @@ from tickgate.spec import ouch50, soupbintcp
 from tickgate.spec.ethernet import TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN
 
 WIDTHS = (1, 4, 8)
-SYMBOLS = 4
+SYMBOLS, SLOTS = 4, 4
 ENDS = Ends(
     source_mac=0x02AA00000001,
     destination_mac=0x02BB00000002,
@@ -43,18 +47,43 @@ TEMPLATE = {
     "clordid": int.from_bytes(b"TICKGATE      "),
 }
 TIMING = {"rto_initial": 100, "rto_min": 100, "rto_max": 100, "retries": 3, "ack_delay": 2}
-SIZES = {"ring_size": 512, "longest_segment": 256, "mss": 400, "window": 2048}
+STAGED = 32
+SIZES = {
+    "ring_size": 512,
+    "longest_segment": 256,
+    "mss": 400,
+    "window": 2048,
+    # So that few orders need several segments of cancels.
+    "packet_size": STAGED,
+}
 LAST_NUMBER = 1_000
 PROMISE = 8
 """Cycles from the last octet of a fill to the position (docs/architecture.md)."""
+
+
+@functools.cache
+def built(width: int, sessions: int) -> tuple[OrderEntry, Simulated]:
+    """An order stage beside the card's receive path, which checks the FCS for it."""
+    m = Module()
+    m.submodules.dut = dut = OrderEntry(
+        width=width, symbols=SYMBOLS, sessions=sessions, slots=SLOTS, **SIZES
+    )
+    m.submodules.check = check = Receive(width=width)
+    m.d.comb += [
+        check.octets.valid.eq(dut.rx.valid),
+        check.octets.payload.eq(dut.rx.payload),
+        dut.frame_ends.eq(check.frames),
+        dut.frame_good.eq(~check.fcs_errors),
+    ]
+    return dut, Simulated(m)
 
 
 class Bench:
     """A venue that does what it is told, a cycle at a time."""
 
     def __init__(self, width: int, *, sessions: int = 1) -> None:
-        self.dut = OrderEntry(width=width, symbols=SYMBOLS, sessions=sessions, **SIZES)
-        self.width, self.cycles = width, 0
+        self.dut, self._simulated = built(width, sessions)
+        self.width, self.cycles, self.window = width, 0, 8000
         self.sequence, self.acknowledgement = PEER_ISN, 0
         self.frames: list[bytes] = []
         self._frame = b""
@@ -70,6 +99,22 @@ class Bench:
                 self._frame = b""
         await ctx.tick()
         self.cycles += 1
+
+    async def idle(self, ctx, cycles: int) -> None:
+        for _ in range(cycles):
+            await self.cycle(ctx)
+
+    async def cancels(self, ctx, cycles: int) -> list[list[int]]:
+        """The numbers of the Cancel Orders of so many cycles, by segment; nothing else is heard."""
+        await self.idle(ctx, cycles)
+        segments = []
+        while self.frames:
+            packets, rest = soupbintcp.split((await self.hear(ctx)).payload)
+            assert not rest and {type_ for type_, _ in packets} <= {"U"}
+            bodies = [ouch50.decode(ouch50.INBOUND, body).values for _, body in packets]
+            assert all((body["type"], body["quantity"]) == ("X", 0) for body in bodies)
+            segments.append([body["user_ref_num"] for body in bodies])
+        return [segment for segment in segments if segment]
 
     async def strobe(self, ctx, name: str) -> None:
         ctx.set(getattr(self.dut, name), 1)
@@ -96,7 +141,7 @@ class Bench:
             sequence=self.sequence,
             acknowledgement=self.acknowledgement,
             flags=flags,
-            window=8000,
+            window=self.window,
             payload=payload,
         )
         self.sequence = (self.sequence + segment.length) % (1 << 32)
@@ -151,15 +196,7 @@ class Bench:
         assert ctx.get(self.dut.busy)
 
     def run(self, play) -> None:
-        m = Module()
-        m.submodules.dut = dut = self.dut
-        m.submodules.check = check = Receive(width=self.width)
-        m.d.comb += [
-            check.octets.valid.eq(dut.rx.valid),
-            check.octets.payload.eq(dut.rx.payload),
-            dut.frame_ends.eq(check.frames),
-            dut.frame_good.eq(~check.fcs_errors),
-        ]
+        dut = self.dut
 
         async def testbench(ctx):
             ctx.set(dut.template, TEMPLATE)
@@ -175,10 +212,7 @@ class Bench:
                 await self.cycle(ctx)
             await play(ctx)
 
-        simulator = Simulator(m)
-        simulator.add_clock(1e-8)
-        simulator.add_testbench(testbench)
-        simulator.run()
+        self._simulated.run(testbench)
 
 
 def report(type_: str, **values) -> bytes:
@@ -362,6 +396,116 @@ def test_an_order_is_followed_over_the_end_of_a_connection():
         for _ in range(60):
             await bench.cycle(ctx)
         assert ctx.get(dut.account.position) == 100 and ctx.get(dut.account.open_buys) == 0
+
+    bench.run(play)
+
+
+@pytest.mark.parametrize("width", [8, 1])
+def test_a_kill_cancels_all_open_orders_in_the_time_that_is_promised(width):
+    bench, slots = Bench(width), SLOTS
+    dut = bench.dut
+    together = STAGED // PACKET_SIZE
+    sender = Sender(width=width, ring_size=512, window=2048, mss=400)
+
+    async def play(ctx):
+        await bench.open(ctx)
+        for number in range(1, slots + 1):
+            await bench.approve(ctx, number, Side.BUY, 100)
+            while ctx.get(dut.sending):
+                await bench.cycle(ctx)
+            await bench.idle(ctx, 4)
+        for number in range(1, slots + 1):
+            await bench.send(ctx, report("A", user_ref_num=number, quantity=100, order_state="L"))
+        await bench.idle(ctx, 200)
+        bench.frames.clear()
+        bench.acknowledgement = ctx.get(dut.sequence)
+        await bench.send(ctx)
+        await bench.idle(ctx, 60)
+
+        ctx.set(dut.stopped, 1)
+        began, count = bench.cycles, -(-slots // together)
+        while len(bench.frames) < count:
+            await bench.cycle(ctx)
+        taken = bench.cycles - began - sender.cycles(PACKET_SIZE * together)
+        assert 0.7 * dut.cancel_latency < taken <= dut.cancel_latency, (taken, dut.cancel_latency)
+        segments = await bench.cancels(ctx, 0)
+        assert [len(segment) for segment in segments] == [together] * count
+        assert sorted(itertools.chain(*segments)) == list(range(1, slots + 1))
+        assert ctx.get(dut.cancels_asked) and not ctx.get(dut.cancels_wait)
+
+        # Nothing is asked twice, and an order that is filled before is none that went wrong.
+        await bench.send(ctx, report("C", user_ref_num=1, quantity=100, reason="U"))
+        await bench.send(ctx, report("P", user_ref_num=2))
+        await bench.send(ctx, report("I", user_ref_num=3))
+        await bench.send(ctx, report("E", user_ref_num=4, quantity=100, price=1))
+        assert not await bench.cancels(ctx, 200)
+        assert not ctx.get(dut.cancels_asked) and not ctx.get(dut.cancels_wait)
+        assert ctx.get(dut.open_orders) == 2
+        # A cancel that was refused is for the host to repeat.
+        ctx.set(dut.cancel_number, 3)
+        await bench.strobe(ctx, "cancel")
+        assert await bench.cancels(ctx, 400) == [[3]]
+        assert ctx.get(dut.cancel_found) and ctx.get(dut.cancels_asked)
+        await bench.send(ctx, report("C", user_ref_num=3, quantity=100, reason="U"))
+        await bench.idle(ctx, 60)
+        assert ctx.get(dut.open_orders) == 1 and not ctx.get(dut.cancels_asked)
+        await bench.strobe(ctx, "cancel")
+        await bench.idle(ctx, 2)
+        assert not ctx.get(dut.cancel_found)
+
+    bench.run(play)
+
+
+def test_cancels_wait_for_window_and_session_and_no_order_comes_between():
+    bench = Bench(8)
+    dut = bench.dut
+
+    async def play(ctx):
+        await bench.open(ctx)
+        for number in (1, 2):
+            await bench.approve(ctx, number, Side.BUY, 100)
+            await bench.hear(ctx)
+            await bench.idle(ctx, 8)
+        # Room for an order, and for 2 cancels that go before it, but not for both.
+        bench.window = 60
+        await bench.send(ctx)
+        await bench.idle(ctx, 40)
+        assert not ctx.get(dut.busy)
+        await bench.strobe(ctx, "cancel_all")
+        held = 0
+        while not bench.frames:
+            await bench.cycle(ctx)
+            # Until then one may go; from then on it may not.
+            assert not held or ctx.get(dut.busy)
+            held += ctx.get(dut.busy)
+        assert held and await bench.cancels(ctx, 10) == [[1, 2]]
+        assert ctx.get(dut.busy)
+        bench.window = 8000
+        await bench.send(ctx, report("C", user_ref_num=1, quantity=100, reason="U"))
+        await bench.send(ctx, report("I", user_ref_num=2))
+        await bench.idle(ctx, 40)
+        assert not ctx.get(dut.busy) and not ctx.get(dut.cancels_asked)
+        # Neither the window nor the session is open.
+        bench.window = 3
+        await bench.send(ctx)
+        ctx.set(dut.stopped, 1)
+        assert not await bench.cancels(ctx, 300)
+        await bench.strobe(ctx, "abort")
+        await bench.idle(ctx, 60)
+        assert ctx.get(dut.cancels_wait)
+        assert not ctx.get(dut.cancels_asked)
+        bench.frames.clear()
+        bench.window = 8000
+        bench.sequence, bench.acknowledgement = PEER_ISN, 0
+        await bench.strobe(ctx, "connect")
+        await bench.hear(ctx)
+        await bench.send(ctx, flags=TCP_SYN | TCP_ACK)
+        assert not await bench.cancels(ctx, 200)
+        await bench.send(ctx, Packets(random.Random(1)).login(3), TCP_ACK | TCP_PSH)
+        assert await bench.cancels(ctx, 300) == [[2]]
+        await bench.send(ctx, report("C", user_ref_num=2, quantity=100, reason="U"))
+        await bench.idle(ctx, 60)
+        assert ctx.get(dut.open_orders) == 0 and not ctx.get(dut.cancels_asked)
 
     bench.run(play)
 

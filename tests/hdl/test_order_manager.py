@@ -161,7 +161,10 @@ class Venue:
         kind = generator.choice(
             ("ACCEPTED", "ACCEPTED", "ACCEPTED", "REPLACED", "REJECTED")
             if order.state == "SENT"
-            else ("EXECUTED", "EXECUTED", "EXECUTED", "CANCELED", "AIQ_CANCELED", "MODIFIED")
+            else (
+                *("EXECUTED", "EXECUTED", "EXECUTED", "CANCELED", "AIQ_CANCELED", "MODIFIED"),
+                *("CANCEL_PENDING", "CANCEL_REJECT"),
+            )
         )
         values = {"user_ref_num": number}
         match kind:
@@ -172,6 +175,7 @@ class Venue:
                     values["previous"] = generator.choice(alive)
             case "EXECUTED" | "CANCELED" | "AIQ_CANCELED":
                 values["quantity"] = generator.choice((order.open, 1, order.open // 2))
+                values["quantity"] += generator.random() < 0.1
                 values["price"] = generator.randrange(1, 2_000_000_000)
             case "MODIFIED":
                 values["quantity"] = generator.randrange(order.open + 1)

@@ -133,6 +133,7 @@ class FakeCard:
         self._pending = b""
         self._delivered = False
         self.heard = b""
+        self.cancelled = []
         self.venue = lambda packet: b""
         self.state = {f.name: 0 for f in spec.BY_NAME["state"].fields} | {"tables_ready": 1}
         identity = {
@@ -319,6 +320,8 @@ class FakeCard:
                 if word >> 8:
                     self._answer(self.venue(self.heard))
                     self.heard = b""
+            case "cancel_all" | "cancel_order":
+                self.cancelled.append(word if register.name == "cancel_order" else None)
             case "load_report_sequence":
                 for half in ("low", "high"):
                     self.set(f"due_sequence_{half}", self.get(f"report_sequence_start_{half}"))

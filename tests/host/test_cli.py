@@ -108,6 +108,29 @@ def test_an_order_session_from_login_to_logout(live):
     assert code == 0 and "aborted" in out
 
 
+def test_open_orders_are_cancelled_all_or_one_that_is_open(live):
+    card, tickgate = live.card, live.tickgate
+    card.set("own_orders", 3)
+    assert tickgate("cancel", "--all") == (0, "cancelling 3 open orders\n", "")
+    card.set("own_cancels", 0b101)
+    assert tickgate("cancel", "7")[1] == "cancelling order 7; it waits for the session\n"
+    assert card.cancelled == [None, 7]
+    assert json.loads(tickgate("session", "--json")[1])["cancels_waiting"]
+    card.set("own_cancels", 0b011)
+    code, _, error = tickgate("cancel", "8")
+    assert code == 4 and "order 8 is not open" in error
+    for wrong, complaint in (
+        (["0"], "must be 1 to 2^32 - 1, not 0"),
+        ([], "either NUMBER or --all"),
+        (["7", "--all"], "either NUMBER or --all"),
+    ):
+        code, _, error = tickgate("cancel", *wrong)
+        assert code == 2 and complaint in error and len(card.cancelled) == 3
+    card.set("session_live", 0)
+    code, _, error = tickgate("cancel", "--all")
+    assert code == 2 and "keeps no order session" in error
+
+
 def test_a_card_that_has_lost_its_memory_skips_reports_and_gets_other_numbers(live):
     card = live.card
     assert live.login("--user", "CARD")[0] == 0

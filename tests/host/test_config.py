@@ -52,6 +52,7 @@ def test_every_configuration_register_but_the_time_has_its_value(config):
         "account_session_burst_ns": 1_000_000,
         "account_session_reserve_ns": 0,
         "session_live": 0,
+        "session_cancel_on_disarm": 0,
         "session_tick_us": 0,
         **{f"session_times_{n}": 0 for n in range(5)},
         "session_limits": 0,
@@ -84,6 +85,7 @@ def test_every_configuration_register_but_the_time_has_its_value(config):
 def test_a_live_session_has_its_times_in_ticks(text):
     registers = Config.from_text(f"{text}\n[live]\nrto_min_ms = 300\n", source="x").registers()
     assert registers["session_live"] == 1 and registers["session_tick_us"] == 1000
+    assert registers["session_cancel_on_disarm"] == 0
     assert registers["session_times_0"] == 300 << 16 | 1000
     assert registers["session_times_4"] == 15_000 << 16 | 1_000
     assert registers["session_limits"] == 1_000 << 16 | 5 << 8 | 6

@@ -26,7 +26,7 @@ SOME = 250
 """Messages, among which there are some that make an order."""
 MODULUS = 1 << 32
 WINDOW = 60_000
-ENTER = ouch50.INBOUND["O"]
+ENTER, CANCEL = ouch50.INBOUND["O"], ouch50.INBOUND["X"]
 
 
 def encode(type_: str, **values) -> bytes:
@@ -42,7 +42,8 @@ def encode(type_: str, **values) -> bytes:
 class Venue:
     """A venue at the other end of the wire: it accepts all, and fills every order in halves.
 
-    What it has said is kept, and said again to who asks for it in a login.
+    While orders `rest` it fills none. It does what a Cancel Order asks for, or `refuses`. What it
+    has said is kept, and said again to who asks for it in a login.
     """
 
     def __init__(self, card: Card, config: Config) -> None:
@@ -63,7 +64,9 @@ class Venue:
         self.reports: list[bytes] = []
         self.logins: list[bytes] = []
         self.bought: Counter[str] = Counter()
-        self.answers = True
+        self.answers, self.rests, self.refuses = True, False, False
+        self.cancels: list[int] = []
+        self.open: dict[int, int] = {}
 
     def now(self) -> float:
         """The time, for whom waits: it passes as the session goes on."""
@@ -105,6 +108,10 @@ class Venue:
                 asked = int(body[-20:]) or len(self.reports) + 1
                 yield soupbintcp.pack("A", b"    SESS01" + str(asked).rjust(20).encode())
                 yield from self.reports[asked - 1 :]
+            elif type_ == "U" and body[:1] == b"X":
+                told = list(self._cancel(CANCEL.unpack(body)["user_ref_num"]))
+                self.reports += told
+                yield from told
             elif type_ == "U":
                 order = ENTER.unpack(body)
                 self.orders.append(order)
@@ -117,6 +124,9 @@ class Venue:
         number, quantity = order["user_ref_num"], order["quantity"]
         price = order["price"]
         yield encode("A", user_ref_num=number, quantity=quantity, price=price, order_state="L")
+        if self.rests:
+            self.open[number] = quantity
+            return
         half = quantity // 2
         sign = 1 if order["side"] == "B" else -1
         for part in (half, quantity - half):
@@ -126,6 +136,14 @@ class Venue:
                 yield encode(
                     "E", user_ref_num=number, quantity=part, price=price, match_number=match
                 )
+
+    def _cancel(self, number):
+        self.cancels.append(number)
+        if self.refuses:
+            yield encode("I", user_ref_num=number)
+        elif number in self.open:
+            quantity = self.open.pop(number)
+            yield encode("C", user_ref_num=number, quantity=quantity, reason="U")
 
     def _send(self, payload: bytes = b"", flags: int = TCP_ACK) -> None:
         segment = Segment(
@@ -343,3 +361,62 @@ def test_a_fill_of_an_order_that_is_not_the_card_s_kills_it(opened):
         assert driver.counters()["refused_gate_1"] > refused
         driver.clear_kill()
         driver.arm(desk.config)
+
+
+def test_whatever_stops_the_card_cancels_its_orders_and_the_host_may_cancel_one(opened):
+    with opened(8) as desk:
+        venue, driver, registers = desk.venue, desk.driver, desk.registers
+        venue.rests = True
+
+        def trade(count: int) -> list[int]:
+            """Has the venue hold so many orders; returns their numbers."""
+            driver.arm()
+            before = len(venue.orders)
+            assert desk.play(lambda: len(venue.orders) == before + count)
+            return [order["user_ref_num"] for order in venue.orders[before:]]
+
+        def cancelled() -> list[int]:
+            """Those that the venue was asked to cancel since; all open ones are then over."""
+            venue.turn()
+            numbers, venue.cancels = venue.cancels, []
+            status = session.session_status(registers)
+            assert status.open_orders == len(venue.open)
+            assert not status.cancels_waiting and not status.cancels_unanswered
+            return numbers
+
+        desk.login(range(1, 1_000))
+        numbers = trade(7)
+        with pytest.raises(CardRefused, match="not open"):
+            session.cancel(registers, 8)
+        session.cancel(registers, 3)
+        assert cancelled() == [3]
+        with pytest.raises(CardRefused, match="order 3 is not open"):
+            session.cancel(registers, 3)
+        # A disarm leaves them, as the configuration has it; what is refused stays open.
+        driver.disarm()
+        assert not cancelled()
+        venue.refuses = True
+        session.cancel(registers)
+        assert sorted(cancelled()) == [number for number in numbers if number != 3]
+        venue.refuses = False
+        driver.kill()
+        assert sorted(cancelled()) == [number for number in numbers if number != 3]
+        assert not venue.open and driver.status().killed
+        counters = driver.counters()
+        assert (counters["order_cancels"], counters["order_cancels_refused"]) == (13, 6)
+
+        # A session that breaks off: the cancels wait for the next one.
+        driver.clear_kill()
+        numbers = trade(2)
+        venue.reset()
+        driver.kill()
+        assert session.session_status(registers).cancels_waiting
+        desk.login(range(100, 1_000))
+        assert sorted(cancelled()) == numbers and not venue.open
+        driver.clear_kill()
+        registers.write("session_cancel_on_disarm", 1)
+        numbers = trade(2)
+        driver.disarm()
+        assert sorted(cancelled()) == numbers and not venue.open
+        assert not driver.status().killed
+        assert desk.holds_what_the_venue_says()

@@ -30,7 +30,7 @@ def fill(order, shares, price, **others):
 
 
 VENUE = {
-    "orders": [BUY | {"leaves": 0}, SELL | {"leaves": 0}],
+    "orders": [BUY | {"leaves": 0, "canceled": 0}, SELL | {"leaves": 0, "canceled": 70}],
     "fills": [fill(BUY, 60, 2_990), fill(BUY, 40, 3_000), fill(SELL, 30, 3_110)],
     "positions": {"ALFA": 70},
     "cash": -60 * 2_990 - 40 * 3_000 + 30 * 3_110,
@@ -45,7 +45,7 @@ ALFA = Holding(
     sold_notional=30 * 3_110,
 )
 BOOKS = CardBooks(holdings={"ALFA": ALFA, "BRVO": Holding()}, approved=2, executions=3)
-HOST = HostBooks(holdings={"ALFA": ALFA}, executions=3)
+HOST = HostBooks(holdings={"ALFA": ALFA}, executions=3, cancelled=70)
 
 
 def differing(venue=VENUE, card=BOOKS, sent=(BUY, SELL), host=HOST):
@@ -86,9 +86,10 @@ def test_whatever_the_card_has_otherwise_is_told(card, differ):
     ],
 )
 def test_whatever_the_host_was_told_of_its_fills_otherwise_is_told(changes, differ):
-    told = HostBooks(holdings={"ALFA": replace(ALFA, **changes)}, executions=3)
+    told = replace(HOST, holdings={"ALFA": replace(ALFA, **changes)})
     assert differing(host=told) == differ
-    assert "executions" in differing(host=HostBooks(holdings={}, executions=0))
+    assert "executions" in differing(host=HostBooks(holdings={}, executions=0, cancelled=70))
+    assert differing(host=replace(HOST, cancelled=69)) == {"cancelled shares"}
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,7 @@ def test_over_a_bad_wire_venue_card_and_host_agree_on_everything(day):
 def test_over_a_good_wire_they_agree_and_an_analyser_would_flag_nothing(day):
     # A machine that stops the card for a fifth of a second makes the kernel send again.
     for _attempt in range(3):
-        held, capture = day()
+        held, capture = day("--rest")
         agree(held)
         assert "dropped" not in held["wire"]
         sent, flagged = streams(capture)
@@ -218,9 +219,14 @@ def test_over_a_good_wire_they_agree_and_an_analyser_would_flag_nothing(day):
     (card,) = sent.values()
     packets, rest = soupbintcp.split(card)
     assert rest == b"" and [type_ for type_, _ in packets[:1]] == ["L"]
-    orders = [ouch50.decode(ouch50.INBOUND, body) for type_, body in packets if type_ == "U"]
+    told = [ouch50.decode(ouch50.INBOUND, body) for type_, body in packets if type_ == "U"]
+    cancels = [each.values["user_ref_num"] for each in told if each.message.type == "X"]
+    orders = [each for each in told if each.message.type == "O"]
     rows = {row["what"]: row for row in held["rows"]}
     assert len(orders) == rows["orders"]["venue"]
+    # What rested to the end was cancelled by the kill, each order once.
+    assert cancels and len(set(cancels)) == len(cancels) == held["counters"]["order_cancels"]
+    assert len(orders) + len(cancels) == len(told) and rows["cancelled shares"]["venue"]
     packets, rest = soupbintcp.split(venue)
     assert rest == b"" and packets[0][0] == "A"
     reports = [ouch50.decode(ouch50.OUTBOUND, body) for type_, body in packets if type_ == "S"]

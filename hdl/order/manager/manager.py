@@ -70,8 +70,14 @@ class OrderManager(wiring.Component):
         user reference number.
     told : Out(stream of Told)
         For the host: what a report has made of an order, once.
+    followed : Out(1)
+        The order of `sent` is followed.
+    ended : Out(1), ended_number : Out(32)
+        This order may not be executed any more, from this cycle on.
     repetitions, executions : Out(1)
         Counter strobes: reports that were there before; executions that counted.
+    cancels_pending, cancels_refused : Out(1)
+        Counter strobes: Cancel Pending, Cancel Reject; the order of `reports` stays as it is.
     unknown_orders, overfills, contradictions : Out(1)
         Counter strobes; see `OrderTable`. What an unknown order has executed is in no position:
         nothing tells its symbol.
@@ -97,7 +103,7 @@ class OrderManager(wiring.Component):
         "position_overflows",
         "turnover_overflows",
     )
-    COUNTERS = ("repetitions", "executions", *VIOLATIONS)
+    COUNTERS = ("repetitions", "executions", "cancels_pending", "cancels_refused", *VIOLATIONS)
 
     def __init__(self, *, symbols: int, slots: int = 64) -> None:
         self._orders = OrderTable(symbols=symbols, slots=slots)
@@ -133,6 +139,9 @@ class OrderManager(wiring.Component):
                 "released_buys": Out(RESERVE_BITS),
                 "released_sells": Out(RESERVE_BITS),
                 "told": Out(stream.Signature(Told(symbols), always_ready=True)),
+                "followed": Out(1),
+                "ended": Out(1),
+                "ended_number": Out(32),
                 "violation": Out(1),
                 "ready": Out(1),
                 "clear": In(1),
@@ -177,11 +186,14 @@ class OrderManager(wiring.Component):
             self.watched_account.eq(accounts.watched_account),
             self.released_buys.eq(accounts.released_buys),
             self.released_sells.eq(accounts.released_sells),
+            self.followed.eq(sends),
+            self.ended.eq(orders.steps & orders.step.ends),
+            self.ended_number.eq(orders.step.user_ref_num),
             orders.walk.eq(watch.walk),
             watch.walked.eq(orders.walked),
             watch.sends.eq(sends),
             watch.number.eq(order.user_ref_num),
-            watch.ends.eq(orders.steps & orders.step.ends),
+            watch.ends.eq(self.ended),
             watch.answers.eq(orders.steps & orders.step.answers),
             watch.time.eq(time),
             watch.timeout.eq(self.timeout),
@@ -220,6 +232,8 @@ class OrderManager(wiring.Component):
         corrected = report.kind == ReportKind.TRADE_CORRECTION
         m.d.comb += [
             self.executions.eq(orders.steps & due & executed),
+            self.cancels_pending.eq(orders.pending),
+            self.cancels_refused.eq(orders.refused),
             self.unknown_orders.eq(orders.unknown),
             self.overfills.eq(orders.overfill),
             self.contradictions.eq(orders.contradiction),

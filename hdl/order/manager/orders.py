@@ -108,7 +108,8 @@ class OrderTable(wiring.Component):
     - Canceled, AIQ Canceled: that much less is open; the order is over if nothing is.
     - Rejected: an order of which nothing was heard is over.
     - Modified: so much is open.
-    - Cancel Pending, Cancel Reject, Priority Update, Restated change nothing.
+    - Cancel Pending and Cancel Reject leave the order as it is, and are told.
+    - Priority Update, Restated change nothing.
 
     Parameters
     ----------
@@ -129,6 +130,8 @@ class OrderTable(wiring.Component):
         The report is about an order that is not known; executes more than was open; does
         otherwise not suit the state. What an order has open is never less for it than the report
         says.
+    pending : Out(1), refused : Out(1)
+        The report is a Cancel Pending, a Cancel Reject, of an order that is known.
     walk : In(32), walked : Out(Entry)
         Any number, and its entry in the next cycle.
     ready : Out(1)
@@ -154,6 +157,8 @@ class OrderTable(wiring.Component):
                 "unknown": Out(1),
                 "overfill": Out(1),
                 "contradiction": Out(1),
+                "pending": Out(1),
+                "refused": Out(1),
                 "walk": In(32),
                 "walked": Out(Entry(symbols)),
                 "ready": Out(1),
@@ -292,6 +297,10 @@ class OrderTable(wiring.Component):
                         after.eq(0),
                         state.eq(OrderState.REJECTED),
                     ]
+                with m.Case(ReportKind.CANCEL_PENDING):
+                    m.d.comb += self.pending.eq(known)
+                with m.Case(ReportKind.CANCEL_REJECT):
+                    m.d.comb += self.refused.eq(known)
                 with m.Case(ReportKind.MODIFIED):
                     live = entry.state == OrderState.LIVE
                     m.d.comb += [

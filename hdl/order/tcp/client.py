@@ -34,9 +34,13 @@ class TcpClient(wiring.Component):
     numbers that `sequence` and `acknowledgement` have in that cycle. Its octets are kept as they
     pass, and are sent again when they are lost. An order is never queued.
 
+    A packet is on its way to the port `packet_latency` + its octets after the last one of them was
+    handed in, if there is room and nothing else to be sent.
+
     The host's octets are sent packet by packet. A packet that is longer than `packet_size` goes
-    in pieces; no order comes between them. While there is no connection, and none is being opened,
-    octets of the host are thrown away.
+    in pieces; no order comes between them. Cancels go before what the host has handed in, but not
+    between such pieces either. While there is no connection, and none is being opened, octets of
+    both are thrown away.
 
     Parameters
     ----------
@@ -68,6 +72,8 @@ class TcpClient(wiring.Component):
         An order leaves; octets of its payload.
     may_order : Out(1), sequence : Out(32), acknowledgement : Out(32)
     host : In(stream of HostOctet)
+    cancels : In(stream of HostOctet)
+        Whole packets, at most `packet_size` octets up to one with `last`: a segment.
     payload : Out(stream of Span), judged : Out(1), take : Out(1)
         What the peer sends, in order. All of it since the `judged` before counts only if there is
         `take` with `judged`.
@@ -115,9 +121,13 @@ class TcpClient(wiring.Component):
         self._ring = Ring(width=width, size=ring_size)
         self._recorder = Recorder(width=width, ring_size=ring_size, longest=largest_order)
         self._staging = Staging(size=packet_size, ring_size=ring_size)
+        self._cancels = Staging(size=packet_size, ring_size=ring_size)
         self._options = OptionReader(width=width)
         self.window, self.payload_latency = window, Receive.LATENCY
         self.verdict_latency = self._receive.verdict_latency
+        self.packet_size = packet_size
+        # Until it is chosen, until no order may begin, and until its job is made.
+        self.packet_latency = 3 + notice + 5
         octets = stream.Signature(Octets(width))
         super().__init__(
             {
@@ -132,6 +142,7 @@ class TcpClient(wiring.Component):
                 "sequence": Out(32),
                 "acknowledgement": Out(32),
                 "host": In(stream.Signature(HostOctet)),
+                "cancels": In(stream.Signature(HostOctet)),
                 "payload": Out(stream.Signature(Span(width), always_ready=True)),
                 "judged": Out(1),
                 "take": Out(1),
@@ -151,6 +162,10 @@ class TcpClient(wiring.Component):
             }
         )
 
+    def segment_cycles(self, length: int) -> int:
+        """`cycles` of `Sender`."""
+        return self._sender.cycles(length)
+
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.receive = receive = self._receive
@@ -160,12 +175,14 @@ class TcpClient(wiring.Component):
         m.submodules.ring = ring = self._ring
         m.submodules.recorder = recorder = self._recorder
         m.submodules.staging = staging = self._staging
+        m.submodules.cancels = self._cancels
         m.submodules.options = options = self._options
 
         pipe(m, wiring.flipped(self.rx), receive.octets)
         pipe(m, receive.payload, wiring.flipped(self.payload))
         pipe(m, dispatcher.jobs, sender.jobs)
         pipe(m, wiring.flipped(self.host), staging.octets)
+        pipe(m, wiring.flipped(self.cancels), self._cancels.octets)
         self._read(m, receive, connection, options)
         self._write(m, connection, dispatcher, staging, recorder, ring)
         self._port(m, connection, dispatcher, sender, recorder)
@@ -206,25 +223,44 @@ class TcpClient(wiring.Component):
         ]
 
     def _write(self, m: Module, connection, dispatcher, staging, recorder, ring) -> None:
-        """The host's octets go into the ring while no order does."""
+        """The host's octets and the cancels go into the ring while no order does."""
         idle = (connection.state == State.CLOSED) | (connection.state == State.OPENING)
+        cancels, moves = self._cancels, dispatcher.picked.packet
+        # A packet of the host must have neither an order nor a cancel within it.
+        self._divided = divided = Signal()
+        # What goes next, and whether the connection has seen how long it is.
+        first, chosen, settled = Signal(), Signal(), Signal()
+        waits = Mux(chosen, cancels.available, staging.available) & (chosen == first)
+        m.d.comb += first.eq(cancels.available & ~divided)
+        m.d.sync += [chosen.eq(first), settled.eq(waits)]
+        for each in (staging, cancels):
+            m.d.comb += [
+                each.discard.eq(idle),
+                each.fresh.eq(connection.state == State.OPENING),
+                each.sequence.eq(connection.numbers.nxt),
+            ]
+        moving = staging.moving | cancels.moving
         m.d.comb += [
-            staging.discard.eq(idle),
-            staging.fresh.eq(connection.state == State.OPENING),
-            staging.move.eq(dispatcher.picked.packet),
-            staging.sequence.eq(connection.numbers.nxt),
-            connection.packet_waits.eq(staging.available),
-            connection.packet_length.eq(staging.length),
-            dispatcher.packet_length.eq(staging.length),
-            dispatcher.moving.eq(staging.moving),
-            ring.write_at.eq(Mux(staging.moving, staging.at, recorder.at)),
-            ring.write_data.eq(Mux(staging.moving, staging.data, recorder.data)),
-            ring.write_mask.eq(Mux(staging.moving, staging.mask, recorder.mask)),
+            staging.move.eq(moves & ~chosen),
+            cancels.move.eq(moves & chosen),
+            connection.packet_waits.eq(waits & settled),
+            connection.packet_length.eq(Mux(chosen, cancels.length, staging.length)),
+            dispatcher.packet_length.eq(connection.packet_length),
+            dispatcher.moving.eq(moving),
         ]
+        for name in ("at", "data", "mask"):
+            of_packet = Mux(cancels.moving, getattr(cancels, name), getattr(staging, name))
+            of_either = Mux(moving, of_packet, getattr(recorder, name))
+            m.d.comb += getattr(ring, f"write_{name}").eq(of_either)
+        with m.If(staging.move):
+            m.d.sync += divided.eq(~staging.ends)
+        with m.If(connection.state == State.CLOSED):
+            m.d.sync += divided.eq(0)
+        more = self.host.valid | staging.length.any() | self.cancels.valid | cancels.length.any()
+        m.d.comb += connection.packet_divided.eq(divided | more)
 
     def _port(self, m: Module, connection, dispatcher, sender, recorder) -> None:
-        ordering, divided = Signal(), Signal()
-        mine = Signal()
+        ordering, mine = Signal(), Signal()
         for name in ("wants", "reset", "numbers", "peer_mss", "fin_sent"):
             m.d.comb += getattr(dispatcher, name).eq(getattr(connection, name))
         m.d.comb += [
@@ -247,14 +283,7 @@ class TcpClient(wiring.Component):
             m.d.sync += ordering.eq(0)
         with m.If(self.order):
             m.d.sync += ordering.eq(1)
-        # A packet of the host must not have an order within it.
-        with m.If(dispatcher.picked.packet):
-            m.d.sync += divided.eq(~self._staging.ends)
-        with m.If(connection.state == State.CLOSED):
-            m.d.sync += divided.eq(0)
-        more = self.host.valid | self._staging.length.any()
-        m.d.comb += connection.packet_divided.eq(divided | more)
         wanted = connection.wants.as_value().any()
         m.d.sync += self.may_order.eq(
-            connection.room & ~dispatcher.holds & ~wanted & ~divided & self.port
+            connection.room & ~dispatcher.holds & ~wanted & ~self._divided & self.port
         )

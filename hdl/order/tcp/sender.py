@@ -59,6 +59,9 @@ class Sender(wiring.Component):
     octets : Out(stream of Octets)
     """
 
+    OVERHEAD = 20
+    """Cycles of a segment beside those of its words."""
+
     def __init__(self, *, width: int, ring_size: int, window: int, mss: int) -> None:
         require_width(width)
         self._width, self._window, self._mss = width, window, mss
@@ -73,6 +76,11 @@ class Sender(wiring.Component):
                 "octets": Out(stream.Signature(Octets(width))),
             }
         )
+
+    def cycles(self, length: int) -> int:
+        """From a job with so many octets of payload to the next one, at most, if `octets.ready`."""
+        read, sent = length, OPTIONS_AT + length + ethernet.FCS_SIZE
+        return -(-read // self._width) + -(-sent // self._width) + self.OVERHEAD
 
     def elaborate(self, platform) -> Module:
         m = Module()
