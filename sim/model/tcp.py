@@ -534,9 +534,10 @@ class TcpClient:
 
     @property
     def _blocked(self) -> bool:
-        """Nothing is on its way, and there is no room for an order."""
+        """Nothing is on its way, and there is no room for an order or for a packet of the host."""
         open_ = self.state in (State.ESTABLISHED, State.CLOSE_WAIT)
-        return open_ and not self.flight and self._snd_wnd < self.settings.largest_order
+        sizes = self.settings.largest_order, self.settings.packet_size
+        return open_ and not self.flight and self._snd_wnd < max(sizes)
 
     def _next(self) -> Segment | None:
         open_ = self.state in (State.ESTABLISHED, State.CLOSE_WAIT)

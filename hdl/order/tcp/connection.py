@@ -127,6 +127,7 @@ class Connection(wiring.Component):
             raise ValueError("an order and a packet must find room in the ring")
         self._window, self._ring_size = window, ring_size
         self._longest_segment, self._largest_order = longest_segment, largest_order
+        self._largest_sent = max(largest_order, packet_size)
         super().__init__(
             {
                 "connect": In(1),
@@ -173,6 +174,7 @@ class Connection(wiring.Component):
         self._send(m)
         self._grow_old(m)
         self._arrive(m)
+        self._give_up(m)
         self._command(m)
         return m
 
@@ -199,13 +201,15 @@ class Connection(wiring.Component):
         """What follows from the numbers, a few cycles behind them."""
         numbers, want = self.numbers, self._want
         # While a comparison may not know of what was just sent, not all is acknowledged.
-        recent = Signal(SETTLING)
-        grows = self.order | self.picked.packet | self.picked.fin
+        recent, grows, offered = Signal(SETTLING), Signal(), Signal()
+        m.d.comb += grows.eq(self.order | self.picked.packet | self.picked.fin)
         m.d.sync += [
+            offered.eq(self.packet_waits),
             self._flight.eq(numbers.nxt - numbers.una),
             recent.eq(recent << 1 | grows),
         ]
-        self._all_acked = self._relation.ack_all & ~recent.any() & ~self.order
+        unseen = Cat(grows, recent[: Acceptance.LATENCY]).any()
+        self._all_acked = self._relation.ack_all & ~unseen
         timed_since = Signal(SETTLING)
         m.d.sync += timed_since.eq((timed_since << 1 | self._timed) & self._timed.replicate(3))
         self._measures = self._timed & timed_since.all() & self._relation.ack_timed
@@ -227,14 +231,16 @@ class Connection(wiring.Component):
             ),
         ]
         open_ = self._among(State.ESTABLISHED, State.CLOSE_WAIT)
+        # The length of a packet that has just come is not compared yet.
+        waits = self.packet_waits & offered
         m.d.comb += [
             self.wants.eq(want),
-            self.wants.packet.eq(open_ & self.packet_waits & packet_fits & ~recent.any()),
+            self.wants.packet.eq(open_ & waits & packet_fits & ~recent.any()),
             self.wants.fin.eq(
                 open_ & self._closing & ~self.packet_waits & ~self.packet_divided & ~self.fin_sent
             ),
             self._patience.blocked.eq(
-                open_ & (self._flight == 0) & (self._snd_window < self._largest_order)
+                open_ & (self._flight == 0) & (self._snd_window < self._largest_sent)
             ),
         ]
 
@@ -309,9 +315,16 @@ class Connection(wiring.Component):
                     self.numbers.recover.eq(self.numbers.nxt),
                     self._duplicates.eq(0),
                 ]
+
+    def _give_up(self, m: Module) -> None:
+        """What a tick ends, whatever else comes in this cycle."""
+        timer, patience = self._timer, self._patience
+        with m.If(self._is[State.CLOSED]):
+            # An order may leave on a connection that has just ended; it is not sent again.
+            m.d.comb += timer.stop.eq(1)
         with m.If(patience.ends):
             self._end(m, Mux(self._is[State.TIME_WAIT], Outcome.FINISHED, Outcome.TIMED_OUT))
-        with m.If(patience.lost | (timer.expired & (self._retries == timing.retries))):
+        with m.If(patience.lost | (timer.expired & (self._retries >= self.timing.retries))):
             self._end(m, Outcome.TIMED_OUT)
             with m.If(~self._is[State.SYN_SENT]):
                 self._send_reset(m)

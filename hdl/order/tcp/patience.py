@@ -26,8 +26,9 @@ class Patience(wiring.Component):
     alive : In(1), idle : In(1)
         Keep-alives are meaningful: there is a connection; nothing waits to be acknowledged.
     blocked : In(1), timeout : In(16)
-        The window of the peer has no room for an order, though nothing is on its way; how long
-        the first probe then waits. The following ones wait twice as long each, up to `rto_max`.
+        The window of the peer has no room for what may be sent, though nothing is on its way; how
+        long the first probe then waits. The following ones wait twice as long each, up to
+        `rto_max`.
     linger : In(1), lingering : In(1)
         Begin to wait for the end; waits for it.
     delay : In(1), delayed : In(1)
@@ -95,7 +96,7 @@ class Patience(wiring.Component):
         patience = Mux(probes.any(), timing.keepalive_interval, timing.keepalive_idle)
         due = self.tick & self.alive & self.idle & (quiet + 1 >= patience)
         due &= timing.keepalive_idle.any()
-        lost = due & (probes == timing.keepalive_probes)
+        lost = due & (probes >= timing.keepalive_probes)
         with m.If(self.tick & ~quiet.all()):
             m.d.sync += quiet.eq(quiet + 1)
         with m.If(due):
@@ -109,7 +110,7 @@ class Patience(wiring.Component):
         fresh = Signal()
         m.d.sync += fresh.eq(~self.blocked | (fresh & ~self.tick))
         due = self.tick & self.blocked & (waited + 1 >= patience)
-        lost = due & (probes == timing.retries)
+        lost = due & (probes >= timing.retries)
         with m.If(~self.blocked):
             m.d.sync += waited.eq(0)
         with m.Elif(self.tick):

@@ -33,7 +33,8 @@ class Staging(wiring.Component):
     -------
     octets : In(stream of HostOctet)
     discard : In(1)
-        Forgets what is there and what comes, until the end of the packet that is under way.
+        Forgets what is there and what comes, until the end of the packet that is under way. What
+        moves already goes on: its segment is about to be sent. Not together with `move`.
     fresh : In(1)
         What comes is the beginning of a packet.
     available : Out(1), length : Out(range(size + 1)), ends : Out(1)
@@ -109,10 +110,10 @@ class Staging(wiring.Component):
         with m.If(self.discard):
             m.d.sync += [
                 self.available.eq(0),
-                self.moving.eq(0),
-                self.length.eq(0),
                 skipping.eq((inside | transfers) & ~(transfers & word.last)),
             ]
+            with m.If(~self.moving):
+                m.d.sync += self.length.eq(0)
         with m.If(self.fresh):
             m.d.sync += [inside.eq(0), skipping.eq(0)]
         return m
