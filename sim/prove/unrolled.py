@@ -8,22 +8,60 @@ term, and what no claim depends on is not there at all.
 Ref: Yosys manual, `write_smt2`, for the form of the text.
 """
 
+import functools
 import re
 from collections.abc import Collection
+from typing import NamedTuple
 
 __all__ = ["System"]
 
 _STATE = "((state |{top}_s|))"
 _OF_STATE = re.compile(r"\(\|([^|]+)\| state\)")
+_CYCLE = "\0"
+"""Where the number of the cycle is to be, in what is kept of a text."""
+_USED = re.compile(rf"\|([^|]+)@{_CYCLE}\|")
 _NAME = re.compile(r"\|([^|]+)\|")
 _COMMENT = re.compile(r" ; .*")
 _INPUT = re.compile(r"\(declare-fun \|([^|]+)\| \(\|[^|]+\|\) (.*)\)")
 _STEP = re.compile(r"\(= (.*) \(\|([^|]+)\| next_state\)\)")
-_BEGINS = re.compile(r"\(= \(\|([^|]+)\| state\) (#b[01]+|true|false)\)")
+_BEGINS = re.compile(rf"\(= \|([^|]+)@{_CYCLE}\| (#b[01]+|true|false)\)")
 _BIT_BEGINS = re.compile(
-    r"\(= \(= \(\(_ extract 0 0\) \(\|([^|]+)\| state\)\) #b1\) (true|false)\)"
+    rf"\(= \(= \(\(_ extract 0 0\) \|([^|]+)@{_CYCLE}\|\) #b1\) (true|false)\)"
 )
 _BITS = {"true": "#b1", "false": "#b0"}
+
+
+class _Text(NamedTuple):
+    """A transition system: sorts of inputs and registers, wires, and what registers begin with."""
+
+    declared: dict[str, str]
+    defined: dict[str, str]
+    initial: list[str]
+    steps: dict[str, str]
+
+
+@functools.lru_cache(maxsize=4)
+def _read(text: str, top: str) -> _Text:
+    read = _Text({}, {}, [], {})
+    state = _STATE.format(top=top)
+    rules = {f"{top}_i": "initial", f"{top}_t": "steps"}
+    inside = ""
+    for each in text.splitlines():
+        line = _OF_STATE.sub(rf"|\1@{_CYCLE}|", _COMMENT.sub("", each))
+        if line.startswith("(define-fun"):
+            name = _NAME.findall(line)[0]
+            inside = rules.get(name, "")
+            if state in line and not inside:
+                read.defined[name] = line.partition(f"{state} ")[2]
+        elif line.startswith("(declare-fun"):
+            name, sort = _INPUT.fullmatch(line).groups()
+            read.declared[name] = sort
+        elif line.startswith("  ") and inside == "initial":
+            read.initial.append(line.strip())
+        elif line.startswith("  ") and inside == "steps":
+            value, name = _STEP.fullmatch(line.strip()).groups()
+            read.steps[name] = value
+    return read
 
 
 class System:
@@ -45,11 +83,9 @@ class System:
         self, text: str, top: str, wires: Collection[str], free: Collection[str] = ()
     ) -> None:
         self._top = top
-        self._declared: dict[str, str] = {}
-        self._defined: dict[str, str] = {}
-        self._initial: list[str] = []
-        self._steps: dict[str, str] = {}
-        self._read(text)
+        read = _read(text, top)
+        self._declared, self._defined = dict(read.declared), dict(read.defined)
+        self._initial, self._steps = list(read.initial), dict(read.steps)
         self._fixed = {self._driver("rst"): "false"} if self.has("rst") else {}
         for wire in free:
             self._release(wire)
@@ -87,27 +123,7 @@ class System:
 
     @staticmethod
     def _in(text: str, cycle: int) -> str:
-        return _OF_STATE.sub(rf"|\1@{cycle}|", text)
-
-    def _read(self, text: str) -> None:
-        state = _STATE.format(top=self._top)
-        rules = {f"{self._top}_i": "initial", f"{self._top}_t": "steps"}
-        inside = ""
-        for each in text.splitlines():
-            line = _COMMENT.sub("", each)
-            if line.startswith("(define-fun"):
-                name = _NAME.findall(line)[0]
-                inside = rules.get(name, "")
-                if state in line and not inside:
-                    self._defined[name] = line.partition(f"{state} ")[2]
-            elif line.startswith("(declare-fun"):
-                name, sort = _INPUT.fullmatch(line).groups()
-                self._declared[name] = sort
-            elif line.startswith("  ") and inside == "initial":
-                self._initial.append(line.strip())
-            elif line.startswith("  ") and inside == "steps":
-                value, name = _STEP.fullmatch(line.strip()).groups()
-                self._steps[name] = value
+        return text.replace(f"@{_CYCLE}|", f"@{cycle}|")
 
     def _keep(self, wanted: set[str]) -> None:
         """Forgets what none of these depends on, in whatever cycle."""
@@ -117,14 +133,14 @@ class System:
             if name not in reached:
                 reached.add(name)
                 texts = (self._defined.get(name, ""), self._steps.get(name, ""))
-                left += [each for text in texts for each in _OF_STATE.findall(text)]
-        self._initial = [line for line in self._initial if reached & set(_OF_STATE.findall(line))]
+                left += [each for text in texts for each in _USED.findall(text)]
+        self._initial = [line for line in self._initial if reached & set(_USED.findall(line))]
         # Such a line may begin something else as well, which then needs a name.
-        begun = {name for line in self._initial for name in _OF_STATE.findall(line)}
+        begun = {name for line in self._initial for name in _USED.findall(line)}
         for table in (self._declared, self._defined, self._steps):
             for name in table.keys() - reached - (begun if table is self._declared else set()):
                 shown = name.startswith(f"{self._top}_n ") and "." not in name
-                if not shown or not reached.issuperset(_OF_STATE.findall(self._defined[name])):
+                if not shown or not reached.issuperset(_USED.findall(self._defined[name])):
                     del table[name]
 
     def _begins(self) -> dict[str, str]:
@@ -143,14 +159,14 @@ class System:
     def _driver(self, wire: str) -> str:
         """What drives a wire."""
         name = f"{self._top}_n {wire}"
-        drivers = set(_OF_STATE.findall(self._defined.get(name, "")))
+        drivers = set(_USED.findall(self._defined.get(name, "")))
         if len(drivers) != 1:
             raise ValueError(f"no one thing drives a wire {wire!r}")
         return drivers.pop()
 
     def _release(self, wire: str) -> None:
         driver = self._driver(wire)
-        self._initial = [line for line in self._initial if f"|{driver}|" not in line]
+        self._initial = [line for line in self._initial if f"|{driver}@{_CYCLE}|" not in line]
         if self._steps.pop(driver, None) is None:
             rest = self._defined.pop(driver)
             self._declared[driver] = _sort(rest)

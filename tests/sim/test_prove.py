@@ -20,8 +20,8 @@ PROOFS = Path(__file__).parents[2] / "docs" / "proofs.md"
 class Counter(Harness):
     """Counts up by at most 2 a cycle; must never be `never`."""
 
-    def __init__(self, *, never: int) -> None:
-        self._never = never
+    def __init__(self, *, never: int, eased: bool = False) -> None:
+        self._never, self._eased = never, eased
         super().__init__({"step": 4}, {"count": 4})
 
     def elaborate(self, platform) -> Module:
@@ -34,17 +34,20 @@ class Counter(Harness):
             self.holds.eq(count != self._never),
             self.seen.eq(count == 6),
         ]
+        if self._eased:
+            m.d.comb += self.eased.eq((self.step == 0) | (count != 2))
         return m
 
 
-def claim(never, method, depth, reached=3):
+def claim(never, method, depth, reached=3, *, free=(), eased=False):
     texts = dict.fromkeys(("component", "claim", "contract", "size", "cover"), "")
     return Property(
         name="counter",
         method=method,
         depth=depth,
         reached=reached,
-        make=lambda: Counter(never=never),
+        free=free,
+        make=lambda: Counter(never=never, eased=eased),
         **texts,
     )
 
@@ -113,3 +116,16 @@ def test_induction_does_not_take_what_holds_only_from_reset():
 def test_a_cover_that_is_not_reached_in_its_cycle_is_no_proof():
     assert engine.prove(claim(7, Method.BOUNDED, 4, reached=2)).result == "cover reached in cycle 3"
     assert engine.prove(claim(6, Method.BOUNDED, 3, reached=2)).result == "cover not reached"
+
+
+def test_what_is_free_has_any_value_in_the_proof_but_its_own_one_in_the_cover():
+    assert engine.prove(claim(7, Method.BOUNDED, 12, free=("count",))).result == "broken"
+    assert engine.prove(claim(16, Method.BOUNDED, 12, free=("count",))).proved
+    assert engine.prove(claim(16, Method.INDUCTION, 2, free=("count",))).proved
+    with pytest.raises(ValueError, match="no one thing drives a wire 'amount'"):
+        engine.prove(claim(16, Method.BOUNDED, 1, free=("amount",)))
+
+
+def test_a_run_to_be_found_keeps_to_what_eases_it():
+    assert engine.prove(claim(7, Method.BOUNDED, 5, eased=True)).result == "cover not reached"
+    assert engine.prove(claim(8, Method.BOUNDED, 5, eased=True)).result == "broken"
