@@ -1,4 +1,4 @@
-# amaranth: UnusedElaboratable=no  # noqa: ERA001
+# amaranth: UnusedElaboratable=no
 """The order stage with a live session: approved orders out, the venue's reports into positions.
 
 Ref: docs/architecture.md, "The order session" and "Own orders".

@@ -1,4 +1,4 @@
-# amaranth: UnusedElaboratable=no  # noqa: ERA001
+# amaranth: UnusedElaboratable=no
 """The order session: TCP, SoupBinTCP and OUCH as the card's end speaks them.
 
 Ref: RFC 9293; SoupBinTCP 3.00, section 2.2 (heartbeats) and 3; OUCH 5.0, section 3.

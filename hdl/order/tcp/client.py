@@ -1,4 +1,4 @@
-# amaranth: UnusedElaboratable=no  # noqa: ERA001
+# amaranth: UnusedElaboratable=no
 """A TCP client: one connection, its segments in and out, beside the path of the orders.
 
 Ref: RFC 9293; DESIGN: docs/architecture.md, "The order session".
