@@ -85,7 +85,7 @@ def test_the_command_prints_what_is_proved(capsys):
     assert run("prove", "--only", "hash-first-invertible", "--json", "-") == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["result"] == "proved" and row["counterexample"] is None
-    assert row["method"] == "all inputs" and row["seconds"] > 0
+    assert row["method"] == "all inputs" and isinstance(row["seconds"], float)
 
 
 def test_the_command_names_what_is_not_proved(capsys, monkeypatch):
