@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from tickgate.hdl.book import OrderBook
+from tickgate.hdl.control.arming import Arming
 from tickgate.hdl.core import TickToTrade
 from tickgate.hdl.eth.receive import Receive
 from tickgate.hdl.feed import Feed
 from tickgate.hdl.order.encoder import OrderEncoder
+from tickgate.hdl.order.entry import OrderEntry
 from tickgate.hdl.risk.gate import RiskGate
 from tickgate.hdl.strategy.taker import Taker
 from tickgate.sim import market
@@ -165,11 +167,33 @@ def render(board: dict[str, Any] | None, cores: list[dict[str, Any]]) -> str:
         "that the list of the next ones was exhausted, and the ladder answered; or an answer met",
         "such a one of another symbol.",
         "",
+        *_killed(),
         "## The clock",
         "",
     ]
     _clocked(lines, board, cores)
     return "\n".join(lines) + "\n"
+
+
+def _killed() -> list[str]:
+    """How long a kill takes at most."""
+    return [
+        "## A kill",
+        "",
+        "No order is approved later than the cycle after a kill (`killed-no-order` in",
+        f"[proofs.md](proofs.md)). With {OrderEntry.SLOTS} orders open, the last cancel is on its",
+        "way to the port at most so many cycles after it, while the session is open, window and",
+        "ring have room, the port is free and nothing else is to be sent: see *Cancels* in",
+        "[architecture.md](architecture.md).",
+        "",
+        "| octets a cycle | cycles |",
+        "|---|---|",
+        *(
+            f"| {width} | {Arming.LATENCY + OrderEntry.cancels_within(width=width):,} |"
+            for width in (8, 1)
+        ),
+        "",
+    ]
 
 
 def demo_output() -> str:

@@ -12,6 +12,8 @@ from tickgate.hdl.order.cancels import PACKET_SIZE, Canceller
 from tickgate.hdl.order.encoder import SEGMENT_SIZE, OrderEncoder, SessionRegisters
 from tickgate.hdl.order.manager import OrderManager
 from tickgate.hdl.order.session import OrderSession
+from tickgate.hdl.order.tcp.client import TcpClient
+from tickgate.hdl.order.tcp.sender import Sender
 from tickgate.hdl.order.tcp.types import State
 from tickgate.hdl.stream import Order, pipe
 
@@ -100,8 +102,11 @@ class OrderEntry(wiring.Component):
         ("report_start", "load_sequence"),
     )
 
+    SLOTS = 64
+    """If nothing is said."""
+
     def __init__(
-        self, *, width: int, symbols: int, sessions: int = 1, slots: int = 64, **sizes: int
+        self, *, width: int, symbols: int, sessions: int = 1, slots: int = SLOTS, **sizes: int
     ) -> None:
         if sessions not in (0, 1):
             raise ValueError(f"sessions must be 0 or 1, not {sessions}")
@@ -109,8 +114,11 @@ class OrderEntry(wiring.Component):
         self._encoder = OrderEncoder(width=width, symbols=symbols)
         self._session = OrderSession(width=width, largest_order=SEGMENT_SIZE, **sizes)
         self._manager = OrderManager(symbols=symbols, slots=slots)
-        self._canceller = Canceller(slots=slots, segment_size=self._session.packet_size)
-        self.cancel_latency = self._cancel_latency(width, slots)
+        packets = {name: sizes[name] for name in ("packet_size", "notice") if name in sizes}
+        self._canceller = Canceller(
+            slots=slots, segment_size=packets.get("packet_size", TcpClient.PACKET_SIZE)
+        )
+        self.cancel_latency = self.cancels_within(width=width, slots=slots, **packets)
         self.position_latency = self._session.report_latency + OrderManager.LATENCY
         session, manager = self._session.signature.members, self._manager.signature.members
         super().__init__(
@@ -140,16 +148,22 @@ class OrderEntry(wiring.Component):
             }
         )
 
-    def _cancel_latency(self, width: int, slots: int) -> int:
-        together = self._canceller.together
-        segments = -(-slots // together)
-        size = together * PACKET_SIZE
+    @staticmethod
+    def cancels_within(
+        *,
+        width: int,
+        slots: int = SLOTS,
+        packet_size: int = TcpClient.PACKET_SIZE,
+        notice: int = TcpClient.NOTICE,
+    ) -> int:
+        """`cancel_latency` of one that is built so."""
+        together = packet_size // PACKET_SIZE
+        segments, size = -(-slots // together), together * PACKET_SIZE
         # Of a segment: written; moved into the ring, once no order may begin; sent. The next one is
         # written meanwhile.
         writing = together * (PACKET_SIZE + 1)
-        moving = self._session.packet_latency + size
-        sending = self._session.segment_cycles(size)
-        waiting = max(0, sending - writing)
+        moving = TcpClient.PACKET_LATENCY + notice + size
+        waiting = max(0, Sender.cycles(size, width=width) - writing)
         return Canceller.cycles(slots) + segments * moving + (segments - 1) * waiting
 
     def elaborate(self, platform) -> Module:

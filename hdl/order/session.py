@@ -164,9 +164,7 @@ class OrderSession(wiring.Component):
         require_width(width)
         self._client = TcpClient(width=width, largest_order=largest_order, mss=mss, **sizes)
         self._inbound = Inbound(width=width, longest=mss)
-        self.window, self.packet_size = self._client.window, self._client.packet_size
-        self.packet_latency = self._client.packet_latency
-        self.segment_cycles = self._client.segment_cycles
+        self.window = self._client.window
         fcs_words = max(1, FCS_SIZE // width)
         judging = fcs_words + self._client.verdict_latency
         reading = self._client.payload_latency + Inbound.READ_LATENCY

@@ -116,6 +116,17 @@ class Bench:
             segments.append([body["user_ref_num"] for body in bodies])
         return [segment for segment in segments if segment]
 
+    async def host(self, ctx, packet: bytes) -> None:
+        """The host hands in a packet."""
+        host = self.dut.host
+        for n, octet in enumerate(packet):
+            ctx.set(host.payload, {"data": octet, "last": n + 1 == len(packet)})
+            ctx.set(host.valid, 1)
+            while not ctx.get(host.ready):
+                await self.cycle(ctx)
+            await self.cycle(ctx)
+        ctx.set(host.valid, 0)
+
     async def strobe(self, ctx, name: str) -> None:
         ctx.set(getattr(self.dut, name), 1)
         await self.cycle(ctx)
@@ -405,7 +416,7 @@ def test_a_kill_cancels_all_open_orders_in_the_time_that_is_promised(width):
     bench, slots = Bench(width), SLOTS
     dut = bench.dut
     together = STAGED // PACKET_SIZE
-    sender = Sender(width=width, ring_size=512, window=2048, mss=400)
+    sending = Sender.cycles(PACKET_SIZE * together, width=width)
 
     async def play(ctx):
         await bench.open(ctx)
@@ -426,7 +437,7 @@ def test_a_kill_cancels_all_open_orders_in_the_time_that_is_promised(width):
         began, count = bench.cycles, -(-slots // together)
         while len(bench.frames) < count:
             await bench.cycle(ctx)
-        taken = bench.cycles - began - sender.cycles(PACKET_SIZE * together)
+        taken = bench.cycles - began - sending
         assert 0.7 * dut.cancel_latency < taken <= dut.cancel_latency, (taken, dut.cancel_latency)
         segments = await bench.cancels(ctx, 0)
         assert [len(segment) for segment in segments] == [together] * count
@@ -506,6 +517,55 @@ def test_cancels_wait_for_window_and_session_and_no_order_comes_between():
         await bench.send(ctx, report("C", user_ref_num=2, quantity=100, reason="U"))
         await bench.idle(ctx, 60)
         assert ctx.get(dut.open_orders) == 0 and not ctx.get(dut.cancels_asked)
+
+    bench.run(play)
+
+
+def test_cancels_go_before_packets_of_the_host_but_not_within_one_and_no_fin_before_them():
+    bench = Bench(8)
+    dut = bench.dut
+    packet, logout = bytes(STAGED + 18), soupbintcp.pack(soupbintcp.LOGOUT_REQUEST)
+
+    async def sees(ctx, window: int, payloads: list[bytes]) -> list[Segment]:
+        """What the card sends as soon as there is this window."""
+        bench.window = window
+        await bench.send(ctx)
+        segments = [await bench.hear(ctx) for _ in payloads]
+        begun = [
+            each.payload[: len(wanted)] for each, wanted in zip(segments, payloads, strict=True)
+        ]
+        assert begun == payloads
+        await bench.idle(ctx, 100)
+        assert not bench.frames
+        return segments
+
+    async def play(ctx):
+        await bench.open(ctx)
+        for number in (1, 2):
+            await bench.approve(ctx, number, Side.BUY, 100)
+            await bench.hear(ctx)
+            await bench.idle(ctx, 8)
+        await sees(ctx, STAGED + 3, [])
+        await bench.host(ctx, packet)
+        assert (await bench.hear(ctx)).payload == packet[:STAGED]
+        await bench.strobe(ctx, "cancel_all")
+        await bench.idle(ctx, 200)
+        assert not bench.frames and ctx.get(dut.busy)
+        await sees(ctx, 8000, [packet[STAGED:], b"\0\x0aUX"])
+        for number in (1, 2):
+            await bench.send(ctx, report("I", user_ref_num=number))
+            await bench.idle(ctx, 60)
+        bench.frames.clear()
+        # What does not fit waits, and the FIN behind it.
+        await sees(ctx, 2, [])
+        await bench.host(ctx, logout)
+        await bench.strobe(ctx, "cancel_all")
+        await bench.idle(ctx, 100)
+        await bench.strobe(ctx, "close")
+        await bench.idle(ctx, 100)
+        assert not bench.frames
+        segments = await sees(ctx, 8000, [b"\0\x0aUX", logout, b""])
+        assert [bool(each.flags & TCP_FIN) for each in segments] == [False, False, True]
 
     bench.run(play)
 

@@ -34,8 +34,8 @@ class TcpClient(wiring.Component):
     numbers that `sequence` and `acknowledgement` have in that cycle. Its octets are kept as they
     pass, and are sent again when they are lost. An order is never queued.
 
-    A packet is on its way to the port `packet_latency` + its octets after the last one of them was
-    handed in, if there is room and nothing else to be sent.
+    A packet is on its way to the port PACKET_LATENCY + `notice` cycles, and one for each octet,
+    after the last one was handed in, if there is room and nothing else to be sent.
 
     The host's octets are sent packet by packet. A packet that is longer than `packet_size` goes
     in pieces; no order comes between them. Cancels go before what the host has handed in, but not
@@ -91,6 +91,9 @@ class TcpClient(wiring.Component):
     """
 
     LATENCY = 0
+    PACKET_SIZE, NOTICE = 64, 4
+    PACKET_LATENCY = 3 + 5
+    """Until it is chosen and its length compared, and until its job is made."""
     COUNTERS = (*Receive.COUNTERS, *Connection.COUNTERS)
 
     def __init__(
@@ -99,11 +102,11 @@ class TcpClient(wiring.Component):
         width: int,
         largest_order: int,
         ring_size: int = 4096,
-        packet_size: int = 64,
+        packet_size: int = PACKET_SIZE,
         window: int = 16384,
         mss: int = 1460,
         longest_segment: int = 1024,
-        notice: int = 4,
+        notice: int = NOTICE,
     ) -> None:
         require_width(width)
         if mss > window:
@@ -125,9 +128,6 @@ class TcpClient(wiring.Component):
         self._options = OptionReader(width=width)
         self.window, self.payload_latency = window, Receive.LATENCY
         self.verdict_latency = self._receive.verdict_latency
-        self.packet_size = packet_size
-        # Until it is chosen, until no order may begin, and until its job is made.
-        self.packet_latency = 3 + notice + 5
         octets = stream.Signature(Octets(width))
         super().__init__(
             {
@@ -161,10 +161,6 @@ class TcpClient(wiring.Component):
                 **{name: Out(1) for name in self.COUNTERS},
             }
         )
-
-    def segment_cycles(self, length: int) -> int:
-        """`cycles` of `Sender`."""
-        return self._sender.cycles(length)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -228,11 +224,11 @@ class TcpClient(wiring.Component):
         cancels, moves = self._cancels, dispatcher.picked.packet
         # A packet of the host must have neither an order nor a cancel within it.
         self._divided = divided = Signal()
-        # What goes next, and whether the connection has seen how long it is.
-        first, chosen, settled = Signal(), Signal(), Signal()
+        # What goes next, with its length; not told in the cycle in which another one is chosen.
+        first, chosen = Signal(), Signal()
         waits = Mux(chosen, cancels.available, staging.available) & (chosen == first)
         m.d.comb += first.eq(cancels.available & ~divided)
-        m.d.sync += [chosen.eq(first), settled.eq(waits)]
+        m.d.sync += chosen.eq(first)
         for each in (staging, cancels):
             m.d.comb += [
                 each.discard.eq(idle),
@@ -243,7 +239,7 @@ class TcpClient(wiring.Component):
         m.d.comb += [
             staging.move.eq(moves & ~chosen),
             cancels.move.eq(moves & chosen),
-            connection.packet_waits.eq(waits & settled),
+            connection.packet_waits.eq(waits),
             connection.packet_length.eq(Mux(chosen, cancels.length, staging.length)),
             dispatcher.packet_length.eq(connection.packet_length),
             dispatcher.moving.eq(moving),

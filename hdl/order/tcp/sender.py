@@ -77,10 +77,11 @@ class Sender(wiring.Component):
             }
         )
 
-    def cycles(self, length: int) -> int:
+    @classmethod
+    def cycles(cls, length: int, *, width: int) -> int:
         """From a job with so many octets of payload to the next one, at most, if `octets.ready`."""
         read, sent = length, OPTIONS_AT + length + ethernet.FCS_SIZE
-        return -(-read // self._width) + -(-sent // self._width) + self.OVERHEAD
+        return -(-read // width) + -(-sent // width) + cls.OVERHEAD
 
     def elaborate(self, platform) -> Module:
         m = Module()
