@@ -197,6 +197,7 @@ class Checker:
         self._refusals: Counter[str] = Counter()
         self._stamp_offset: int | None = None
         self._recovering = False
+        self._told: dict[int, Top] = {}
         self._updates: list[tuple[int, int, Callable[[], None]]] = []
         self.abandoned: set[int] = set()
         self.tops = self.verdicts = self.frames = 0
@@ -210,6 +211,7 @@ class Checker:
                 expected.append(row)
                 self._risk.top(row)
             self._risk.set_exact(symbol, True)
+        self._told |= {row.symbol: row for row in map(_top, tops)}
         for row, model in zip(map(_top, tops), expected, strict=False):
             if row != model:
                 return self._difference("top of book", 0, "host: whole", row, model)
@@ -390,6 +392,9 @@ class Checker:
         place = 0
         lost = False
         for row, at in told:
+            if lost:
+                place = self._said(expected, place, self._told[symbol])
+            before, self._told[symbol] = self._told.get(symbol), row
             # The loss of trust by a gap is told by itself or with the symbol's next message.
             if place < len(expected) and expected[place][2]:
                 alone = not lost and row[:-1] == expected[place][0][:-1]
@@ -405,6 +410,11 @@ class Checker:
             if row != model:
                 if self._is_lost(symbol, row):
                     return None
+                # Or with such a message that changes nothing else.
+                if before and before.exact and row[1:-1] == (*before[1:-2], 0):
+                    lost = self._is_cut(trace, int(trace.top_message[at]), at)
+                    if lost:
+                        continue
                 message = int(trace.top_message[at]) if model is None else message
                 return self._top_difference(trace, message, row, model)
             if not self._stamp_is_right(
@@ -412,8 +422,9 @@ class Checker:
             ):
                 return self._top_difference(trace, message, row, None, "time stamp of the top")
             place += 1
-        if lost and place < len(expected) and expected[place][2]:
-            place += 1
+        if lost:
+            place = self._said(expected, place, self._told[symbol])
+            place += place < len(expected) and expected[place][2]
         for model, message, _ in expected[place:]:
             if self._is_lost(symbol, None):
                 return None
@@ -421,8 +432,21 @@ class Checker:
         return None
 
     @staticmethod
+    def _said(expected, place: int, before: Top) -> int:
+        """The first row from a place on that says more than the one told before, or is of a gap."""
+        while (
+            place < len(expected)
+            and not expected[place][2]
+            and expected[place][0][:-1] == before[:-1]
+        ):
+            place += 1
+        return place
+
+    @staticmethod
     def _is_cut(trace: Trace, message: int, row: int) -> bool:
         """True if the card told a gap in the frame of a message, and before a row of it."""
+        if message < 0:
+            return False
         start = trace.starts[trace.frames.frame[message]]
         gaps, cycle = trace.log.gaps.astype(np.int64), int(trace.log.tops["cycle"][row])
         return bool(((gaps > start) & (gaps < cycle)).any())

@@ -847,8 +847,7 @@ class Bench:
         orders = trace.verdict_message[trace.sent_verdict]
         wrong = orders[of_fcs[orders]].tolist()
         self.tally.exact_of_fcs += len(exact)
-        if self._card.width >= ethernet.FCS_SIZE:
-            wrong += trace.top_message[exact].tolist()
+        wrong += trace.top_message[exact].tolist()
         for message in wrong:
             number = int(frames.frame[message])
             raise FaultFound(

@@ -45,6 +45,8 @@ class Answer(wiring.Component):
         The best levels after the update.
     tell : In(1)
         The top is asked for.
+    lost : In(1)
+        The top is not exact: a loss of trust is known that has yet to come with an update.
     top_valid : Out(1), top : Out(Top)
     escaped : Out(1)
         Orders lie outside the window, on any side; with the top.
@@ -65,6 +67,7 @@ class Answer(wiring.Component):
                 "bid": In(Best(geometry)),
                 "ask": In(Best(geometry)),
                 "tell": In(1),
+                "lost": In(1),
                 "top_valid": Out(1),
                 "top": Out(Top(geometry.symbols)),
                 "escaped": Out(1),
@@ -119,7 +122,7 @@ class Answer(wiring.Component):
             self.top.ask_present.eq(self.ask.present),
             self.top.ask_price.eq(self.ask.price),
             self.top.ask_shares.eq(self.ask.shares),
-            self.top.exact.eq(trust & Cat(unhidden).all()),
+            self.top.exact.eq(trust & Cat(unhidden).all() & ~self.lost),
             self.top.sequence.eq(update.sequence),
             self.top.stamp.eq(update.stamp),
         ]

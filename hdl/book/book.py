@@ -189,6 +189,8 @@ class OrderBook(wiring.Component):
             top.alone_symbol.eq(trust.out_alone_symbol),
             top.update_valid.eq(trust.out_valid),
             top.update.eq(trust.out),
+            top.lost.eq(trust.pending),
+            top.all_lost.eq(self.gap),
             self.trades.valid.eq(flow.trade_valid),
             self.trades.payload.eq(flow.trade),
             self.trusted.eq(top.trusted & ~lost),

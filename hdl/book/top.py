@@ -7,6 +7,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.hdl.bits import bit_of
 from tickgate.hdl.book.answer import Answer
 from tickgate.hdl.book.best import BestLevels
 from tickgate.hdl.book.ladder import Ladder
@@ -44,6 +45,9 @@ class TopOfBook(wiring.Component):
     alone : In(1), alone_symbol : In
         It is of this symbol, and changes no level.
     update_valid : In(1), update : In(Update)
+    lost : In(symbols), all_lost : In(1)
+        Books whose loss of trust has yet to come with an update: a top is not exact if the loss is
+        known when it is made.
     tops : Out(stream of Top)
     quiet : Out(1)
         Nothing is on its way.
@@ -72,6 +76,8 @@ class TopOfBook(wiring.Component):
                 "alone_symbol": In(range(geometry.symbols)),
                 "update_valid": In(1),
                 "update": In(Update(geometry)),
+                "lost": In(geometry.symbols),
+                "all_lost": In(1),
                 "tops": Out(stream.Signature(Top(geometry.symbols), always_ready=True)),
                 "quiet": Out(1),
                 "trusted": Out(geometry.symbols),
@@ -122,6 +128,7 @@ class TopOfBook(wiring.Component):
             fast.update_valid.eq(best.now_valid),
             fast.update.eq(best.now),
             fast.update.distrust.eq(best.now.distrust | best.overflow),
+            fast.lost.eq(self._is_lost(best.now.symbol)),
             fast.bid.eq(best.bid),
             fast.ask.eq(best.ask),
             fast.tell.eq(best.now.last & ~slow_path),
@@ -141,6 +148,9 @@ class TopOfBook(wiring.Component):
         )
         return m
 
+    def _is_lost(self, symbol):
+        return self.all_lost | bit_of(self.lost, symbol)
+
     def _settle(self, m, ladder, slow) -> None:
         """The best levels as the ladder knows them, in its own time."""
         g, settled = self._geometry, ladder.settled
@@ -159,6 +169,7 @@ class TopOfBook(wiring.Component):
             slow.next_symbol.eq(ladder.settling_symbol),
             slow.update_valid.eq(ladder.settled_valid),
             slow.update.eq(settled),
+            slow.lost.eq(self._is_lost(settled.symbol)),
             slow.tell.eq(settled.last & ladder.settled_slow),
         ]
 
