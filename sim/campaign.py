@@ -131,9 +131,8 @@ class Budget:
     list of best levels may be exhausted: `LEVELS`, with no pause of `REST` cycles, in which a list
     is whole again.
 
-    Or unless the list was not made whole in its pause: one that grows when others do may be
-    forgotten until its side changes again (`Refill`). Tops that are late for that are counted, and
-    are too many beyond `FEW` and one in `ONE_IN`.
+    Or unless the list was not made whole in its pause, because so many others grew in it. Tops that
+    are late for that are counted, and are too many beyond `FEW` and one in `ONE_IN`.
 
     Members
     -------
@@ -147,7 +146,7 @@ class Budget:
     SLOW = TickToTrade.BOOK_AT + OrderBook.SLOW_LATENCY
     LEVELS = Geometry.LEVELS
     REST = 2 * LEVELS * OrderBook.SLOW_LATENCY
-    FEW, ONE_IN = 8, 1_000
+    FEW, ONE_IN = 1, 100_000
 
     def __init__(self, locates: Sequence[int]) -> None:
         self._index = np.full(1 << 16, -1, np.int64)

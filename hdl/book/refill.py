@@ -3,12 +3,13 @@
 Ref: docs/architecture.md, "The book".
 """
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.hdl.bits import bit_of, one_hot, with_bit
 from tickgate.hdl.book.levels import ListEvent
-from tickgate.hdl.book.priority import lowest_set
+from tickgate.hdl.book.priority import lowest_in_groups
 from tickgate.hdl.book.types import Best, Found, Geometry, Request
 
 __all__ = ["Refill"]
@@ -47,8 +48,8 @@ class Refill(wiring.Component):
     list, or beyond the level that the request named, but not beyond the answer. What makes an
     answer void leaves the list full, or has it asked for again.
 
-    Throughput: a request a cycle. Up to `WAITING` requests of different sides wait; a further one
-    is forgotten, and made again with the next change of its side.
+    Throughput: a request a cycle. Every side may wait. An answer that finds two others before it
+    is asked for again.
 
     Parameters
     ----------
@@ -66,8 +67,6 @@ class Refill(wiring.Component):
     found_late : In(1)
         The side of `found` is changing: its event of the next cycle asks again if need be.
     """
-
-    WAITING = 4
 
     def __init__(self, *, geometry: Geometry, latency: int) -> None:
         self._geometry, self._latency = geometry, latency
@@ -89,6 +88,7 @@ class Refill(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         g = self._geometry
+        self._again, self._again_side = Signal(), Signal(range(g.sides))
         fresh_valid = self._ask(m)
 
         # On its way through the ladder.
@@ -139,6 +139,18 @@ class Refill(wiring.Component):
             arrived_after.eq(arrived),
             arrived_after.void.eq(arrived.void | self._voids(arrived)),
         ]
+        # Without room, what is still to be known is asked for again.
+        m.d.comb += [
+            self._again.eq(
+                pursued.valid
+                & ~pursued.void
+                & ~pursued.touched
+                & ~self._concerns(pursued.request)
+                & second.valid
+                & ~leaves
+            ),
+            self._again_side.eq(_side_of(pursued.request)),
+        ]
         with m.If(~leaves):
             m.d.sync += first.eq(first_after)
             with m.If(~second.valid):
@@ -152,9 +164,7 @@ class Refill(wiring.Component):
         return m
 
     def _concerns(self, request):
-        return self.event.valid & (
-            Cat(self.event.side, self.event.symbol) == Cat(request.side, request.symbol)
-        )
+        return self.event.valid & (_side_of(self.event) == _side_of(request))
 
     def _touches(self, request):
         """Whether this cycle's event may change the answer to a request of its side."""
@@ -203,23 +213,44 @@ class Refill(wiring.Component):
             with m.If(event.live[n]):
                 m.d.comb += fresh.after.eq(event.keys[n])
 
-        requests = [
-            Signal(Request(g), name=f"request_{n}", reset_less=True) for n in range(self.WAITING)
-        ]
-        waits = [Signal(name=f"waits_{n}") for n in range(self.WAITING)]
-        choice, room = Signal(range(self.WAITING)), Signal(range(self.WAITING))
+        # What a side has asked for last; it counts while that waits, so nobody clears it first.
+        m.submodules.requests = requests = memory.Memory(shape=Request(g), depth=g.sides, init=[])
+        write, read = requests.write_port(), requests.read_port(domain="comb")
+        waits, others = Signal(g.sides), Signal(g.sides)
+        choice, event_side = Signal(range(g.sides)), Signal(range(g.sides))
+        chosen, changed, again = (
+            one_hot(m, which, g.sides, name=name)
+            for name, which in (
+                ("chosen", choice),
+                ("changed", event_side),
+                ("again", self._again_side),
+            )
+        )
+        other = lowest_in_groups(m, others, name="others")
+        asked, goes_on = Signal(g.sides), Signal(g.sides)
         m.d.comb += [
-            choice.eq(lowest_set(Cat(waits))),
-            room.eq(lowest_set(~Cat(waits))),
-            self.ask_valid.eq(fresh_valid | Cat(waits).any()),
-            self.ask.eq(Mux(fresh_valid, fresh, Array(requests)[choice])),
+            event_side.eq(_side_of(event)),
+            write.en.eq(fresh_valid),
+            write.addr.eq(event_side),
+            write.data.eq(fresh),
+            read.addr.eq(choice),
+            self.ask_valid.eq(fresh_valid | bit_of(waits, choice)),
+            self.ask.eq(Mux(fresh_valid, fresh, read.data)),
+            asked.eq(Mux(self.ask_taken & ~fresh_valid, chosen, 0)),
+            goes_on.eq((waits & ~asked) | Mux(self._again, again, 0)),
+            others.eq(waits & ~chosen),
         ]
-        for n in range(self.WAITING):
-            with m.If(fresh_valid & ~self.ask_taken & (room == n) & ~waits[n]):
-                m.d.sync += [requests[n].eq(fresh), waits[n].eq(1)]
-            with m.Elif(self.ask_taken & ~fresh_valid & (choice == n)):
-                m.d.sync += waits[n].eq(0)
-            # A later event of the same side makes its own request.
-            with m.If(waits[n] & self._concerns(requests[n])):
-                m.d.sync += waits[n].eq(0)
+        # A later event of the same side makes its own request.
+        m.d.sync += waits.eq(goes_on)
+        with m.If(event.valid):
+            m.d.sync += waits.eq(with_bit(goes_on, changed, fresh_valid & ~self.ask_taken))
+        with m.If(fresh_valid & ~self.ask_taken):
+            m.d.sync += choice.eq(event_side)
+        with m.Elif(others.any()):
+            m.d.sync += choice.eq(other)
         return fresh_valid
+
+
+def _side_of(what) -> Value:
+    """The number of the side that an event or a request is about."""
+    return Cat(what.side, what.symbol)

@@ -3,19 +3,15 @@
 Ref: docs/architecture.md, "The book".
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.bits import bit_of, one_hot
-from tickgate.hdl.book.priority import lowest_set
+from tickgate.hdl.book.priority import lowest_in_groups
 from tickgate.hdl.book.types import Geometry, Update
 
 __all__ = ["Trust"]
-
-
-GROUP = 64
-"""Symbols that are searched at once for one whose loss is pending."""
 
 
 class Trust(wiring.Component):
@@ -85,11 +81,7 @@ class Trust(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         g = self._geometry
-        padded = Signal(1 << max(1, (g.symbols - 1).bit_length()))
-        # The first of them in two steps, that of a group among groups and that of a symbol.
-        size = min(GROUP, len(padded))
-        groups, members = Signal(len(padded) // size), Signal(size)
-        group, symbol = Signal(range(len(groups))), Signal(range(g.symbols))
+        first = lowest_in_groups(m, self.pending, name="pending")
         sequence = Signal(32)
         word, word_symbol, word_value = Signal(), Signal(range(g.symbols)), Signal()
         # What goes by itself goes a cycle after its decision: calm is long to work out. Should an
@@ -97,11 +89,6 @@ class Trust(wiring.Component):
         ready, alone_valid, by_word = Signal(), Signal(), Signal()
         alone_symbol, alone_trust = Signal(range(g.symbols)), Signal()
         m.d.comb += [
-            padded.eq(self.pending),
-            groups.eq(Cat(padded[at : at + size].any() for at in range(0, len(padded), size))),
-            group.eq(lowest_set(groups)),
-            members.eq(padded.word_select(group, size)),
-            symbol.eq(Cat(lowest_set(members), group)),
             alone_valid.eq(ready & ~self.near),
             self.out_near.eq(self.near | ready),
             self.out_alone.eq(alone_valid),
@@ -157,7 +144,7 @@ class Trust(wiring.Component):
         m.d.sync += [
             ready.eq(self.calm & ~ready & (losing | word)),
             by_word.eq(~losing),
-            alone_symbol.eq(Mux(losing, symbol, word_symbol)),
+            alone_symbol.eq(Mux(losing, first, word_symbol)),
             alone_trust.eq(~losing & word_value),
         ]
         with m.If(alone_valid):

@@ -23,7 +23,7 @@ def test_hazardous_messages_give_the_tops_of_the_model_in_time(seed, width):
     assert outcome.difference is None, outcome.as_dict()["difference"]
     assert outcome.messages == messages and set(outcome.by_shape) == set(SHAPES)
     assert outcome.rows > messages / 2
-    assert outcome.late < outcome.rows / 5_000
+    assert outcome.late <= outcome.rows / Budget.ONE_IN
     assert min(outcome.to_top) == Budget.FAST and max(outcome.to_top) <= Budget.SLOW
     # Orders found no room in the shape that is made for it, and in no other.
     assert outcome.abandoned > 0
