@@ -155,7 +155,7 @@ class TickToTrade(wiring.Component):
         pipe(m, wiring.flipped(self.control_rx), control.control_rx)
         pipe(m, control.control_tx, wiring.flipped(self.control_tx))
 
-        self._tell_losses(m, receive, hold, feed, book)
+        self._tell_losses(m, receive, hold, feed, book, control)
         self._tell_risk(m, feed, book, risk, order, control)
         self._configure(m, receive, hold, feed, book, strategy, risk, order, control)
         self._show_book(m, book.view, book.recovered, control.status)
@@ -201,7 +201,7 @@ class TickToTrade(wiring.Component):
         return clears
 
     @staticmethod
-    def _tell_losses(m, receive, hold, feed, book) -> None:
+    def _tell_losses(m, receive, hold, feed, book, control) -> None:
         m.d.comb += [
             hold.line.eq(receive.line),
             hold.ends.eq(receive.frames),
@@ -213,7 +213,8 @@ class TickToTrade(wiring.Component):
             feed.frame_bad.eq(hold.passed_bad),
             book.near.eq(feed.near),
             book.near_new.eq(feed.near_new),
-            book.gap.eq(feed.gap),
+            # What lies in a window by its old base is nowhere in the new one.
+            book.gap.eq(feed.gap | control.refitted),
             book.gap_sequence.eq(feed.gap_sequence),
         ]
 
@@ -286,7 +287,16 @@ class TickToTrade(wiring.Component):
             feed.write_symbol.eq(command.symbol_write.payload.symbol),
             feed.write_tracked.eq(command.symbol_write.payload.tracked),
             book.begin.eq(command.recover.valid),
-            book.begin_symbol.eq(command.recover.payload.symbol),
+            book.recentre.eq(command.recentre.valid),
+            book.begin_symbol.eq(
+                Mux(
+                    command.recentre.valid,
+                    command.recentre.payload.symbol,
+                    command.recover.payload.symbol,
+                )
+            ),
+            book.place.eq(command.recentre_place.valid),
+            control.movable.eq(book.movable),
             book.abort.eq(command.recover_abort.valid),
             book.order.eq(command.recover_order.valid),
             book.order_number.eq(command.recover_order.payload.number),
@@ -464,6 +474,8 @@ class TickToTrade(wiring.Component):
             status.recover_orders.eq(recovery.orders),
             status.recover_first.eq(recovery.first),
             status.recover_held.eq(recovery.held),
+            status.recentre_bid.eq(recovery.bid),
+            status.recentre_ask.eq(recovery.ask),
         ]
         for name in ("phase", "cause", "symbol", "first_known"):
             m.d.comb += recovered[name].eq(recovery[name])

@@ -52,7 +52,7 @@ class Side(enum.Enum, shape=1):
 
 
 class MessageKind(enum.Enum, shape=4):
-    """What an ITCH 5.0 message means to the card."""
+    """What an ITCH 5.0 message means to the card; the last two are the book's own, see `Escape`."""
 
     NONE = 0
     ADD = 1
@@ -68,6 +68,8 @@ class MessageKind(enum.Enum, shape=4):
     OTHER = 11
     SHORT_SALE_RESTRICTION = 12
     OPERATIONAL_HALT = 13
+    UNPLACE = 14
+    PLACE = 15
 
 
 def require_width(width: int) -> int:
@@ -215,7 +217,8 @@ class Recovered(data.StructLayout):
     """How far the recovery of a symbol is.
 
     `orders`: of the snapshot, taken. `first`: from this sequence number on, all messages of the
-    symbol are held, once it is known. `held`: how many are now.
+    symbol are held, once it is known. `held`: how many are now. `bid`, `ask`: the best prices that
+    the last re-centring found, or that were added meanwhile; 0 if there was none.
     """
 
     def __init__(self, symbols: int) -> None:
@@ -228,6 +231,8 @@ class Recovered(data.StructLayout):
                 "first": 32,
                 "first_known": 1,
                 "held": 16,
+                "bid": 32,
+                "ask": 32,
             }
         )
 

@@ -13,6 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TextIO
@@ -27,12 +28,21 @@ from typer.exceptions import TyperException
 
 from tickgate.host import glimpse
 from tickgate.host import session as session_of_card
-from tickgate.host.config import Config, LimitsConfig, StrategyConfig, change, page_name, usd
-from tickgate.host.driver import Driver, Event, RecoveryStatus
+from tickgate.host.config import (
+    Config,
+    LimitsConfig,
+    StrategyConfig,
+    change,
+    page_name,
+    units,
+    usd,
+)
+from tickgate.host.driver import Driver, Event, Recentred, RecoveryStatus
 from tickgate.host.errors import HostError, UserError
 from tickgate.host.fills import REPORTS, Fills
 from tickgate.host.fills import describe as describe_report
 from tickgate.host.numbers import NumberFile, default_path
+from tickgate.host.recentre import Follower
 from tickgate.host.registers import find
 from tickgate.host.snapshot import Snapshot
 from tickgate.host.transport import DEFAULT_BAUD, DEFAULT_TIMEOUT
@@ -535,6 +545,70 @@ def recover(
         _print_json({"symbol": symbol, "orders": state.orders, "first": state.first})
     else:
         typer.echo(f"whole: {symbol}, from a snapshot of {state.orders} orders")
+
+
+@app.command()
+def recentre(
+    context: typer.Context,
+    port: Port,
+    symbols: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SYMBOL]...", help="With --watch, all if none is given."),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="USD",
+            help="Lowest price of the window; default: the best prices come into its middle.",
+        ),
+    ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Look again and again, and move the windows that need it."),
+    ] = False,
+    interval_ms: Annotated[
+        int, typer.Option(min=0, help="Milliseconds between rounds of looks.")
+    ] = 100,
+    pause_ms: Annotated[
+        int, typer.Option(min=0, help="Milliseconds between two moves of the same window.")
+    ] = 1000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Moves the price window of symbols, while the feed goes on and orders leave."""
+    if not symbols and not watch:
+        raise UserError("name the symbols, or give --watch")
+    if base is not None and (watch or len(symbols or ()) != 1):
+        raise UserError("--base goes with one symbol, and without --watch")
+    lowest = None if base is None else _price(base)
+
+    def tell(name: str, done: Recentred) -> None:
+        if as_json:
+            prices = {key: str(usd(getattr(done, key))) for key in ("base", "bid", "ask")}
+            _print_json({"symbol": name, **prices, "trusted": done.trusted})
+        else:
+            trusted = "trusted" if done.trusted else "not trusted"
+            typer.echo(f"{name}: window from {usd(done.base)} USD on, {trusted}")
+
+    with _card(context, port) as card:
+        if not watch:
+            for name in symbols or ():
+                tell(name, card.recentre(name, lowest))
+            return
+        follower = Follower(card, symbols or None, pause_s=pause_ms / 1000)
+        while True:
+            for name in follower.symbols:
+                done = follower.look(name)
+                if done is not None:
+                    tell(name, done)
+            time.sleep(interval_ms / 1000)
+
+
+def _price(text: str) -> int:
+    """A price in 1e-4 USD. Raises `UserError`."""
+    try:
+        return units(Decimal(text))
+    except (ArithmeticError, ValueError) as error:
+        raise UserError(f"{text!r} is no price in USD: {error}") from None
 
 
 def _read_snapshot(name: str) -> Snapshot:

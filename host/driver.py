@@ -22,6 +22,7 @@ from tickgate.host.transport import (
     open_port,
 )
 from tickgate.spec import events as event_records
+from tickgate.spec.ouch50 import MAX_PRICE
 from tickgate.spec.registers import (
     BANK_SYMBOLS,
     BY_NAME,
@@ -37,6 +38,8 @@ from tickgate.spec.registers import (
     RecoveryPhase,
     bank_of,
     in_force_address,
+    page_values,
+    page_words,
     parameter_checksum,
     shadow_address,
 )
@@ -49,11 +52,14 @@ __all__ = [
     "Event",
     "Identity",
     "Level",
+    "Recentred",
     "RecoveryStatus",
 ]
 
 _ORDERS_AT_ONCE = 16
 """Orders of a snapshot between two looks at how many the card has taken."""
+
+_RECENTRING = (RecoveryPhase.UNPLACING, RecoveryPhase.UNPLACED, RecoveryPhase.PLACING)
 
 _POLLS = 2000
 """How often a state is read while waiting for the card to finish something of its own."""
@@ -150,6 +156,21 @@ class RecoveryStatus:
     first: int | None
     orders: int
     held: int
+
+
+@dataclass(frozen=True)
+class Recentred:
+    """A window that was moved, in 1e-4 USD.
+
+    `bid`, `ask`: the best prices among the orders that were in the store; 0 if there was none.
+    `trusted`: the book is whole, as it was before.
+    """
+
+    symbol: int
+    base: int
+    bid: int
+    ask: int
+    trusted: bool
 
 
 @dataclass(frozen=True)
@@ -312,16 +333,20 @@ class Driver:
         if len(pages) != symbols or any(len(page) != PAGE_WORDS for page in pages):
             raise ValueError(f"expected {symbols} pages of {PAGE_WORDS} words")
         wanted = [list(page) for page in pages]
+        self._stage(wanted)
+        checksum = parameter_checksum(wanted)
+        self._commit(checksum)
+        self._compare(self.pages_in_force(), wanted, "the page in force")
+        return checksum
+
+    def _stage(self, wanted: list[list[int]]) -> None:
+        """Makes the shadow what is wanted."""
         self._settle()
         held = self._pages(shadow_address)
         for symbol in self._symbols_shown():
             if held[symbol] != wanted[symbol]:
                 self.registers.write_words(shadow_address(symbol), wanted[symbol])
         self._compare(self._pages(shadow_address), wanted, "the shadow copy")
-        checksum = parameter_checksum(wanted)
-        self._commit(checksum)
-        self._compare(self.pages_in_force(), wanted, "the page in force")
-        return checksum
 
     def _commit(self, checksum: int) -> None:
         accepted = self._try_commit(checksum)
@@ -360,11 +385,14 @@ class Driver:
 
     def _symbols_shown(self) -> Iterator[int]:
         """All symbol indices, each while the card shows the bank that its pages are in."""
-        symbols = self.identity.symbols
-        for symbol in range(symbols):
-            if symbols > BANK_SYMBOLS and symbol % BANK_SYMBOLS == 0:
-                self.registers.write("page_bank", bank_of(symbol))
+        for symbol in range(self.identity.symbols):
+            if symbol % BANK_SYMBOLS == 0:
+                self._show_bank_of(symbol)
             yield symbol
+
+    def _show_bank_of(self, symbol: int) -> None:
+        if self.identity.symbols > BANK_SYMBOLS:
+            self.registers.write("page_bank", bank_of(symbol))
 
     def _compare(self, held: list[list[int]], wanted: list[list[int]], what: str) -> None:
         for symbol, (there, here) in enumerate(zip(held, wanted, strict=True)):
@@ -609,6 +637,88 @@ class Driver:
                     self.registers.command("recover_abort")
             raise
 
+    # Re-centring
+
+    def recentre(self, symbol: int | str, base: int | None = None) -> Recentred:
+        """Moves the price window of a symbol while messages go on; may be done while armed.
+
+        `base` is the lowest price of the new one, in 1e-4 USD; None: the best prices of the book
+        come into its middle, or it stays where it is if there are none. The symbol is not trusted
+        from the beginning on, and trusted again at the end if it was before and nothing has put
+        its book into doubt since.
+
+        If this ends early, what was begun stays: the symbol is not trusted, and the card takes no
+        other symbol until a second call has finished it.
+
+        Raises
+        ------
+        UserError
+            The base is no multiple of the tick or too high.
+        CardRefused
+            The card is at work on another symbol, or finds no time, or its ladder is broken.
+        """
+        pages = self.pages_in_force()
+        index = self.symbol_index(symbol) if isinstance(symbol, str) else symbol
+        if base is not None:
+            self._require_window(pages[index], base)
+        # What takes long comes first: from here to the end the symbol is not trusted.
+        self._stage(pages)
+        now = self.recovery()
+        # What an earlier call has begun is finished.
+        if not (now.symbol == index and now.phase == RecoveryPhase.UNPLACED):
+            self.registers.write("recentre", BY_NAME["recentre"].pack(symbol=index))
+            self._await_window(index, RecoveryPhase.UNPLACED)
+        best = self.registers.read_many(["recentre_bid", "recentre_ask"])
+        bid, ask = best["recentre_bid"], best["recentre_ask"]
+        if base is None:
+            base = self._centred(pages[index], bid, ask)
+        pages[index] = page_words(page_values(pages[index]) | {"window_base": base})
+        self._show_bank_of(index)
+        self.registers.write_words(shadow_address(index), pages[index])
+        # Its checksum says that the card holds what was written.
+        self._commit(parameter_checksum(pages))
+        self.registers.command("recentre_place")
+        self._await_window(index, RecoveryPhase.DONE)
+        return Recentred(
+            symbol=index, base=base, bid=bid, ask=ask, trusted=self.book(index).trusted
+        )
+
+    def _require_window(self, page: Sequence[int], base: int) -> None:
+        """Raises `UserError` unless the symbol of a page can have a window with this base."""
+        tick, ticks = _tick(page), self.identity.ticks
+        if base % tick or not 0 <= base <= MAX_PRICE - ticks * tick:
+            raise UserError(
+                f"the base of a window must be a multiple of {tick} from 0 to "
+                f"{MAX_PRICE - ticks * tick} (1e-4 USD), not {base}"
+            )
+
+    def _centred(self, page: Sequence[int], bid: int, ask: int) -> int:
+        """The base of the window that has the middle of these prices, if any, in its own."""
+        prices = [price for price in (bid, ask) if price]
+        if not prices:
+            return page_values(page)["window_base"]
+        tick, ticks = _tick(page), self.identity.ticks
+        lowest = sum(prices) // len(prices) // tick - ticks // 2
+        return min(max(0, lowest), MAX_PRICE // tick - ticks) * tick
+
+    def _await_window(self, symbol: int, phase: RecoveryPhase) -> None:
+        orders, stalled = -1, 0
+        # There may be any number of orders, but some of them must get their turn.
+        while stalled < _POLLS:
+            state = self.recovery()
+            if state.phase == RecoveryPhase.FAILED:
+                raise CardRefused(f"the re-centring failed: {state.cause.doc}")
+            if state.symbol != symbol or state.phase == RecoveryPhase.NONE:
+                raise CardRefused(
+                    f"the card is at work on symbol {state.symbol} ({state.phase.doc}); "
+                    "finish that first"
+                )
+            if state.phase == phase:
+                return
+            stalled = stalled + 1 if state.orders == orders else 0
+            orders = state.orders
+        raise CardRefused("the card finds no time to go through its orders; try again")
+
     def _load(self, symbol: int, snapshot: Snapshot, progress: Callable[[int, int], None]) -> None:
         orders, added, stalled = snapshot.orders, 0, 0
         progress(0, len(orders))
@@ -639,6 +749,10 @@ class Driver:
         state = self.recovery()
         if state.phase == RecoveryPhase.FAILED:
             raise CardRefused(f"the recovery failed: {state.cause.doc}; try again")
+        if state.phase in _RECENTRING:
+            raise CardRefused(
+                f"symbol {state.symbol} is being re-centred ({state.phase.doc}); finish that first"
+            )
         if state.symbol != symbol or state.phase == RecoveryPhase.NONE:
             raise CardRefused("the recovery was ended by another one, or by clear_books")
         return state
@@ -732,3 +846,8 @@ class Driver:
             # The card was reset and counts from 0; the acknowledgement fell on new events.
             return sequence
         return (sequence - self._acknowledge) & 0xFFFF_FFFF
+
+
+def _tick(page: Sequence[int]) -> int:
+    """The tick of a symbol's window, in 1e-4 USD."""
+    return 100 if page_values(page)["tick_is_cent"] else 1

@@ -319,6 +319,32 @@ def store(
     _write_json(json_file, [point.to_dict() for point in points])
 
 
+@bench.command("recentre")
+def bench_recentre(
+    width: Width = 8,
+    messages: Annotated[int, typer.Option(min=1000, help="Of the market.")] = 200_000,
+    pack: Annotated[
+        int | None, typer.Option(min=1, help="Messages of a frame at most; default: a full frame.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the market.")] = 1,
+    json_file: Json = None,
+) -> None:
+    """Plays a market that keeps leaving its windows at line rate, while a host moves them."""
+    from tickgate.sim import moving
+    from tickgate.sim.summary import moving_table
+
+    _require_width(width)
+    console = Console(stderr=json_file == Path("-"))
+    with console.status("playing"):
+        measured = moving.measure(width=width, messages=messages, pack=pack, seed=seed)
+    console.print(moving_table(measured))
+    _write_json(json_file, measured.as_dict())
+    for difference in measured.differences[:5]:
+        console.print(difference, markup=False)
+    if not measured.right:
+        raise typer.Exit(1)
+
+
 @bench.command()
 def scale(
     sizes: Annotated[

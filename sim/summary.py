@@ -18,6 +18,7 @@ from tickgate.sim.campaign import Outcome
 from tickgate.sim.check import Difference
 from tickgate.sim.latency import statistics
 from tickgate.sim.linerate import LineRate
+from tickgate.sim.moving import MovingBench
 from tickgate.sim.result import Result
 from tickgate.sim.scale import ScaleBench
 from tickgate.sim.storeload import Point
@@ -28,6 +29,7 @@ __all__ = [
     "campaign_table",
     "latency_tables",
     "line_rate_tables",
+    "moving_table",
     "notes",
     "pace_table",
     "scale_table",
@@ -108,6 +110,28 @@ def pace_table(measured: SimulationBench) -> Table:
             table.add_row(name, *(f"{rate:,.0f}" for rate in rates))
     if measured.ratio is not None:
         table.add_row("", f"{measured.ratio:,.1f} times", "")
+    return table
+
+
+def moving_table(measured: MovingBench) -> Table:
+    """What became of the books of a market that moves."""
+    title = f"A moving market at line rate, {measured.width} octets a cycle"
+    table = _table(title, "", ">")
+    for name, value in (
+        ("symbols", f"{measured.symbols:,}"),
+        ("price levels a side", f"{measured.ticks:,}"),
+        ("messages", f"{measured.messages:,}"),
+        ("windows moved", f"{measured.recentred:,}"),
+        ("by how many cents, all in all", f"{measured.cents_moved:,}"),
+        ("books exact again thereby", f"{measured.returned:,}"),
+        ("time in which the top was exact", f"{measured.exact_share:.2%}"),
+        ("books exact at the end", f"{measured.exact_at_end:,}"),
+        ("tops", f"{measured.tops:,}"),
+        ("exact ones, compared", f"{measured.exact_tops:,}"),
+        ("disagreements of the checker", f"{measured.disagreements:,}"),
+        ("differences", f"{len(measured.differences):,}"),
+    ):
+        table.add_row(name, value)
     return table
 
 

@@ -315,7 +315,7 @@ def _counter(address: int, name: str, doc: str, **keywords) -> Register:
 
 
 class RecoveryPhase(enum.IntEnum):
-    """How far the recovery of a book is; see `recover_state`."""
+    """How far the recovery or re-centring of a book is; see `recover_state`."""
 
     NONE = 0
     SWEEPING = 1
@@ -323,6 +323,9 @@ class RecoveryPhase(enum.IntEnum):
     JOINING = 3
     DONE = 4
     FAILED = 5
+    UNPLACING = 6
+    UNPLACED = 7
+    PLACING = 8
 
     @property
     def doc(self) -> str:
@@ -331,12 +334,15 @@ class RecoveryPhase(enum.IntEnum):
 
 
 _PHASE_DOC = {
-    RecoveryPhase.NONE: "none since reset or clear_books",
+    RecoveryPhase.NONE: "nothing since reset or clear_books",
     RecoveryPhase.SWEEPING: "the orders that the book still has are deleted",
     RecoveryPhase.LOADING: "the book is empty, and takes the orders of a snapshot",
     RecoveryPhase.JOINING: "what was held is applied",
-    RecoveryPhase.DONE: "the book is whole, and its messages go straight",
+    RecoveryPhase.DONE: "over; a recovered book is whole, and its messages go straight",
     RecoveryPhase.FAILED: "given up; the book is not trusted",
+    RecoveryPhase.UNPLACING: "orders are taken out of the window that is to move",
+    RecoveryPhase.UNPLACED: "the window is empty, and may be committed anew, armed or not",
+    RecoveryPhase.PLACING: "the orders are placed in the window in force",
 }
 
 
@@ -504,7 +510,8 @@ REGISTERS: tuple[Register, ...] = (
     _command(
         0x0121,
         "recover",
-        "empties the book of a symbol for a snapshot, and holds its messages; gives up another one",
+        "empties the book of a symbol for a snapshot, and holds its messages; gives up another "
+        "recovery, but is ignored while another symbol is re-centred",
         fields=(BitField("symbol", 0, 16, "symbol index", below="symbols"),),
     ),
     _command(0x0122, "recover_abort", "gives up the recovery under way", code=0x5143_4142),
@@ -525,6 +532,19 @@ REGISTERS: tuple[Register, ...] = (
         0x0128,
         "recover_join",
         "the snapshot is complete; low half of the sequence number of the last message in it",
+    ),
+    _command(
+        0x0129,
+        "recentre",
+        "takes the orders of a symbol out of its window, so that it can move; gives up a recovery, "
+        "but is ignored while another symbol is re-centred",
+        fields=(BitField("symbol", 0, 16, "symbol index", below="symbols"),),
+    ),
+    _command(
+        0x012A,
+        "recentre_place",
+        "places them in the window in force; ignored before all are taken out",
+        code=0x5245_504C,
     ),
     _command(
         0x0130,
@@ -849,21 +869,33 @@ REGISTERS: tuple[Register, ...] = (
     _status(
         0x03A0,
         "recover_state",
-        "the last recovery of a book",
+        "the last recovery or re-centring of a book",
         fields=(
-            BitField("phase", 0, 3, _numbered(RecoveryPhase)),
+            BitField("phase", 0, 4, _numbered(RecoveryPhase)),
             BitField("cause", 4, 4, "why it failed: " + _numbered(RecoveryCause)),
             BitField("first_known", 15, 1, "recover_first is known"),
             BitField("symbol", 16, 16, "symbol index"),
         ),
     ),
-    _status(0x03A1, "recover_orders", "orders of the snapshot that were added", width=31),
+    _status(
+        0x03A1,
+        "recover_orders",
+        "orders of the snapshot that were added; steps of a re-centring that were taken",
+        width=31,
+    ),
     _status(
         0x03A2,
         "recover_first",
         "low half of the sequence number from which on all messages of the symbol are held",
     ),
     _status(0x03A3, "recover_held", "messages held now", width=16),
+    _status(
+        0x03A4,
+        "recentre_bid",
+        "highest price to buy among the orders that the last re-centring took out of the window "
+        "and those that were added meanwhile, in 1e-4 USD; 0 if there was none",
+    ),
+    _status(0x03A5, "recentre_ask", "lowest price to sell among them; 0 if there was none"),
     _status(
         0x03B0,
         "session_state",

@@ -63,9 +63,10 @@ class OrderBook(wiring.Component):
         The host declares a symbol's book whole (empty or complete), or not.
     show : In(1), show_symbol : In, view : Out(BookView)
         The host asks for the best levels of a symbol; see :class:`Viewer`.
-    begin, begin_symbol, abort, order, order_number, order_is, join, join_sequence, recovered
-        The host makes the book of a symbol whole again; see :class:`Recovery`. Meanwhile, it
-        cannot declare it whole.
+    begin, recentre, begin_symbol, abort, place, order, order_number, order_is, join, join_sequence,
+    recovered, movable
+        The host makes the book of a symbol whole again or moves its window; see :class:`Recovery`.
+        Meanwhile, it cannot declare it whole.
     restarted : In(1)
         The feed begins anew.
     recovery_symbol : Out, recovery_base : In(32), recovery_cent : In(1)
@@ -115,14 +116,17 @@ class OrderBook(wiring.Component):
                 "show_symbol": In(range(symbols)),
                 "view": Out(BookView(symbols, LEVELS)),
                 "begin": In(1),
+                "recentre": In(1),
                 "begin_symbol": In(range(symbols)),
                 "abort": In(1),
+                "place": In(1),
                 "order": In(1),
                 "order_number": In(31),
                 "order_is": In(SnapshotOrder),
                 "join": In(1),
                 "join_sequence": In(32),
                 "recovered": Out(Recovered(symbols)),
+                "movable": Out(1),
                 "restarted": In(1),
                 "recovery_symbol": Out(range(symbols)),
                 "recovery_base": In(32),
@@ -175,11 +179,11 @@ class OrderBook(wiring.Component):
             trust.calm.eq(top.quiet & ~flow.busy & ~injector.busy),
             trust.gap.eq(self.gap),
             trust.gap_sequence.eq(self.gap_sequence),
-            trust.hold.eq(self.begin),
-            trust.hold_symbol.eq(self.begin_symbol),
+            trust.hold.eq(recovery.withdraw),
+            trust.hold_symbol.eq(recovery.withdraw_symbol),
             trust.whole.eq(
                 self.whole
-                & ~(self.whole_value & recovery.holding & (self.whole_symbol == recovery.symbol))
+                & ~(self.whole_value & recovery.owned & (self.whole_symbol == recovery.symbol))
             ),
             trust.whole_symbol.eq(self.whole_symbol),
             trust.whole_value.eq(self.whole_value),
@@ -245,11 +249,24 @@ class OrderBook(wiring.Component):
 
     def _recover(self, m, flow, trust, top, recovery) -> None:
         for name in (
-            *("begin", "begin_symbol", "abort", "order", "order_number", "order_is"),
-            *("join", "join_sequence"),
+            *("begin", "recentre", "begin_symbol", "abort", "place", "order", "order_number"),
+            *("order_is", "join", "join_sequence"),
         ):
             m.d.comb += getattr(recovery, name).eq(getattr(self, name))
+        m.d.sync += [
+            recovery.distrusted.eq(flow.update_valid & flow.update.distrust),
+            recovery.distrusted_symbol.eq(flow.update.symbol),
+        ]
         m.d.comb += [
+            recovery.trusted.eq(self.trusted),
+            recovery.denied.eq(
+                self.whole & ~self.whole_value & (self.whole_symbol == recovery.symbol)
+            ),
+            self.movable.eq(recovery.movable),
+            flow.unplacing.eq(recovery.unplacing),
+            recovery.added.eq(flow.added),
+            flow.peek_placed.eq(recovery.peek_placed),
+            flow.peek_unplaced.eq(recovery.peek_unplaced),
             self.recovered.eq(recovery.recovered),
             self.recovery_symbol.eq(recovery.symbol),
             recovery.base.eq(self.recovery_base),

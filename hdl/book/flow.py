@@ -18,6 +18,7 @@ from tickgate.hdl.book.types import (
     StoredOrder,
     StoreWrite,
     Update,
+    is_outside,
 )
 from tickgate.hdl.book.window import Window
 from tickgate.hdl.stream import Lookup, Message, MessageKind, Side, Trade
@@ -65,7 +66,10 @@ class MessageFlow(wiring.Component):
         nor in the two cycles before and the next one, nor a Replace in the one after.
     hold : In(1), hold_symbol : In, held_valid : Out(1), held : Out(Message)
         Messages that would change the book of this symbol do not; they are told, a cycle later.
-    peek : In(1), peek_symbol : In, peeked : Out(Peeked), found : Out(Finding)
+    unplacing : In(1), added : Out(1)
+        Orders that messages add to the book of this symbol are unplaced; `held` is such an Add.
+    peek, peek_placed, peek_unplaced : In(1), peek_symbol : In, peeked : Out(Peeked),
+    found : Out(Finding)
         As in :class:`OrderStore`.
     spare : In(1), spare_set, spare_tag : In
         Looks up this reference for it, `Injector.LATENCY` cycles before the update; without effect
@@ -101,10 +105,14 @@ class MessageFlow(wiring.Component):
                 "window_cent": In(1),
                 "hold": In(1),
                 "hold_symbol": In(range(symbols)),
+                "unplacing": In(1),
+                "added": Out(1),
                 "held_valid": Out(1),
                 "held": Out(Message(symbols)),
                 "peek": In(1),
                 "peek_symbol": In(range(symbols)),
+                "peek_placed": In(1),
+                "peek_unplaced": In(1),
                 "peeked": Out(Peeked(geometry)),
                 "found": Out(Finding(geometry)),
                 "inject": In(1),
@@ -145,6 +153,8 @@ class MessageFlow(wiring.Component):
             window.cent.eq(self.window_cent),
             store.peek.eq(self.peek),
             store.peek_symbol.eq(self.peek_symbol),
+            store.peek_placed.eq(self.peek_placed),
+            store.peek_unplaced.eq(self.peek_unplaced),
             self.peeked.eq(store.peeked),
             self.found.eq(store.found),
             store.spare.eq(self.spare),
@@ -178,13 +188,11 @@ class MessageFlow(wiring.Component):
         now_updates, now_inserts, now_adds, now_trades = Signal(), Signal(), Signal(), Signal()
         soon, now = Signal(shape, reset_less=True), Signal(shape, reset_less=True)
         here = Signal(shape)
-        is_held, arrives, replaces = Signal(), Signal(), Signal()
+        is_special, is_held, arrives, replaces = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            is_held.eq(
-                self.hold
-                & (self.messages.payload.symbol == self.hold_symbol)
-                & (self.messages.payload.kind != MessageKind.TRADE)
-            ),
+            is_special.eq(self.messages.payload.symbol == self.hold_symbol),
+            is_held.eq(self.hold & is_special & (self.messages.payload.kind != MessageKind.TRADE)),
+            window.unplaced.eq(self.unplacing & is_special),
             arrives.eq(arriving & ~is_held),
             replaces.eq(arrives & (self.messages.payload.kind == MessageKind.REPLACE)),
             self.held.eq(soon.message),
@@ -194,6 +202,12 @@ class MessageFlow(wiring.Component):
         ]
         m.d.sync += [
             self.held_valid.eq(arriving & is_held),
+            self.added.eq(
+                arrives
+                & is_special
+                & self.unplacing
+                & (self.messages.payload.kind == MessageKind.ADD)
+            ),
             soon_valid.eq(arrives),
             now_updates.eq(self.inject | (soon_valid & (soon.message.kind != MessageKind.TRADE))),
             now_adds.eq(soon_valid & (soon.message.kind == MessageKind.ADD)),
@@ -210,7 +224,7 @@ class MessageFlow(wiring.Component):
         with m.If(self.inject):
             m.d.sync += [
                 now_adds.eq(self.injected.kind == MessageKind.ADD),
-                now_inserts.eq(is_one_of(self.injected.kind, MessageKind.ADD, MessageKind.REPLACE)),
+                now_inserts.eq(is_one_of(self.injected.kind, MessageKind.ADD, MessageKind.PLACE)),
             ]
             for name in ("kind", "symbol", "side", "shares", "price", "sequence"):
                 m.d.sync += now.message[name].eq(self.injected[name])
@@ -277,11 +291,25 @@ class MessageFlow(wiring.Component):
         ]
         with m.Switch(message.kind):
             with m.Case(MessageKind.ADD):
-                self._insert(m, place, store, found, message, Const(1))
+                self._insert(m, place, store, found, message, message.shares, Const(1))
+            with m.Case(MessageKind.PLACE):
+                room = self._same_room(m, found)
+                waits = known & (order.escape == Escape.UNPLACED)
+                self._insert(m, place, store, room, message, order.shares, waits)
+            with m.Case(MessageKind.UNPLACE):
+                self._remove(m, update, order, order.shares, known)
+                self._address(m, write, found)
+                m.d.comb += [
+                    store.write.eq(known & (order.escape != Escape.UNPLACED)),
+                    write.live.eq(1),
+                    write.order.eq(order),
+                    write.order.escape.eq(Escape.UNPLACED),
+                    Cat(write.order.key, write.order.rest).eq(message.price),
+                ]
             with m.Case(MessageKind.REPLACE):
                 # The removal freed the order but its finding stands until the next look-up.
                 finding = self._room(m, held, found, store.found_new)
-                self._insert(m, place, store, finding, message, known)
+                self._insert(m, place, store, finding, message, message.shares, known)
                 with m.If(~known):
                     m.d.comb += [self.unknown_reference.eq(1), update.distrust.eq(1)]
             with m.Case(
@@ -301,7 +329,7 @@ class MessageFlow(wiring.Component):
         self._remove(m, update, order, Mux(wholly, order.shares, message.shares), known)
         self._address(m, write, found)
         m.d.comb += [
-            update.escapes.eq(known & wholly & (order.escape != Escape.NONE)),
+            update.escapes.eq(known & wholly & is_outside(order.escape)),
             store.write.eq(known),
             write.live.eq(~wholly),
             write.order.eq(order),
@@ -313,19 +341,17 @@ class MessageFlow(wiring.Component):
             update.distrust.eq(~known | self.over_execution),
         ]
 
-    def _insert(self, m, place, store, finding, message, wanted) -> None:
+    def _insert(self, m, place, store, finding, message, shares, wanted) -> None:
         update, write = self.update, store.update
         new = wanted & ~finding.hit
         m.d.comb += [
             # What the store has no room for could never be taken away again.
-            update.changes.eq(
-                new & ~finding.full & (place.escape == Escape.NONE) & message.shares.any()
-            ),
-            update.escapes.eq(new & ~finding.full & (place.escape != Escape.NONE)),
+            update.changes.eq(new & ~finding.full & place.inside & shares.any()),
+            update.escapes.eq(new & ~finding.full & is_outside(place.escape)),
             update.escape.eq(place.escape),
             update.add.eq(1),
             update.price.eq(message.price),
-            update.shares.eq(message.shares),
+            update.shares.eq(shares),
             self.duplicate_reference.eq(wanted & finding.hit),
             self.store_overflow.eq(new & finding.full),
             update.distrust.eq(finding.hit | finding.full),
@@ -337,9 +363,11 @@ class MessageFlow(wiring.Component):
             write.order.symbol.eq(message.symbol),
             write.order.side.eq(update.side),
             write.order.escape.eq(place.escape),
-            write.order.key.eq(place.key),
-            write.order.shares.eq(message.shares),
+            Cat(write.order.key, write.order.rest).eq(message.price),
+            write.order.shares.eq(shares),
         ]
+        with m.If(place.inside):
+            m.d.comb += write.order.key.eq(place.key)
 
     def _room(self, m, held, found, found_new) -> Signal:
         """Where a replacement goes: should it keep its reference, then where the original was."""
@@ -349,11 +377,17 @@ class MessageFlow(wiring.Component):
             m.d.comb += [room.hit.eq(0), room.full.eq(0), room.free_way.eq(found.way)]
         return room
 
+    def _same_room(self, m, found) -> Signal:
+        """The place of an order that is found, as room for it."""
+        room = Signal(Finding(self._geometry), name="same_room")
+        m.d.comb += [room.eq(found), room.hit.eq(0), room.full.eq(0), room.free_way.eq(found.way)]
+        return room
+
     @staticmethod
     def _remove(m, update, order: StoredOrder, shares, known) -> None:
         m.d.comb += [
             update.changes.eq(known & (order.escape == Escape.NONE) & order.shares.any()),
-            update.escapes.eq(known & (order.escape != Escape.NONE)),
+            update.escapes.eq(known & is_outside(order.escape)),
             update.escape.eq(order.escape),
             update.add.eq(0),
             update.shares.eq(shares),

@@ -1,4 +1,4 @@
-"""Makes the book of one symbol whole again from a snapshot, while messages go on.
+"""Makes the book of one symbol whole again, or moves its window, while messages go on.
 
 Ref: docs/architecture.md, "The book".
 """
@@ -7,12 +7,14 @@ from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.hdl.bits import bit_of
 from tickgate.hdl.book.hashing import REFERENCE_BITS, hashes
 from tickgate.hdl.book.levels import Levels
 from tickgate.hdl.book.placer import Placer
 from tickgate.hdl.book.queue import Queue
-from tickgate.hdl.book.types import Finding, Geometry, Injected, Peeked
-from tickgate.hdl.stream import Message, MessageKind, Recovered, SnapshotOrder
+from tickgate.hdl.book.types import Escape, Finding, Geometry, Injected, Peeked
+from tickgate.hdl.book.walk import Walk
+from tickgate.hdl.stream import Message, MessageKind, Recovered, Side, SnapshotOrder
 from tickgate.spec.registers import RecoveryCause, RecoveryPhase
 
 __all__ = ["Recovery"]
@@ -43,39 +45,52 @@ class Change(data.Struct):
     replaces: 1
 
 
-class Step(enum.Enum, shape=4):
+class Step(enum.Enum, shape=5):
     """What is under way."""
 
     IDLE = 0
-    SETTLE = 1
-    SWEEP = 2
-    STASH = 3
+    DOUBT = 1
+    SETTLE = 2
+    WALK = 3
     LOWER = 4
     SETS = 5
-    INJECT = 6
-    VERIFY = 7
-    VERIFYING = 8
-    LOAD = 9
-    PLACE = 10
-    JOIN = 11
-    DRAIN = 12
-    DECLARE = 13
+    LOOK = 6
+    TIMES = 7
+    SUM = 8
+    INJECT = 9
+    VERIFY = 10
+    VERIFYING = 11
+    LOAD = 12
+    PLACE = 13
+    JOIN = 14
+    DRAIN = 15
+    DECLARE = 16
+    WAIT = 17
 
 
 class Recovery(wiring.Component):
-    """Empties the book of a symbol, fills it from a snapshot, and joins it to the feed again.
+    """Makes the book of a symbol whole again from a snapshot, or moves its window.
 
-    From `begin` on, messages that would change the book of the symbol are held in a queue instead,
-    and the symbol is not trusted. Its orders are found in the store, set by set, and deleted one
-    by one, until a whole walk during which none of them changed place has found none; then its
-    book must be empty. The orders of the snapshot follow, one at a time. `join` names the last
-    message that the snapshot knows of: held messages up to it are dropped, the others applied in
-    order. When the queue is empty and the feed has passed that message, messages go straight again
-    and the book is declared whole, both in one cycle.
+    A recovery empties the book, fills it from a snapshot, and joins it to the feed again. From
+    `begin` on, messages that would change the book of the symbol are held in a queue instead, and
+    the symbol is not trusted. Its orders are found in the store, set by set, and deleted one by
+    one, until a whole walk during which none of them changed place has found none; then its book
+    must be empty. The orders of the snapshot follow, one at a time. `join` names the last message
+    that the snapshot knows of: held messages up to it are dropped, the others applied in order.
+    When the queue is empty and the feed has passed that message, messages go straight again and the
+    book is declared whole, both in one cycle.
 
     It fails, and leaves the symbol untrusted and its messages where they always go, if a message
     may be missing or is not plausible, in the snapshot or behind it; `cause` tells why. `begin`
     starts from the beginning at any time.
+
+    A re-centring holds no message. From `recentre` on the symbol is not trusted, and orders that
+    are added are unplaced. The others are found in the store and taken out of the window one by
+    one, until there is none and the window is empty. When the host has put another window in force
+    (`movable`), `place` has messages place their orders in it, and the walk does so with those that
+    are unplaced. When there is none, the book is declared whole if it was when this began and
+    nothing has put that into doubt since. What was begun is to be finished: `begin` and
+    `recentre` of another symbol are ignored until then.
 
     All changes take the way of messages, when :class:`Injector` lets them.
 
@@ -87,7 +102,7 @@ class Recovery(wiring.Component):
 
     Members
     -------
-    begin : In(1), begin_symbol : In, abort : In(1)
+    begin, recentre : In(1), begin_symbol : In, abort : In(1), place : In(1)
     order : In(1), order_number : In(31), order_is : In(SnapshotOrder)
         Taken if it has the number of those taken before, and they are done with.
     join : In(1), join_sequence : In(32)
@@ -101,10 +116,26 @@ class Recovery(wiring.Component):
         Messages are lost.
     overflow : In(1), overflow_symbol : In
         A level passed 32 bits.
+    trusted : In(symbols), distrusted : In(1), distrusted_symbol : In
+        Which books are trusted; an update takes the trust from this one, or the host does.
+    denied : In(1)
+        The host says that the symbol's book is not whole.
+    withdraw : Out(1), withdraw_symbol : Out
+        This symbol is to lose its trust.
+    owned : Out(1)
+        The host cannot declare the symbol's book whole.
+    movable : Out(1)
+        Its window may change.
     holding : Out(1)
         Messages of `symbol` are to be held.
+    unplacing : Out(1)
+        Orders that they add are to be unplaced.
     held_valid : In(1), held : In(Message)
         One that was.
+    added : In(1)
+        `held` adds an order that is unplaced.
+    peek_placed, peek_unplaced : Out(1)
+        Which of its orders are wanted.
     want, peek : Out(1), inject, injected : In(1)
         To and from :class:`Injector`; with `peek`, only the store is read.
     injection : Out(Injected), spare_set, spare_tag : Out
@@ -128,8 +159,10 @@ class Recovery(wiring.Component):
         super().__init__(
             {
                 "begin": In(1),
+                "recentre": In(1),
                 "begin_symbol": In(symbol),
                 "abort": In(1),
+                "place": In(1),
                 "order": In(1),
                 "order_number": In(31),
                 "order_is": In(SnapshotOrder),
@@ -144,9 +177,21 @@ class Recovery(wiring.Component):
                 "lost": In(1),
                 "overflow": In(1),
                 "overflow_symbol": In(symbol),
+                "trusted": In(geometry.symbols),
+                "distrusted": In(1),
+                "distrusted_symbol": In(symbol),
+                "denied": In(1),
+                "withdraw": Out(1),
+                "withdraw_symbol": Out(symbol),
+                "owned": Out(1),
+                "movable": Out(1),
                 "holding": Out(1),
+                "unplacing": Out(1),
                 "held_valid": In(1),
                 "held": In(Message(geometry.symbols)),
+                "added": In(1),
+                "peek_placed": Out(1),
+                "peek_unplaced": Out(1),
                 "want": Out(1),
                 "peek": Out(1),
                 "inject": In(1),
@@ -173,10 +218,13 @@ class Recovery(wiring.Component):
         flush = Signal()
         m.submodules.queue = ResetInserter(flush)(queue)
         m.submodules.placer = self._placer = Placer(geometry=g)
+        m.submodules.walk = self._walk = Walk(geometry=g)
         self._step, self._places = Signal(Step), Signal()
         m.d.comb += flush.eq(~self.holding | (self._step == Step.SETTLE))
         self._phase, self._cause = Signal(RecoveryPhase), Signal(RecoveryCause)
         self._orders, self._first, self._first_known = Signal(31), Signal(32), Signal()
+        self._recentres, self._doubted, self._doubts = Signal(), Signal(), Signal()
+        self._bid, self._ask = Signal(32), Signal(32)
         # The last message of the feed; none is known after a loss.
         self._seen, self._seen_known = Signal(32), Signal()
         # The change that is worked upon, and its reference as the store has it.
@@ -196,6 +244,8 @@ class Recovery(wiring.Component):
             self.recovered.first.eq(self._first),
             self.recovered.first_known.eq(self._first_known),
             self.recovered.held.eq(queue.level),
+            self.recovered.bid.eq(self._bid),
+            self.recovered.ask.eq(self._ask),
         ]
         m.d.sync += self._places.eq(0)
         with m.Switch(self._step):
@@ -206,7 +256,9 @@ class Recovery(wiring.Component):
                     self._count.eq(self._count + 1),
                 ]
                 with m.If(self._count == self.SETTLING - 1):
-                    self._go(m, Step.SWEEP)
+                    m.d.comb += self._walk.start.eq(1)
+                    m.d.sync += self._count.eq(0)
+                    self._go(m, Step.WALK)
             with m.Case(Step.VERIFY):
                 m.d.comb += self.want.eq(1)
                 with m.If(self.injected):
@@ -215,10 +267,12 @@ class Recovery(wiring.Component):
                 self._verify(m)
             with m.Case(Step.LOAD):
                 self._load(m)
-        self._sweep(m)
+        self._find(m)
         self._apply(m)
         self._join(m, queue)
+        self._recentre(m)
         self._watch(m, queue)
+        self._begin(m)
         return m
 
     @staticmethod
@@ -238,41 +292,33 @@ class Recovery(wiring.Component):
             self._phase.eq(RecoveryPhase.FAILED),
             self._cause.eq(cause),
             self.holding.eq(0),
+            self.unplacing.eq(0),
         ]
         self._go(m, Step.IDLE)
 
-    def _sweep(self, m) -> None:
-        """Finds the orders of the symbol, and changes that delete them."""
-        g, peeked = self._geometry, self.peeked
-        at, clean = Signal(g.set_bits), Signal()
+    def _find(self, m) -> None:
+        """Finds the orders of the symbol, as changes that delete them."""
+        g, walk = self._geometry, self._walk
         set_, table = Signal(g.set_bits), Signal()
+        m.d.comb += [
+            walk.peeked.eq(self.peeked),
+            walk.injected.eq(self.injected),
+            self.peek_placed.eq(self._phase != RecoveryPhase.PLACING),
+            self.peek_unplaced.eq(self._phase != RecoveryPhase.UNPLACING),
+        ]
         with m.Switch(self._step):
-            with m.Case(Step.SETTLE):
-                m.d.sync += [at.eq(0), clean.eq(1)]
-            with m.Case(Step.SWEEP):
-                m.d.comb += [self.want.eq(1), self.peek.eq(1)]
-                with m.If(self.injected & ~peeked.collided):
-                    with m.If(peeked.hit):
-                        m.d.sync += [self._tag.eq(peeked.tag), table.eq(peeked.table), set_.eq(at)]
-                        m.d.sync += clean.eq(0)
-                        self._go(m, Step.LOWER)
-                    with m.Else():
-                        m.d.sync += at.eq(at + 1)
-                        with m.If(at.all()):
-                            self._go(m, Step.STASH)
-            with m.Case(Step.STASH):
-                with m.If(~peeked.in_stash):
-                    m.d.sync += [clean.eq(1), self._count.eq(0)]
-                    m.d.sync += self._step.eq(Mux(clean, Step.VERIFY, Step.SWEEP))
-                # The stash shows its orders one after the other.
-                with m.Elif(peeked.stashed):
+            with m.Case(Step.WALK):
+                m.d.comb += [self.want.eq(walk.want), self.peek.eq(1)]
+                with m.If(walk.found):
                     m.d.sync += [
-                        self._tag.eq(peeked.stashed_tag),
-                        set_.eq(peeked.stashed_set),
-                        table.eq(0),
-                        clean.eq(0),
+                        self._tag.eq(walk.tag),
+                        set_.eq(walk.found_set),
+                        table.eq(walk.table),
                     ]
                     self._go(m, Step.LOWER)
+                with m.If(walk.done):
+                    placed = self._phase == RecoveryPhase.PLACING
+                    m.d.sync += self._step.eq(Mux(placed, Step.DECLARE, Step.VERIFY))
             with m.Case(Step.LOWER):
                 m.d.sync += [
                     self._low.eq(set_ ^ Mux(table, self._differences[1], self._differences[0])),
@@ -280,13 +326,10 @@ class Recovery(wiring.Component):
                     self._change.kind.eq(MessageKind.DELETE),
                 ]
                 self._go(m, Step.SETS)
-        # An order that changes place may have been missed.
-        with m.If(peeked.moved):
-            m.d.sync += clean.eq(0)
         sets = [Signal(g.set_bits, name=f"set_{n}") for n in range(g.TABLES)]
         for n in range(g.TABLES):
             m.d.sync += sets[n].eq(self._low ^ self._differences[n])
-            m.d.comb += self.spare_set[n].eq(Mux(self.peek, at, sets[n]))
+            m.d.comb += self.spare_set[n].eq(Mux(self.peek, walk.set, sets[n]))
         m.d.comb += self.spare_tag.eq(self._tag)
 
     def _verify(self, m) -> None:
@@ -299,8 +342,10 @@ class Recovery(wiring.Component):
             m.d.sync += self._count.eq(self._count + 1)
             self._go(m, Step.VERIFY)
             with m.If(empty & ~self.escaped):
-                m.d.sync += self._phase.eq(RecoveryPhase.LOADING)
-                self._go(m, Step.LOAD)
+                m.d.sync += self._phase.eq(
+                    Mux(self._recentres, RecoveryPhase.UNPLACED, RecoveryPhase.LOADING)
+                )
+                m.d.sync += self._step.eq(Mux(self._recentres, Step.WAIT, Step.LOAD))
             with m.Elif(self._count == self.ATTEMPTS - 1):
                 self._fail(m, RecoveryCause.NOT_EMPTY)
 
@@ -345,9 +390,9 @@ class Recovery(wiring.Component):
         with m.Switch(self._step):
             with m.Case(Step.PLACE):
                 with m.If(placer.done & ~self._places):
-                    self._go(m, Step.SETS)
+                    m.d.sync += self._step.eq(Mux(self._recentres, Step.INJECT, Step.SETS))
             with m.Case(Step.SETS):
-                self._go(m, Step.INJECT)
+                m.d.sync += self._step.eq(Mux(self._recentres, Step.LOOK, Step.INJECT))
             with m.Case(Step.INJECT):
                 m.d.comb += [
                     self.want.eq(1),
@@ -355,8 +400,9 @@ class Recovery(wiring.Component):
                     injection.sequence.eq(change.sequence),
                 ]
                 with m.If(self.injected):
-                    with m.If(self._phase == RecoveryPhase.SWEEPING):
-                        self._go(m, Step.SWEEP)
+                    with m.If(self._recentres | (self._phase == RecoveryPhase.SWEEPING)):
+                        m.d.comb += self._walk.resume.eq(1)
+                        self._go(m, Step.WALK)
                     with m.Elif(adds & found.hit):
                         self._fail(m, RecoveryCause.DUPLICATE)
                     with m.Elif(adds & found.full):
@@ -407,7 +453,10 @@ class Recovery(wiring.Component):
                     self._go(m, Step.DECLARE)
             with m.Case(Step.DECLARE):
                 # When this is injected, no message of the symbol is on its way: see Injector.
-                m.d.comb += [self.want.eq(~waits), self.injection.trust.eq(1)]
+                m.d.comb += [
+                    self.want.eq(~waits),
+                    self.injection.trust.eq(~(self._recentres & (self._doubted | self._doubts))),
+                ]
                 with m.If(waits):
                     self._go(m, Step.DRAIN)
                 with m.If(self.inject & ~waits):
@@ -415,7 +464,7 @@ class Recovery(wiring.Component):
                     self._go(m, Step.IDLE)
 
     def _watch(self, m, queue) -> None:
-        """Follows the feed, and what ends a recovery or begins one."""
+        """Follows the feed, and what ends a recovery."""
         first = (self._seen + 1)[:32]
         with m.If(self._step == Step.SETTLE):
             m.d.sync += [self._first.eq(first), self._first_known.eq(self._seen_known)]
@@ -434,14 +483,129 @@ class Recovery(wiring.Component):
                 self._fail(m, RecoveryCause.GAP)
             with m.If(self.abort):
                 self._fail(m, RecoveryCause.ABORTED)
-        with m.If(self.begin):
+
+    def _recentre(self, m) -> None:
+        """Takes orders out of the window, and puts them back when it has moved."""
+        g, change, order = self._geometry, self._change, self.found.order
+        places = self._phase == RecoveryPhase.PLACING
+        is_unplaced = order.escape == Escape.UNPLACED
+        is_meant = self.found.hit & (order.symbol == self.symbol) & (is_unplaced == places)
+        key = change.price[: g.key_bits]
+        has_level, level = Signal(), Signal(g.key_bits)
+        above_base = Signal(range(g.ticks * g.CENT))
+        bid, ask = self._bid, self._ask
+        known, side, price = Signal(), Signal(Side), Signal(32)
+        m.d.comb += [
+            side.eq(Mux(self.added, self.held.side, change.side)),
+            price.eq(Mux(self.added, self.held.price, change.price)),
+            level.eq(Mux(change.side == Side.BUY, ~key, key)),
+            self.movable.eq(self._phase == RecoveryPhase.UNPLACED),
+        ]
+        with m.Switch(self._step):
+            with m.Case(Step.DOUBT):
+                m.d.sync += self._count.eq(self._count + 1)
+                # What earlier messages and the host said of the book is known by now.
+                with m.If(self._count == self.SETTLING - 1):
+                    m.d.comb += self.withdraw.eq(1)
+                    m.d.sync += [self.unplacing.eq(1), self._count.eq(0)]
+                    self._go(m, Step.SETTLE)
+                    with m.If(~bit_of(self.trusted, self.symbol)):
+                        m.d.sync += self._doubted.eq(1)
+            with m.Case(Step.LOOK):
+                m.d.comb += self.want.eq(1)
+                m.d.sync += [
+                    change.side.eq(order.side),
+                    change.price.eq(Cat(order.key, order.rest)),
+                    has_level.eq(order.escape == Escape.NONE),
+                ]
+                with m.If(self.injected):
+                    with m.If(~is_meant):
+                        m.d.comb += self._walk.resume.eq(1)
+                        self._go(m, Step.WALK)
+                    with m.Elif(places):
+                        m.d.sync += change.kind.eq(MessageKind.PLACE)
+                        self._place(m)
+                    with m.Else():
+                        m.d.sync += change.kind.eq(MessageKind.UNPLACE)
+                        self._go(m, Step.TIMES)
+            with m.Case(Step.TIMES):
+                m.d.sync += above_base.eq(Mux(self._cent, level * g.CENT, level))
+                self._go(m, Step.SUM)
+            with m.Case(Step.SUM):
+                with m.If(has_level):
+                    m.d.sync += change.price.eq(self._base + above_base)
+                self._go(m, Step.INJECT)
+            with m.Case(Step.INJECT):
+                # That takes some cycles, of which an order that is added takes one at most.
+                m.d.comb += known.eq(change.kind == MessageKind.UNPLACE)
+            with m.Case(Step.WAIT):
+                with m.If(self.place):
+                    m.d.sync += [
+                        self._phase.eq(RecoveryPhase.PLACING),
+                        self.unplacing.eq(0),
+                        self._count.eq(0),
+                    ]
+                    self._go(m, Step.SETTLE)
+        with m.If((self.added | known) & (side == Side.BUY) & (price > bid)):
+            m.d.sync += bid.eq(price)
+        with m.If((self.added | known) & (side == Side.SELL) & (~ask.any() | (price < ask))):
+            m.d.sync += ask.eq(price)
+        # Whoever waits sees by this that it goes on.
+        with m.If(self._recentres & self.injected):
+            m.d.sync += self._orders.eq(self._orders + 1)
+        m.d.comb += self._doubts.eq(
+            self.lost
+            | self.denied
+            | (self.overflow & (self.overflow_symbol == self.symbol))
+            | (self.distrusted & (self.distrusted_symbol == self.symbol))
+        )
+        with m.If(self._doubts):
+            m.d.sync += self._doubted.eq(1)
+
+    def _begin(self, m) -> None:
+        """Begins what the host asks for, unless it is another symbol that is being re-centred."""
+        recentring, goes_on = Signal(), Signal()
+        begin, recentre = Signal(), Signal()
+        m.d.comb += [
+            recentring.eq(
+                Cat(
+                    self._phase == phase
+                    for phase in (
+                        RecoveryPhase.UNPLACING,
+                        RecoveryPhase.UNPLACED,
+                        RecoveryPhase.PLACING,
+                    )
+                ).any()
+            ),
+            goes_on.eq(recentring & (self._step != Step.DOUBT)),
+            self.owned.eq(self.holding | recentring),
+        ]
+        with m.If(~recentring | (self.begin_symbol == self.symbol)):
+            m.d.comb += [begin.eq(self.begin), recentre.eq(self.recentre)]
+        m.d.comb += self.withdraw_symbol.eq(self.symbol)
+        with m.If(begin | recentre):
             m.d.sync += [
-                self._phase.eq(RecoveryPhase.SWEEPING),
                 self._cause.eq(RecoveryCause.NONE),
                 self.symbol.eq(self.begin_symbol),
-                self.holding.eq(1),
                 self._orders.eq(0),
                 self._first_known.eq(0),
                 self._count.eq(0),
+                self._recentres.eq(recentre),
+                self.holding.eq(begin),
+                self.unplacing.eq(recentre & goes_on),
             ]
+        with m.If(begin):
+            m.d.comb += [self.withdraw.eq(1), self.withdraw_symbol.eq(self.begin_symbol)]
+            m.d.sync += self._phase.eq(RecoveryPhase.SWEEPING)
             self._go(m, Step.SETTLE)
+        with m.If(recentre):
+            m.d.sync += self._phase.eq(RecoveryPhase.UNPLACING)
+            self._go(m, Step.SETTLE)
+            # When it begins anew, what was known of the book before still counts.
+            with m.If(~goes_on):
+                m.d.sync += [
+                    self._doubted.eq(0),
+                    self._bid.eq(0),
+                    self._ask.eq(0),
+                ]
+                self._go(m, Step.DOUBT)

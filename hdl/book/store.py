@@ -15,7 +15,14 @@ from tickgate.hdl.book.hashing import REFERENCE_BITS, hashes
 from tickgate.hdl.book.mover import Mover
 from tickgate.hdl.book.priority import lowest_set
 from tickgate.hdl.book.stash import Stash
-from tickgate.hdl.book.types import Finding, Geometry, Peeked, StoredOrder, StoreWrite
+from tickgate.hdl.book.types import (
+    Escape,
+    Finding,
+    Geometry,
+    Peeked,
+    StoredOrder,
+    StoreWrite,
+)
 from tickgate.hdl.memory import BlockMemory
 
 __all__ = ["OrderStore"]
@@ -91,6 +98,8 @@ class OrderStore(wiring.Component):
     peek : In(1), peek_symbol : In, peeked : Out(Peeked)
         With `peek`, `spare` finds nothing but reads the sets: what they have of a symbol is told
         `LATENCY` cycles later, that of the stash in every cycle.
+    peek_placed, peek_unplaced : In(1)
+        Of its orders, those that are unplaced count, or the others, or both.
     found, found_new : Out(Finding)
     write : In(1)
     update : In(StoreWrite)
@@ -114,6 +123,8 @@ class OrderStore(wiring.Component):
                 "spare_tag": In(geometry.tag_bits),
                 "peek": In(1),
                 "peek_symbol": In(range(geometry.symbols)),
+                "peek_placed": In(1),
+                "peek_unplaced": In(1),
                 "peeked": Out(Peeked(geometry)),
                 "found": Out(Finding(geometry)),
                 "found_new": Out(Finding(geometry)),
@@ -288,7 +299,9 @@ class OrderStore(wiring.Component):
         peeked = self.peeked
 
         def is_wanted(entry):
-            return entry.live & (entry.order.symbol == self.peek_symbol)
+            unplaced = entry.order.escape == Escape.UNPLACED
+            counts = Mux(unplaced, self.peek_unplaced, self.peek_placed)
+            return entry.live & (entry.order.symbol == self.peek_symbol) & counts
 
         ways = self._geometry.WAYS
         wanted = Signal(self._geometry.SLOTS)

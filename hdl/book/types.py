@@ -3,6 +3,7 @@
 Ref: docs/architecture.md, "The book".
 """
 
+from amaranth.hdl import Value
 from amaranth.lib import data, enum
 from amaranth.utils import exact_log2
 
@@ -22,6 +23,7 @@ __all__ = [
     "StoreWrite",
     "StoredOrder",
     "Update",
+    "is_outside",
 ]
 
 
@@ -29,12 +31,15 @@ class Escape(enum.Enum, shape=2):
     """Where a price lies that has no place in the window.
 
     `BETTER` than what the window can show (or off the grid inside it) endangers the top of book;
-    `WORSE` does only while the side is empty.
+    `WORSE` does only while the side is empty. `UNPLACED` are orders of a symbol whose window is
+    about to move: they are in the store alone, and count as nothing. So one bit says that a price
+    is too good for the window, the other that it is too bad, and both that it is unplaced.
     """
 
     NONE = 0
     BETTER = 1
     WORSE = 2
+    UNPLACED = 3
 
 
 class Geometry:
@@ -70,14 +75,17 @@ class Geometry:
 
 
 class Placement(data.StructLayout):
-    """A price as the window sees it: a key, or the way in which it escapes."""
+    """A price as the window sees it: `inside` it with a key, or the way in which it escapes."""
 
     def __init__(self, geometry: Geometry) -> None:
-        super().__init__({"escape": Escape, "key": geometry.key_bits})
+        super().__init__({"inside": 1, "escape": Escape, "key": geometry.key_bits})
 
 
 class StoredOrder(data.StructLayout):
-    """What the store keeps of an order."""
+    """What the store keeps of an order.
+
+    Of one that has a level the `key`; of any other one the price, of which `key` are the low bits.
+    """
 
     def __init__(self, geometry: Geometry) -> None:
         super().__init__(
@@ -86,9 +94,16 @@ class StoredOrder(data.StructLayout):
                 "side": Side,
                 "escape": Escape,
                 "key": geometry.key_bits,
+                "rest": 32 - geometry.key_bits,
                 "shares": 32,
             }
         )
+
+
+def is_outside(escape):
+    """True if an order is counted among those outside the window."""
+    code = Value.cast(escape)
+    return code[0] ^ code[1]
 
 
 class Finding(data.StructLayout):
@@ -166,7 +181,8 @@ class Injected(data.StructLayout):
     """What takes the way of a message without being one.
 
     As a message, with its place in the window: `level`, the tick, if it is neither `low` nor
-    `high`. One of kind `NONE` changes nothing; `trust` declares the symbol's book whole.
+    `high`. One of kind `NONE` changes nothing; `trust` declares the symbol's book whole. `UNPLACE`
+    takes an order out of the window and leaves it in the store with `price`, `PLACE` puts it back.
     """
 
     def __init__(self, geometry: Geometry) -> None:

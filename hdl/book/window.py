@@ -3,11 +3,11 @@
 Ref: docs/architecture.md, "The book".
 """
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from tickgate.hdl.book.types import Escape, Geometry, Placement
+from tickgate.hdl.book.types import Geometry, Placement
 from tickgate.hdl.stream import Side
 
 __all__ = ["Window", "reciprocal"]
@@ -48,6 +48,8 @@ class Window(wiring.Component):
         The place of the price `LATENCY` cycles ago, for either side.
     given : In(1), given_level, given_low, given_high : In
         In the next cycle, the place is this tick, or below or above the window.
+    unplaced : In(1)
+        With a price: it is to have no place at all.
     """
 
     LATENCY = 2
@@ -65,6 +67,7 @@ class Window(wiring.Component):
                 "given_level": In(geometry.key_bits),
                 "given_low": In(1),
                 "given_high": In(1),
+                "unplaced": In(1),
             }
         )
 
@@ -96,28 +99,27 @@ class Window(wiring.Component):
         was_low = Signal()
         was_high = Signal()
         # What is given joins late, where it costs the prices of messages nothing.
-        was_given, held_level = Signal(), Signal(geometry.key_bits)
+        was_given, held_level, unplaced = Signal(), Signal(geometry.key_bits), Signal()
         m.d.sync += [
+            unplaced.eq(self.unplaced),
             was_given.eq(self.given),
             held_level.eq(self.given_level),
             level.eq(Mux(cent, product >> shift, offset)),
             on_grid.eq(~cent | ~product[shift - zeros : shift].any()),
-            was_low.eq(Mux(self.given, self.given_low, low)),
-            was_high.eq(Mux(self.given, self.given_high, high)),
+            # No price is both, so both say that it is to have no place.
+            was_low.eq(Mux(self.given, self.given_low, low | unplaced)),
+            was_high.eq(Mux(self.given, self.given_high, high | unplaced)),
         ]
 
-        inside = Signal()
-        m.d.comb += inside.eq((on_grid | was_given) & ~was_low & ~was_high)
-        for side, place, worse in (
-            (Side.BUY, self.bid, was_low),
-            (Side.SELL, self.ask, was_high),
+        fits = on_grid | was_given
+        for side, place, better, worse in (
+            (Side.BUY, self.bid, was_high, was_low),
+            (Side.SELL, self.ask, was_low, was_high),
         ):
             tick = Mux(was_given, held_level, level)
-            m.d.comb += place.key.eq(~tick if side is Side.BUY else tick)
-            with m.If(inside):
-                m.d.comb += place.escape.eq(Escape.NONE)
-            with m.Elif(worse):
-                m.d.comb += place.escape.eq(Escape.WORSE)
-            with m.Else():
-                m.d.comb += place.escape.eq(Escape.BETTER)
+            m.d.comb += [
+                place.key.eq(~tick if side is Side.BUY else tick),
+                place.inside.eq(fits & ~was_low & ~was_high),
+                Value.cast(place.escape).eq(Cat(better | ~(worse | fits), worse)),
+            ]
         return m

@@ -94,6 +94,10 @@ class Control(wiring.Component):
     armed, killed : Out(1)
     kill : In(1)
         The core's own reason to kill; a strobe is enough.
+    refitted : Out(1)
+        Strobe: in the next cycle other names, ticks or windows are in force.
+    movable : In(1)
+        The window of the symbol that `recovery` reads may change while armed.
     tables_ready, regular_session, breach : In(1)
         Shown in `state`; the card cannot be armed before `tables_ready`.
     """
@@ -152,6 +156,8 @@ class Control(wiring.Component):
                 "armed": Out(1),
                 "killed": Out(1),
                 "kill": In(1),
+                "refitted": Out(1),
+                "movable": In(1),
                 "tables_ready": In(1),
                 "regular_session": In(1),
                 "breach": In(1),
@@ -252,6 +258,9 @@ class Control(wiring.Component):
             bank.armable.eq(arming.armable),
             bank.committing.eq(~parameters.settled),
             parameters.armed.eq(arming.armed),
+            self.refitted.eq(parameters.refitted),
+            parameters.movable.eq(self.movable),
+            parameters.movable_symbol.eq(self.recovery.symbol),
             parameters.commit.eq(command.commit.valid),
             parameters.commit_checksum.eq(command.commit.payload),
             parameters.bank.eq(bank.config.page_bank),

@@ -219,6 +219,8 @@ class Commit(wiring.Component):
         Strobe, with the checksum that the host names. Ignored while one is under way.
     armed : In(1)
         What is fixed while armed must not change.
+    movable : In(1), movable_symbol : In
+        But for the window's base of this symbol, if that holds until the verdict.
     address : Out, word : In(32)
         Reads a word of the shadow pages, with the latency of :class:`BlockMemory`.
     taking : Out(1), in_force : In(32)
@@ -230,6 +232,8 @@ class Commit(wiring.Component):
         Strobes: the verdict.
     fixed : Out(1)
         The checksum is right, but what is fixed while armed would change. Comes with `failed`.
+    refitted : Out(1)
+        That has changed. Comes with `passed`.
     """
 
     CYCLES_A_WORD = BlockMemory.READ_LATENCY + 5
@@ -241,6 +245,8 @@ class Commit(wiring.Component):
                 "start": In(1),
                 "checksum": In(32),
                 "armed": In(1),
+                "movable": In(1),
+                "movable_symbol": In(range(symbols)),
                 "address": Out(range(self._words)),
                 "word": In(32),
                 "taking": Out(1),
@@ -249,6 +255,7 @@ class Commit(wiring.Component):
                 "passed": Out(1),
                 "failed": Out(1),
                 "fixed": Out(1),
+                "refitted": Out(1),
             }
         )
 
@@ -258,7 +265,9 @@ class Commit(wiring.Component):
         expected, state = Signal(32), Signal(32)
         octets = Signal(32)
         step = Signal(range(max(BlockMemory.READ_LATENCY, 4)))
-        changes = Signal()
+        changes, moves, stayed = Signal(), Signal(), Signal()
+        with m.If(~self.movable):
+            m.d.sync += stayed.eq(0)
         m.d.comb += [
             crc.state.eq(state),
             crc.data.eq(octets[:8]),
@@ -273,6 +282,8 @@ class Commit(wiring.Component):
                     state.eq(FCS_INITIAL),
                     self.address.eq(0),
                     changes.eq(0),
+                    moves.eq(0),
+                    stayed.eq(1),
                     step.eq(0),
                 ]
                 with m.If(self.start):
@@ -285,7 +296,13 @@ class Commit(wiring.Component):
                 m.d.comb += self.taking.eq(1)
                 m.d.sync += [octets.eq(self.word), step.eq(0)]
                 with m.If(((self.word ^ self.in_force) & self._fixed_bits()).any()):
-                    m.d.sync += changes.eq(1)
+                    with m.If(
+                        (self.address[:WORD_BITS] == PARAMETERS_BY_NAME["window_base"].word)
+                        & (self.address[WORD_BITS:] == self.movable_symbol)
+                    ):
+                        m.d.sync += moves.eq(1)
+                    with m.Else():
+                        m.d.sync += changes.eq(1)
                 m.next = "SUM"
             with m.State("SUM"):
                 m.d.sync += [state.eq(crc.next_state), octets.eq(octets >> 8), step.eq(step + 1)]
@@ -295,12 +312,14 @@ class Commit(wiring.Component):
                     with m.If(self.address == self._words - 1):
                         m.next = "VERDICT"
             with m.State("VERDICT"):
-                right = Signal()
+                right, forbidden = Signal(), Signal()
                 m.d.comb += [
                     right.eq(~state == expected),
-                    self.passed.eq(right & ~(changes & self.armed)),
+                    forbidden.eq(changes | (moves & ~(self.movable & stayed))),
+                    self.passed.eq(right & ~(forbidden & self.armed)),
                     self.failed.eq(~self.passed),
                     self.fixed.eq(right & ~self.passed),
+                    self.refitted.eq(self.passed & forbidden),
                 ]
                 m.next = "IDLE"
         return m
@@ -339,7 +358,8 @@ class ParameterStore(wiring.Component):
         Register `page_bank`; of no effect if all symbols fit in one.
     commit : In(1), commit_checksum : In(32)
         Strobe; ignored while `settled` is low.
-    armed : In(1)
+    armed, movable : In(1), movable_symbol : In
+        As in :class:`Commit`.
     ready : Out(1)
         Memories are clear after reset.
     settled : Out(1)
@@ -350,8 +370,8 @@ class ParameterStore(wiring.Component):
         That of the pages in force, 0 if none.
     committing, failed, fixed : Out(1)
         A commit is under way; the last one failed; it failed for what is fixed while armed.
-    committed : Out(1)
-        Strobe: new pages are in force from the next cycle on.
+    committed, refitted : Out(1)
+        Strobe: new pages are in force from the next cycle on; what is fixed while armed is another.
     window, recovery, strategy, limits, name : Out(wiring.Signature)
         As in :class:`ParametersInForce`.
     """
@@ -367,6 +387,8 @@ class ParameterStore(wiring.Component):
                 "commit": In(1),
                 "commit_checksum": In(32),
                 "armed": In(1),
+                "movable": In(1),
+                "movable_symbol": In(range(symbols)),
                 "ready": Out(1),
                 "settled": Out(1),
                 "valid": Out(1),
@@ -375,6 +397,7 @@ class ParameterStore(wiring.Component):
                 "failed": Out(1),
                 "fixed": Out(1),
                 "committed": Out(1),
+                "refitted": Out(1),
                 **reader_ports(symbols),
             }
         )
@@ -393,9 +416,12 @@ class ParameterStore(wiring.Component):
             self.settled.eq(self.ready & ~walk.busy),
             self.committing.eq(walk.busy),
             self.committed.eq(walk.passed),
+            self.refitted.eq(walk.refitted),
             walk.start.eq(self.commit & self.settled),
             walk.checksum.eq(self.commit_checksum),
             walk.armed.eq(self.armed),
+            walk.movable.eq(self.movable),
+            walk.movable_symbol.eq(self.movable_symbol),
             shadow.address(1).eq(walk.address),
             walk.word.eq(shadow.data(1)),
             in_force.address_1.eq(walk.address),

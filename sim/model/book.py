@@ -146,6 +146,9 @@ class BookModel:
     A top is exact when the symbol is trusted, no order escaped on the better side, and no side
     is empty in the window while orders escaped on its worse side.
 
+    The window of a symbol may move (`move`): its orders are then where their prices are in the new
+    one.
+
     The host alone makes a symbol trusted (`set_whole`). It ends with a gap, a reference that is
     not stored for the symbol, an execution of more shares than are left, a reference that is
     stored already, or a level of more than 2^32 - 1 shares (which then wraps).
@@ -200,6 +203,15 @@ class BookModel:
     def set_whole(self, symbol: int, whole: bool = True, *, sequence: int = 0) -> Top | None:
         """The host says whether the book of `symbol` is complete as it stands."""
         self._symbols[symbol].trusted = whole
+        return self._row(symbol, sequence)
+
+    def move(self, symbol: int, window: Window, *, sequence: int = 0) -> Top | None:
+        """The window of `symbol` is this one from now on."""
+        state = self._symbols[symbol]
+        state.window, state.ladders = window, (_Ladder(), _Ladder())
+        for order in self._orders.values():
+            if order.symbol == symbol:
+                self._place(order)
         return self._row(symbol, sequence)
 
     def gap(self, sequence: int) -> list[Top]:
@@ -263,14 +275,17 @@ class BookModel:
             self._distrust(symbol, "duplicate_reference")
             return
         self._orders[reference] = order = _Order(symbol, side, price, shares)
-        state = self._symbols[symbol]
-        window = state.window
-        ladder = state.ladders[side]
+        self._place(order)
+
+    def _place(self, order: _Order) -> None:
+        state, side, price = self._symbols[order.symbol], order.side, order.price
+        window, ladder = state.window, state.ladders[side]
+        order.key, order.better = None, False
         if window.holds(price):
             order.key = key = price if side == SELL else -price
-            total = ladder.levels.get(key, 0) + shares
+            total = ladder.levels.get(key, 0) + order.shares
             if total > WORD:
-                self._distrust(symbol, "level_overflow")
+                self._distrust(order.symbol, "level_overflow")
             ladder.put(key, total & WORD)
         elif price < window.base if side == BUY else price >= window.end:
             ladder.worse += 1

@@ -200,6 +200,57 @@ def test_while_armed_a_commit_may_change_all_but_what_is_fixed(generator):
     run(scenario, symbols=1)
 
 
+def test_while_armed_the_window_of_one_symbol_may_move_if_it_may_to_the_end(generator):
+    async def scenario(ctx, dut):
+        told = []
+
+        async def try_to_commit(pages, *, each_cycle=lambda: None):
+            told.clear()
+
+            def watch():
+                each_cycle()
+                told.append(ctx.get(dut.refitted))
+
+            await write_pages(ctx, dut, pages)
+            await commit(ctx, dut, parameter_checksum(pages), each_cycle=watch)
+            return not ctx.get(dut.failed), any(told)
+
+        def moved(*symbols, word="window_base"):
+            changed = [list(page) for page in pages]
+            for symbol in symbols:
+                changed[symbol][registers.PARAMETERS_BY_NAME[word].word] ^= 1
+            return changed
+
+        pages = random_pages(generator)
+        # Disarmed, and told.
+        assert await try_to_commit(pages) == (True, True)
+        assert await try_to_commit(pages) == (True, False)
+        ctx.set(dut.armed, 1)
+        ctx.set(dut.movable_symbol, 1)
+        assert await try_to_commit(moved(1)) == (False, False)
+        ctx.set(dut.movable, 1)
+        for wrong in (
+            moved(0),
+            moved(1, 2),
+            moved(1, word="tick_is_cent"),
+            moved(1, word="name_low"),
+        ):
+            assert await try_to_commit(wrong) == (False, False)
+        cycles = 0
+
+        def falls_once():
+            nonlocal cycles
+            cycles += 1
+            ctx.set(dut.movable, cycles != 20)
+
+        assert await try_to_commit(moved(1), each_cycle=falls_once) == (False, False)
+        assert look(ctx, dut) == reader_views(pages)
+        assert await try_to_commit(moved(1)) == (True, False)
+        assert look(ctx, dut) == reader_views(moved(1))
+
+    run(scenario)
+
+
 def test_a_write_that_only_asks_writes_nothing():
     async def scenario(ctx, dut):
         address = shadow_address(1, 6)

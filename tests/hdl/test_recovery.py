@@ -1,4 +1,4 @@
-"""When the book of a symbol is not what a recovery needs it to be."""
+"""When the book of a symbol is not what a recovery or re-centring needs it to be."""
 
 import pytest
 from amaranth.sim import Simulator
@@ -13,8 +13,8 @@ INJECTION = 4
 """Cycles that one takes."""
 
 
-def ends(monkeypatch, *, empties_after, what):
-    """Phase and cause after `begin` for a card without orders, and how often it was verified.
+def ends(monkeypatch, command, *, empties_after, what):
+    """Phase and cause after a command to a card without orders, and how often it was verified.
 
     The book says so often that it is not empty: by a level, by levels still to come, or by orders
     outside the window.
@@ -27,12 +27,13 @@ def ends(monkeypatch, *, empties_after, what):
             for _ in range(count):
                 await ctx.tick()
 
-        ctx.set(dut.begin, 1)
+        ctx.set(getattr(dut, command), 1)
         ctx.set(dut.begin_symbol, 1)
         await ticks(1)
-        ctx.set(dut.begin, 0)
+        ctx.set(getattr(dut, command), 0)
         verified = 0
-        while ctx.get(dut.recovered.phase) == RecoveryPhase.SWEEPING:
+        going = (RecoveryPhase.SWEEPING, RecoveryPhase.UNPLACING)
+        while ctx.get(dut.recovered.phase) in going:
             if not ctx.get(dut.want):
                 await ticks(1)
                 continue
@@ -57,7 +58,7 @@ def ends(monkeypatch, *, empties_after, what):
                 await ticks(1)
         outcome["phase"] = ctx.get(dut.recovered.phase)
         outcome["cause"] = ctx.get(dut.recovered.cause)
-        outcome["stops"] = ctx.get(dut.holding)
+        outcome["stops"] = ctx.get(dut.holding) | ctx.get(dut.unplacing)
         outcome["verified"] = verified
 
     simulator = Simulator(dut)
@@ -68,8 +69,9 @@ def ends(monkeypatch, *, empties_after, what):
 
 
 @pytest.mark.parametrize("what", ["a level", "more", "outside"])
-def test_a_book_that_is_not_empty_without_its_orders_ends_it(monkeypatch, what):
-    outcome = ends(monkeypatch, empties_after=ATTEMPTS, what=what)
+@pytest.mark.parametrize("command", ["begin", "recentre"])
+def test_a_book_that_is_not_empty_without_its_orders_ends_it(monkeypatch, command, what):
+    outcome = ends(monkeypatch, command, empties_after=ATTEMPTS, what=what)
     assert outcome == {
         "phase": RecoveryPhase.FAILED,
         "cause": RecoveryCause.NOT_EMPTY,
@@ -78,10 +80,14 @@ def test_a_book_that_is_not_empty_without_its_orders_ends_it(monkeypatch, what):
     }
 
 
-def test_a_book_that_takes_time_to_be_empty_is_waited_for(monkeypatch):
-    outcome = ends(monkeypatch, empties_after=ATTEMPTS - 1, what="more")
+@pytest.mark.parametrize(
+    ("command", "phase"),
+    [("begin", RecoveryPhase.LOADING), ("recentre", RecoveryPhase.UNPLACED)],
+)
+def test_a_book_that_takes_time_to_be_empty_is_waited_for(monkeypatch, command, phase):
+    outcome = ends(monkeypatch, command, empties_after=ATTEMPTS - 1, what="more")
     assert outcome == {
-        "phase": RecoveryPhase.LOADING,
+        "phase": phase,
         "cause": RecoveryCause.NONE,
         "stops": 1,
         "verified": ATTEMPTS,

@@ -111,7 +111,8 @@ class FakeCard:
     `requests` holds the requests carried out as (opcode, tag, address, words). `faults` holds what
     happens to the next replies, one each: a function from the reply's octets to those that arrive.
     `snapshot` holds the orders of a recovery as (reference low, high, shares, price, side);
-    `outcome` gives the fields of `recover_state` after the sequence number that joins.
+    `outcome` gives the fields of `recover_state` after the sequence number that joins, `unplaced`
+    those after `recentre`.
     `commit_reads` is how many reads of `state` a commit takes.
     """
 
@@ -127,6 +128,7 @@ class FakeCard:
         self.whole = {}
         self.snapshot = []
         self.outcome = lambda sequence: {"phase": 4}
+        self.unplaced = {"phase": 7}
         self.queue = deque()
         self.commit_reads = 0
         self._committing = 0
@@ -160,6 +162,11 @@ class FakeCard:
     def get(self, name):
         """The value of a register."""
         return self.words[spec.BY_NAME[name].address]
+
+    def set_fields(self, name, **values):
+        """Gives a register the value of these fields, the others being 0."""
+        register = spec.BY_NAME[name]
+        self.set(name, register.pack(**{field.name: 0 for field in register.fields} | values))
 
     def report(self, **values):
         """Puts an event in the queue."""
@@ -284,6 +291,10 @@ class FakeCard:
                 self.snapshot = []
             case "recover_abort":
                 self._recovery(phase=5, cause=10)
+            case "recentre":
+                self._recovery(**{"cause": 0, "symbol": word} | self.unplaced)
+            case "recentre_place":
+                self._recovery(phase=4)
             case "recover_order":
                 names = ("reference_low", "reference_high", "shares", "price")
                 if word & 0x7FFF_FFFF == len(self.snapshot):
@@ -359,7 +370,8 @@ class FakeCard:
             for n in range(len(self.shadow))
             if n % 16 < 4
         )
-        self.state["commit_fixed"] = int(self.state["armed"] and changes)
+        movable = self.get("recover_state") & 0xF == 7
+        self.state["commit_fixed"] = int(self.state["armed"] and changes and not movable)
         wrong = zlib.crc32(octets) != checksum
         self.state["commit_failed"] = int(wrong or self.state["commit_fixed"])
         if not self.state["commit_failed"]:

@@ -329,6 +329,44 @@ def test_a_book_is_recovered_from_a_venue_that_is_asked_when_the_card_holds(
     assert heard[0][3:13] == b"ME    WORD"
 
 
+def test_windows_are_moved(card, configured):
+    card.set_fields("book_view", ready=1)
+    card.set("recentre_bid", 2_900_000)
+    code, output, _ = configured("recentre", "AAPL", "MSFT")
+    assert (code, output.splitlines()) == (
+        0,
+        [f"{name}: window from 284.8800 USD on, not trusted" for name in ("AAPL", "MSFT")],
+    )
+    code, output, _ = configured("recentre", "AAPL", "--base", "250.10", "--json")
+    assert code == 0 and json.loads(output) == {
+        "symbol": "AAPL", "base": "250.1000", "bid": "290.0000", "ask": "0.0000", "trusted": False
+    }  # fmt: skip
+    for wrong, complaint in (
+        (["AAPL", "--base", "250.105"], "multiple of 100"),
+        (["AAPL", "--base", "1e-9"], "is no price in USD"),
+        (["AAPL", "--base", "high"], "is no price in USD"),
+        (["AAPL", "MSFT", "--base", "1"], "--base goes with one symbol"),
+        (["--watch", "--base", "1"], "--base goes with one symbol"),
+        ([], "name the symbols, or give --watch"),
+    ):
+        code, _, errors = configured("recentre", *wrong)
+        assert code == 2 and complaint in errors
+
+
+def test_windows_are_watched_until_interrupted(card, configured, monkeypatch):
+    card.set_fields("book_view", ready=1, trusted=1)
+    card.set("recentre_ask", 1_000_000)
+    rounds = iter([None, None])
+
+    def interrupt(seconds):
+        if next(rounds, "over") == "over":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.time, "sleep", interrupt)
+    code, output, _ = configured("recentre", "--watch", "MSFT")
+    assert (code, output) == (130, "MSFT: window from 94.8800 USD on, trusted\n")
+
+
 def test_counters_show_what_is_not_zero(card, tickgate):
     card.set("feed_gaps", 3)
     out = tickgate("counters")[1]

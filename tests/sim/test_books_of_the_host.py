@@ -1,6 +1,5 @@
 """What the host asks of a book while messages go on: its best levels, and to be whole again."""
 
-import numpy as np
 import pytest
 
 from tickgate.hdl.book.hashing import hashes
@@ -9,12 +8,11 @@ from tickgate.host.config import Config, usd
 from tickgate.host.driver import Driver
 from tickgate.host.errors import CardRefused, UserError
 from tickgate.host.snapshot import Snapshot, SnapshotOrder
-from tickgate.sim.frames import Packer, line_rate_gaps
+from tickgate.sim.beside import PortBesideFeed
 from tickgate.sim.hazards import CENT, Arena, Shape, generate
 from tickgate.sim.model.book import BookModel, Top, Window
-from tickgate.sim.model.feed import decode
 from tickgate.sim.session import FEED_ADDRESS, FEED_PORT, SESSION
-from tickgate.sim.tape import rows_of, write
+from tickgate.sim.tape import rows_of
 from tickgate.sim.virtual import SMALL, Card
 from tickgate.spec import ethernet
 from tickgate.spec.registers import RecoveryCause, RecoveryPhase
@@ -52,76 +50,6 @@ SHAPE = Shape(
     both_sides=True,
     depth=(3, 10),
 )
-
-
-class Feed:
-    """The frames of a generated feed, and the card's UART during whose answers they are sent.
-
-    `pause`: idle cycles before each frame; None: what the wire imposes. `lost`: the frames that do
-    not arrive.
-    """
-
-    name = "a port beside a feed"
-
-    def __init__(self, card, rows, *, pause=None):
-        packer = Packer(address=FEED_ADDRESS, port=FEED_PORT)
-        self.frames = packer.frames(write(rows))
-        octets, all_messages = self.frames.octets, self.frames.messages
-        self.messages = [
-            decode(octets[begin : begin + size].tobytes())
-            for begin, size in zip(all_messages.begin, all_messages.size, strict=True)
-        ]
-        gaps = line_rate_gaps(self.frames.lengths, width=WIDTH)
-        self._gaps = gaps if pause is None else np.full(len(gaps), pause)
-        self._starts = np.concatenate([[0], np.cumsum(self.frames.lengths)])
-        self._card, self._received = card, b""
-        self.next = 0
-        self.lost = set()
-
-    def advance(self, frames=1):
-        """Sends the next frames."""
-        for number in range(self.next, min(self.next + frames, len(self.frames.lengths))):
-            if number not in self.lost:
-                self._card.send(
-                    self.frames.octets[self._starts[number] : self._starts[number + 1]],
-                    self.frames.lengths[number : number + 1],
-                    gap=int(self._gaps[number]),
-                )
-            self.next = number + 1
-
-    @property
-    def over(self):
-        """Whether all frames are sent."""
-        return self.next == len(self.frames.lengths)
-
-    @property
-    def last_sequence(self):
-        """That of the last message sent or lost."""
-        return int(np.searchsorted(self.frames.frame, self.next))
-
-    # What the driver needs of a port.
-
-    @property
-    def in_waiting(self):
-        if self.over:
-            self._card.run(400)
-        self.advance()
-        self._received += self._card.serial.read_waiting()
-        return len(self._received)
-
-    def read(self, size=1, /):
-        octets, self._received = self._received[:size], self._received[size:]
-        return octets or self._card.serial.read(size)
-
-    def write(self, data, /):
-        return self._card.serial.write(data)
-
-    def reset_input_buffer(self):
-        self._received = b""
-        self._card.serial.reset_input_buffer()
-
-    def close(self):
-        """Nothing to close."""
 
 
 def flow(messages, seed):
@@ -190,13 +118,13 @@ def card(built):
 
 
 def test_the_best_levels_are_those_of_one_moment_under_full_load(card, seed):
-    feed = Feed(card, flow(30_000, seed))
+    feed = PortBesideFeed(card, flow(30_000, seed))
     driver = Driver(feed)
     views = []
     while not feed.over:
         views.append(driver.book(len(views) % SYMBOLS))
     assert driver.registers.read("book_disagreement") == 0
-    assert len(views) > 20
+    assert len(views) > 10
     books, exact, views = model(), dict.fromkeys(range(SYMBOLS), 1), sorted(views, key=sequence)
     deep = 0
     for number, message in enumerate(feed.messages, start=1):
@@ -220,7 +148,7 @@ def sequence(view):
 
 
 def test_at_rest_every_list_is_complete(card, seed):
-    feed = Feed(card, flow(2_000, seed))
+    feed = PortBesideFeed(card, flow(2_000, seed))
     driver = Driver(feed)
     feed.advance(len(feed.frames.lengths))
     books = model()
@@ -308,7 +236,7 @@ def desk(card, seed):
     """A feed that has begun, a driver, the truth, and what the card tells."""
 
     def make(*, messages=12_000, begun=60):
-        feed = Feed(card, flow(messages, seed), pause=PAUSE)
+        feed = PortBesideFeed(card, flow(messages, seed), pause=PAUSE, steady=False)
         tops = Tops(card)
         feed.advance(begun)
         tops.take()
@@ -471,6 +399,36 @@ def test_a_snapshot_that_cannot_be_right_is_refused(desk):
     assert succeeds(feed, driver, truth, tops)
 
 
+def test_a_level_that_is_too_large_ends_it_and_it_may_be_tried_again(desk):
+    feed, driver, truth, tops = desk()
+    huge = [
+        SnapshotOrder(reference=n, side="buy", shares=(1 << 32) - 1, price_usd=usd(BASE))
+        for n in (1, 2)
+    ]
+
+    def with_huge_orders(state):
+        good = truth.snapshot(0, feed.last_sequence)
+        return good.model_copy(update={"orders": [*good.orders, *huge]})
+
+    assert fails(driver, RecoveryCause.LEVEL_OVERFLOW, with_huge_orders)
+    assert driver.registers.read("book_level_overflow") > 0
+    assert succeeds(feed, driver, truth, tops)
+
+
+def test_a_window_that_moves_under_its_orders_takes_the_trust(card):
+    driver = Driver(card.serial)
+    for symbol in range(SYMBOLS):
+        driver.set_whole(symbol)
+    values = configuration().model_dump()
+    values["symbols"][1]["limits"]["max_long_shares"] = 5
+    driver.apply(Config.from_dict(values))
+    assert all(driver.book(symbol).trusted for symbol in range(SYMBOLS))
+    values["symbols"][1]["window_base_usd"] += 1
+    driver.apply(Config.from_dict(values))
+    assert not any(driver.book(symbol).trusted for symbol in range(SYMBOLS))
+    driver.apply(configuration())
+
+
 def test_a_book_cannot_be_declared_whole_while_it_is_recovered(desk):
     feed, driver, truth, tops = desk()
 
@@ -506,7 +464,7 @@ def test_orders_for_which_both_sets_are_full_are_swept_too(card, generator):
         for n, reference in enumerate(references)
         for price in [BASE + (40 if n & 1 else 10) * CENT + n * CENT]
     ]
-    feed = Feed(card, rows_of(rows), pause=PAUSE)
+    feed = PortBesideFeed(card, rows_of(rows), pause=PAUSE, steady=False)
     driver, truth, tops = Driver(feed), Truth(feed), Tops(card)
     feed.advance(len(rows))
     tops.take()
