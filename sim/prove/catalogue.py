@@ -1,10 +1,20 @@
 """All properties, in the order of docs/proofs.md."""
 
-from tickgate.sim.prove import book, cancels, control, ladder, order, risk, top
+from tickgate.sim.prove import (
+    book,
+    cancels,
+    control,
+    ladder,
+    order,
+    risk,
+    segments,
+    tcp,
+    top,
+)
 from tickgate.sim.prove.engine import Property
 
 __all__ = ["PROPERTIES"]
 
-_PARTS = (book, ladder, top, risk, order, cancels, control)
+_PARTS = (book, ladder, top, risk, order, cancels, segments, tcp, control)
 
 PROPERTIES: dict[str, Property] = {each.name: each for part in _PARTS for each in part.PROPERTIES}

@@ -4,6 +4,7 @@ Each must be caught by a property; which one is said beside it.
 """
 
 from tickgate.sim.prove.planting import Mutant
+from tickgate.sim.prove.tcp_mutants import TCP_MUTANTS
 
 __all__ = ["MUTANTS"]
 
@@ -610,5 +611,6 @@ MUTANTS: dict[str, Mutant] = {
             after="live & (key != changed),",
             catcher="top-agrees",
         ),
+        *TCP_MUTANTS,
     )
 }

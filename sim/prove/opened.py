@@ -7,7 +7,7 @@ can be reached. A memory is named by its place among the submodules, as in `m.su
 from amaranth.hdl import Module, Value
 from amaranth.lib import wiring
 
-__all__ = ["inside", "opened", "read"]
+__all__ = ["emptied", "inside", "opened", "read"]
 
 
 def opened(m: Module, name: str, part: wiring.Component) -> Module:
@@ -34,3 +34,8 @@ def _elaborated(part: wiring.Component) -> Module:
     made = part.elaborate(None)
     part.elaborate = lambda _platform: made
     return made
+
+
+def emptied(part: wiring.Component) -> None:
+    """Takes out what is inside of `part`: what its outputs are is then for the harness to say."""
+    part.elaborate = lambda _platform: Module()
