@@ -17,7 +17,7 @@ from tickgate.host.driver import Driver
 from tickgate.sim import market
 from tickgate.sim.capture import ItchFile
 from tickgate.sim.frames import Frames, Packer
-from tickgate.sim.session import FEED_ADDRESS, FEED_PORT, LIMITS, SESSION, STRATEGY
+from tickgate.sim.session import ACCOUNT, FEED_ADDRESS, FEED_PORT, LIMITS, SESSION, STRATEGY
 from tickgate.sim.virtual import Card, make_core
 from tickgate.sim.virtual.top import VirtualTop
 from tickgate.spec import ethernet
@@ -162,12 +162,14 @@ def market_config(instruments: Sequence[market.Instrument], *, ticks: int) -> Co
             "tick_usd": usd(instrument.tick),
             "window_base_usd": usd(max(0, instrument.price - ticks // 2 * instrument.tick)),
             "strategy": {**STRATEGY, "max_spread_usd": usd(10 * instrument.tick)},
-            "limits": LIMITS,
+            "limits": {**LIMITS, "order_tick_usd": usd(instrument.tick)},
         }
         for instrument in instruments
     ]
     feed = {"address": ethernet.format_ipv4(FEED_ADDRESS), "port": FEED_PORT}
-    return Config.from_dict({"feed": feed, "session": SESSION, "symbols": symbols})
+    return Config.from_dict(
+        {"feed": feed, "session": SESSION, "account": ACCOUNT, "symbols": symbols}
+    )
 
 
 def _pace_of_cocotb(frames: Frames, messages: int, *, width: int, gap: int, quiet: bool) -> Pace:
