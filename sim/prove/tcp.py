@@ -5,7 +5,7 @@ Ref: RFC 9293, sections 3.3.2 and 3.10.7.
 
 from functools import partial
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 
 from tickgate.hdl.order.tcp.client import TcpClient
 from tickgate.hdl.order.tcp.connection import Connection
@@ -14,7 +14,6 @@ from tickgate.hdl.order.tcp.types import Segment, State, Wants
 from tickgate.sim.prove.engine import Harness, Method, Property
 from tickgate.sim.prove.opened import emptied, inside, opened
 from tickgate.sim.prove.segments import leads
-from tickgate.spec.ethernet import TCP_ACK, TCP_FIN, TCP_SYN
 
 __all__ = ["PROPERTIES"]
 
@@ -292,137 +291,6 @@ class Client(Harness):
         with m.Elif(self.client.state == State.OPENING):
             m.d.sync += before.eq(1)
         return before
-
-
-class Sent(Client):
-    """Follows the octet with the number `followed` through all that is sent of it."""
-
-    def __init__(self) -> None:
-        super().__init__(followed=32, octet=8)
-
-    def claim(self, m: Module, contract: list[Value]) -> tuple[list[Value], Value]:
-        client, parts, followed = self.client, self.parts, self.followed
-        job, jobs = self.jobs.payload, self.jobs
-        contract += [self.stays(m, followed), self.isn == FIRST, *self.timed(m)]
-        # What is in the place of the octet in the ring; an order's octet is there at its end.
-        kept, ordered, recorded = Signal(8), Signal(8), Signal()
-        ring = parts.ring
-        hits = [
-            ring.write_mask[lane] & ((ring.write_at + lane)[:6] == followed[:6])
-            for lane in range(WIDTH)
-        ]
-        for lane, hit in enumerate(hits):
-            with m.If(hit):
-                m.d.sync += kept.eq(ring.write_data.word_select(lane, 8))
-        in_order = Signal()
-        m.d.comb += in_order.eq((followed - client.sequence)[:32] < self.order_size)
-        with m.If(self.order):
-            m.d.sync += [ordered.eq(self.octet), recorded.eq(in_order)]
-        with m.If(self.recording & recorded):
-            m.d.sync += kept.eq(ordered)
-        # What was sent of it: a flag that counts, or an octet.
-        known, content, value = Signal(), Signal(10), Signal(10)
-        payload, fin, syn = Signal(), Signal(), Signal()
-        current = jobs.valid & ~self.of_before(m)
-        m.d.comb += [
-            payload.eq((followed - job.sequence)[:32] < job.length),
-            fin.eq(self.says(TCP_FIN) & (followed == (job.sequence + job.length)[:32])),
-            syn.eq(self.says(TCP_SYN) & (followed == job.sequence)),
-            value.eq(Mux(payload, kept, Cat(Const(0, 8), fin, syn))),
-        ]
-        # A packet's octet is written between its choice and its job.
-        again, moved = Signal(), Signal()
-        picked = parts.dispatcher.picked
-        with m.If(picked.as_value().any()):
-            m.d.sync += [again.eq(picked.retransmission), moved.eq(0)]
-        with m.If(Cat(hits).any()):
-            m.d.sync += moved.eq(1)
-        sends = current & (payload | fin | syn)
-        with m.If(sends):
-            m.d.sync += [known.eq(1), content.eq(value)]
-        with m.If(self.order & in_order):
-            m.d.sync += [known.eq(1), content.eq(self.octet)]
-        with m.If(client.state == State.OPENING):
-            m.d.sync += known.eq(0)
-        quiet = ~self.moving & ~self.ordering & ~self.recording
-        once = [
-            ~sends | ~known | (content == value),
-            ~(current & payload) | Mux(again, known, moved),
-            ~(self.order & in_order & known),
-            ~jobs.valid | quiet,
-            ~(self.moving & (self.order | self.ordering | self.recording)),
-        ]
-        repeats = current & payload & again & ~self.leaves
-        return once, repeats
-
-
-class Received(Client):
-    """Follows the octet with the number `followed` from its coming to its acknowledgement."""
-
-    def __init__(self) -> None:
-        super().__init__(followed=32)
-
-    def claim(self, m: Module, contract: list[Value]) -> tuple[list[Value], Value]:
-        client, followed, segment = self.client, self.followed, self.segment
-        contract += [self.stays(m, followed), *self.timed(m)]
-        take = client.take & self.arrives
-        had, first, opens = Signal(), Signal(32), Signal()
-        received = self.parts.connection.numbers.received
-
-        def due(number: Value) -> Value:
-            return (followed - first)[:32] < (number - first)[:32]
-
-        fin_at = (segment.sequence + segment.length)[:32]
-        payload, fin = Signal(), Signal()
-        m.d.comb += [
-            opens.eq(self.arrives & (client.state == State.SYN_SENT) & self.flag(TCP_SYN)),
-            payload.eq(take & ((followed - segment.sequence)[:32] < segment.length)),
-            fin.eq(
-                self.arrives
-                & self.flag(TCP_FIN)
-                & (followed == fin_at)
-                & (take | (segment.length == 0))
-            ),
-        ]
-        with m.If(opens):
-            m.d.sync += [first.eq(segment.sequence), had.eq(followed == segment.sequence)]
-        with m.Elif(payload):
-            m.d.sync += had.eq(1)
-        # A FIN may be passed over; it must have come before it is counted.
-        has, ended = Signal(), Signal()
-        m.d.comb += has.eq(had | (ended & due(received)))
-        m.d.sync += ended.eq(fin)
-        with m.If(has & ~opens):
-            m.d.sync += had.eq(1)
-        job = self.jobs.payload
-        # Whether the last job was made on this connection.
-        makes, mine, resets, answers = Signal(), Signal(), Signal(), Signal()
-        m.d.sync += [makes.eq(self.picked.as_value().any()), answers.eq(self.picked.reset)]
-        with m.If(makes):
-            m.d.sync += resets.eq(answers)
-        with m.If(self.among(State.OPENING)):
-            m.d.sync += mine.eq(0)
-        with m.Elif(makes):
-            m.d.sync += mine.eq(1)
-        told = mine & ~self.among(State.OPENING) & self.says(TCP_ACK) & ~resets
-        connection = self.parts.connection
-        opening = self.among(State.OPENING, State.SYN_SENT)
-        now = ~opening & ~self.among(State.CLOSED)
-        first_wants = (connection.wants.as_value() & ~OPENING_WANTS).any()
-        contract.append((received - first)[:32] < LONGEST_SESSION)
-        right = [
-            ~now | (has == due(received)),
-            ~opening | ~told,
-            now | ~(first_wants | self.connection.submodules.patience.delayed),
-            ~self.among(State.CLOSED, State.OPENING) | ~self.running,
-            ~told | ~due(job.acknowledgement) | has,
-            ~self.order | ~due(client.acknowledgement) | has,
-            # Nothing is taken twice, and nothing before what comes before it.
-            ~(payload & has),
-            ~take | ~due(segment.sequence) | has,
-        ]
-        told_now = told & self.jobs.valid
-        return right, told_now & (job.acknowledgement == (followed + 1)[:32]) & (followed != first)
 
 
 class Timed(Client):
