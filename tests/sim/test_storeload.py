@@ -45,8 +45,8 @@ def test_the_same_seed_gives_the_same_curve(seed):
 
 def test_the_memory_is_that_of_the_block_rams():
     geometry = Geometry(symbols=16, ticks=1024, orders=16384)
-    # 1 + 53 + 49 bits in 2,048 sets: 12 block RAMs of 2,048 by 9 for each of eight ways.
-    assert storeload.memory(TWO_HASHES, geometry) == (16384 * 103, 96)
+    # 1 + 53 + 71 bits in 2,048 sets: 14 block RAMs of 2,048 by 9 for each of eight ways.
+    assert storeload.memory(TWO_HASHES, geometry) == (16384 * 125, 112)
 
 
 def test_unknown_references_are_refused():
