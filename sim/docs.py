@@ -26,11 +26,11 @@ from tickgate.sim import market
 from tickgate.sim.prove.catalogue import PROPERTIES
 from tickgate.sim.prove.report import markdown
 from tickgate.sim.replay import Options, plan, run
+from tickgate.spec import gates
 from tickgate.spec.registers import render_markdown
 
 __all__ = ["DOCUMENTS", "MUST", "budget", "demo_output", "measure", "outdated", "readme", "render"]
 
-DEMO_BEGINS, DEMO_ENDS = "<!-- demo -->", "<!-- end of demo -->"
 SEED, MESSAGES = 1, 10_000
 WIDTHS = (8, 1)
 MUST = {"improve": 8, "resize": 11, "empty": 14}
@@ -219,10 +219,27 @@ def _starting(lines: list[str], words: str) -> int:
 
 def readme(text: str) -> str:
     """README.md with the demo's output between its two marks."""
-    before, rest = text.split(DEMO_BEGINS)
-    _, after = rest.split(DEMO_ENDS)
-    shown = "\n".join(f"    {line}".rstrip() for line in demo_output().splitlines())
-    return f"{before}{DEMO_BEGINS}\n\n{shown}\n\n{DEMO_ENDS}{after}"
+    shown = (f"    {line}".rstrip() for line in demo_output().splitlines())
+    return _between(text, "demo", "\n".join(shown))
+
+
+def _risk(text: str) -> str:
+    """docs/risk.md with the tables of the gates between their marks."""
+    for part, table in (
+        ("gates", gates.render_table),
+        ("what is missing", gates.render_missing),
+        ("what shows it", gates.render_trace),
+    ):
+        text = _between(text, part, table())
+    return text
+
+
+def _between(text: str, part: str, made: str) -> str:
+    """The text with what is made for a part between the two marks of it."""
+    begins, ends = f"<!-- {part} -->", f"<!-- end of {part} -->"
+    before, rest = text.split(begins)
+    _, after = rest.split(ends)
+    return f"{before}{begins}\n\n{made}\n\n{ends}{after}"
 
 
 def _kept(root: Path, name: str) -> Any:
@@ -239,6 +256,7 @@ def _latency(root: Path) -> str:
 DOCUMENTS: Mapping[str, Callable[[Path], str]] = {
     "docs/registers.md": lambda _: render_markdown(),
     "docs/proofs.md": lambda _: markdown(PROPERTIES.values()),
+    "docs/risk.md": lambda root: _risk((root / "docs" / "risk.md").read_text()),
     "docs/latency.md": _latency,
     "README.md": lambda root: readme((root / "README.md").read_text()),
 }

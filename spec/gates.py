@@ -450,7 +450,3 @@ def render_trace() -> str:
         if gate.built
     ]
     return _table(("gate", "component", "properties", "tests", "event", "counter"), rows)
-
-
-if __name__ == "__main__":
-    print(render_table(), render_missing(), render_trace(), sep="\n\n")

@@ -1,8 +1,8 @@
 # amaranth: UnusedElaboratable=no
 """Cancels own orders: all that are open, or one, once there is a cause.
 
-Ref: OUCH 5.0, section 2 (Cancel Order) and 3 (Cancel Pending, Cancel Reject); docs/risk.md,
-theorem 10.
+Ref: OUCH 5.0, section 2 (Cancel Order) and 3 (Cancel Pending, Cancel Reject); docs/proofs.md,
+`cancels-in-time`.
 """
 
 from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal

@@ -71,9 +71,3 @@ def test_what_is_obligatory_is_a_limit_and_a_configuration_that_trades_must_have
     assert set(gates.OBLIGATORY_OF_ACCOUNT) <= {name for name, _ in data.Layout.cast(AccountLimits)}
     keys = {name.removesuffix("_usd") for name in AccountConfig().missing()}
     assert keys == set(gates.OBLIGATORY_OF_ACCOUNT)
-
-
-def test_the_document_has_the_tables_as_they_are(repository):
-    text = (repository / "docs" / "risk.md").read_text()
-    for render in (gates.render_table, gates.render_missing, gates.render_trace):
-        assert render() in text, f"run python -m tickgate.spec.gates: {render.__name__}"
