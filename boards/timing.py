@@ -24,7 +24,7 @@ __all__ = ["CLOCKS_HZ", "Folded", "Platform", "core", "time_core"]
 CLOCKS_HZ = {1: 125_000_000, 8: 156_250_000}
 """What a core of so many octets a cycle needs: gigabit and ten-gigabit Ethernet."""
 CAPACITY = {"symbols": 16, "ticks": 1024, "orders": 16384}
-PORTS = ("rx", "tx", "control_rx", "control_tx")
+PORTS = ("rx", "tx", "control_rx", "control_tx", "kill_pin")
 """The others are for those who watch; no board connects them."""
 LUT_INPUTS = 4
 LVCMOS33 = Attrs(IO_TYPE="LVCMOS33")

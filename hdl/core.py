@@ -71,6 +71,8 @@ class TickToTrade(wiring.Component):
         Frames from destination MAC to FCS.
     control_rx : In(stream of 8 bits), control_tx : Out(stream of 8 bits)
         Serial frames of the host; see tickgate.spec.registers.
+    kill_pin : In(1)
+        Of whatever clock: 1 kills the card, if it is held for a few cycles.
     tops, verdicts : Out(stream, always_ready), gap : Out(1)
         For those who watch: every change of a top of book, every judgement, every loss.
     """
@@ -121,6 +123,7 @@ class TickToTrade(wiring.Component):
                 "tx": Out(stream.Signature(Octets(width))),
                 "control_rx": In(stream.Signature(8)),
                 "control_tx": Out(stream.Signature(8)),
+                "kill_pin": In(1),
                 "tops": Out(stream.Signature(Top(symbols), always_ready=True)),
                 "verdicts": Out(stream.Signature(Verdict(symbols), always_ready=True)),
                 "gap": Out(1),
@@ -231,6 +234,7 @@ class TickToTrade(wiring.Component):
             risk.transmit_busy.eq(order.busy | self._arbiter.busy),
             risk.armed.eq(control.armed),
             risk.killed.eq(control.killed),
+            risk.standing.kill_sources.eq(control.unkilled),
             risk.time.eq(control.time),
             order.symbol.eq(risk.limits_symbol),
             risk.position.eq(order.account.position),
@@ -371,7 +375,9 @@ class TickToTrade(wiring.Component):
             ),
             control.regular_session.eq(risk.regular_session),
             control.breach.eq(risk.breach),
-            control.kill.eq(book.disagreement | order.violation),
+            control.kill.internal.eq(book.disagreement),
+            control.kill.session.eq(order.violation),
+            control.kill_pin.eq(self.kill_pin),
             control.status.symbol_state.symbol.eq(risk.shown),
             control.status.symbol_state.trading.eq(risk.state.trading),
             control.status.symbol_state.operational_halt.eq(risk.state.operational_halt),

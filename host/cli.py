@@ -221,6 +221,8 @@ def status(context: typer.Context, port: Port, as_json: AsJson = False) -> None:
     for name, value in state.items():
         if isinstance(value, bool):
             table.add_row(name, "[bold]yes[/bold]" if value else "no")
+        elif isinstance(value, tuple):
+            table.add_row(name, " ".join(value) or "none")
         elif name != "committed_checksum":
             table.add_row(name, f"{value:,}")
     table.add_row("symbols in force", " ".join(filter(None, symbols)) or "none")

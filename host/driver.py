@@ -87,7 +87,10 @@ class Identity:
 
 @dataclass(frozen=True)
 class CardStatus:
-    """What a card is doing: the bits of register `state`, and the running numbers."""
+    """What a card is doing: the bits of register `state`, and the running numbers.
+
+    `kill_causes` are those since the last `clear_kill`, by the names of their bits.
+    """
 
     armed: bool
     killed: bool
@@ -98,6 +101,7 @@ class CardStatus:
     tables_ready: bool
     regular_session: bool
     breach: bool
+    kill_causes: tuple[str, ...]
     committed_checksum: int
     time_ns: int
     expected_sequence: int
@@ -287,6 +291,7 @@ class Driver:
         )
         bits = BY_NAME["state"].unpack(numbers["state"])
         return CardStatus(
+            kill_causes=self._kill_causes(),
             **{name: bool(bit) for name, bit in bits.items()},
             committed_checksum=numbers["committed_checksum"],
             next_user_ref_num=numbers["next_user_ref_num"],
@@ -295,6 +300,10 @@ class Driver:
             time_ns=self.registers.read_pair("time_now"),
             expected_sequence=self.registers.read_pair("expected_sequence"),
         )
+
+    def _kill_causes(self) -> tuple[str, ...]:
+        causes = self.registers.read_fields("kill_causes")
+        return tuple(name for name, came in causes.items() if came)
 
     def counters(self) -> dict[str, int]:
         """All counters by name."""
@@ -803,11 +812,11 @@ class Driver:
             raise CardRefused(f"the card took {command} and is still armed")
 
     def _obstacles(self) -> str:
-        bits = self.registers.read_fields("state")
+        bits, causes = self.registers.read_fields("state"), ", ".join(self._kill_causes())
         reasons = [
             text
             for stands, text in (
-                (bits["killed"], "it is killed (clear the kill)"),
+                (bits["killed"], f"it is killed by {causes or 'no known cause'} (clear the kill)"),
                 (not bits["config_valid"], "no configuration is in force (apply one)"),
                 (not bits["tables_ready"], "its tables are still being cleared (try again)"),
                 (bits["committing"], "a commit is under way (try again)"),

@@ -24,7 +24,7 @@ from tickgate.host.config import Config, RerequestConfig
 from tickgate.sim.model.book import BookModel, Top, Window
 from tickgate.sim.model.feed import FeedModel, Gap, Message
 from tickgate.sim.model.order import SEGMENT_SIZE, Session, encode
-from tickgate.sim.model.risk import GATES, AccountLimits, Limits, RiskModel
+from tickgate.sim.model.risk import GATES, STANDING, AccountLimits, Limits, RiskModel
 from tickgate.sim.model.strategy import StrategyParameters
 from tickgate.sim.model.strategy import Taker as TakerModel
 from tickgate.sim.reception import CAUSES
@@ -188,6 +188,7 @@ class Checker:
         )
         self._risk.next_user_ref_num = config.session.user_ref_num_start
         self._risk.armed = self._risk.config_valid = True
+        self._risk.standing = frozenset(STANDING)
         self._session = _session(config)
         self._risk.time_in_force = self._session.time_in_force
         self._tcp_sequence = config.session.tcp_sequence_start

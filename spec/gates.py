@@ -118,6 +118,19 @@ GATES: tuple[Gate, ...] = (
         ),
     ),
     Gate(
+        number=2,
+        name="kill sources",
+        passes="the card is not killed, and none of the causes that `kill_causes` names has come "
+        "since the kill was cleared: host, pin, integrity, session, internal",
+        scope="card",
+        component="hdl/control/kill.py::KillSources",
+        properties=("gate-2-kill-sources", "kill-causes", "killed-no-order"),
+        tests=(
+            f"{_TEST}a_gate_that_is_judged_elsewhere_is_asked_in_the_cycle_of_the_decision",
+            "tests/hdl/test_control.py::test_each_cause_kills_and_is_told_until_it_is_cleared",
+        ),
+    ),
+    Gate(
         number=4,
         name="limits present",
         passes="every limit of the symbol, and every one of the account, that must not be 0 is "

@@ -844,6 +844,19 @@ REGISTERS: tuple[Register, ...] = (
         ),
     ),
     _status(
+        0x030B,
+        "kill_causes",
+        "what has killed the card since the last clear_kill",
+        inside=True,
+        fields=(
+            BitField("host", 0, 1, "the command"),
+            BitField("pin", 1, 1, "the pin for it; no clear_kill counts while that is high"),
+            BitField("integrity", 2, 1, "a bit of the code for armed or killed has flipped"),
+            BitField("session", 3, 1, "reports of the venue cannot be, or cannot be read"),
+            BitField("internal", 4, 1, "the two paths to the top of a book disagree"),
+        ),
+    ),
+    _status(
         0x0380,
         "book_view",
         "the book of the symbol that show_book chose, as it was at one moment",
@@ -1020,6 +1033,7 @@ REGISTERS: tuple[Register, ...] = (
     _counter(0x0461, "orders_refused", "orders that some gate refused"),
     _counter(0x0462, "refused_busy", "refused: the transmit port was taken"),
     _counter(0x0463, "refused_gate_1", "refused by gate 1, armed"),
+    _counter(0x046C, "refused_gate_2", "refused by gate 2, kill sources"),
     _counter(0x0464, "refused_gate_4", "refused by gate 4, limits present"),
     _counter(0x0465, "refused_gate_5", "refused by gate 5, worst-case long"),
     _counter(0x0466, "refused_gate_6", "refused by gate 6, worst-case short"),

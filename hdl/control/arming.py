@@ -36,6 +36,8 @@ class Arming(wiring.Component):
         The codes themselves.
     armable : Out(1)
         `prepared` and not killed.
+    corrupt : Out(1)
+        One of the codes is none.
     """
 
     LATENCY = 1
@@ -50,6 +52,7 @@ class Arming(wiring.Component):
     armed_code: Out(8, init=DISARMED_CODE)
     killed_code: Out(8, init=NOT_KILLED_CODE)
     armable: Out(1)
+    corrupt: Out(1)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -57,6 +60,10 @@ class Arming(wiring.Component):
             self.killed.eq(self.killed_code != NOT_KILLED_CODE),
             self.armed.eq((self.armed_code == ARMED_CODE) & ~self.killed),
             self.armable.eq(self.prepared & ~self.killed),
+            self.corrupt.eq(
+                ((self.armed_code != ARMED_CODE) & (self.armed_code != DISARMED_CODE))
+                | ((self.killed_code != KILLED_CODE) & (self.killed_code != NOT_KILLED_CODE))
+            ),
         ]
         with m.If(self.kill):
             m.d.sync += [self.killed_code.eq(KILLED_CODE), self.armed_code.eq(DISARMED_CODE)]

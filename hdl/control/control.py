@@ -4,13 +4,15 @@ Ref: docs/architecture.md, "Control"; tickgate.spec.registers; tickgate.spec.eve
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.control.arming import Arming
 from tickgate.hdl.control.counters import CounterBank
 from tickgate.hdl.control.events import MAX_SOURCES, Event, EventQueue
 from tickgate.hdl.control.frames import FrameReceiver, FrameTransmitter
+from tickgate.hdl.control.kill import Causes, KillSources
 from tickgate.hdl.control.parameters import READERS, ParameterStore, reader_ports
 from tickgate.hdl.control.registers import (
     RegisterBank,
@@ -92,8 +94,12 @@ class Control(wiring.Component):
     microsecond : Out(1)
         Strobe: one has passed.
     armed, killed : Out(1)
-    kill : In(1)
-        The core's own reason to kill; a strobe is enough.
+    kill : In(Causes)
+        The core's own reasons to kill; strobes are enough.
+    kill_pin : In(1)
+        Of whatever clock: 1 kills, if it is held for a few cycles.
+    unkilled : Out(1)
+        Gate 2 passes.
     refitted : Out(1)
         Strobe: in the next cycle other names, ticks or windows are in force.
     movable : In(1)
@@ -155,7 +161,9 @@ class Control(wiring.Component):
                 "microsecond": Out(1),
                 "armed": Out(1),
                 "killed": Out(1),
-                "kill": In(1),
+                "kill": In(Causes),
+                "kill_pin": In(1),
+                "unkilled": Out(1),
                 "refitted": Out(1),
                 "movable": In(1),
                 "tables_ready": In(1),
@@ -246,10 +254,22 @@ class Control(wiring.Component):
 
     def _guard(self, m: Module, bank, parameters, arming) -> None:
         command = bank.command
+        m.submodules.kill_sources = sources = KillSources()
+        pressed = Signal()
+        m.submodules.kill_pin = FFSynchronizer(self.kill_pin, pressed)
+        own = {"host": command.kill.valid, "pin": pressed, "integrity": arming.corrupt}
         m.d.comb += [
+            *(
+                sources.now[name].eq(self.kill[name] | own.get(name, 0))
+                for name, _ in data.Layout.cast(Causes)
+            ),
+            sources.killed.eq(arming.killed),
+            sources.clear.eq(command.clear_kill.valid),
+            self.unkilled.eq(sources.passes),
+            bank.values.kill_causes.eq(sources.causes),
             arming.arm.eq(command.arm.valid),
             arming.disarm.eq(command.disarm.valid),
-            arming.kill.eq(command.kill.valid | self.kill),
+            arming.kill.eq(sources.kill),
             arming.clear_kill.eq(command.clear_kill.valid),
             arming.prepared.eq(parameters.valid & parameters.settled & self.tables_ready),
             self.armed.eq(arming.armed),

@@ -19,10 +19,11 @@ from tickgate.hdl.risk.limits import AccountLimits, Limits, OrderLimits
 from tickgate.hdl.risk.permission import Permission, TickAndLot
 from tickgate.hdl.risk.rate import MessageRate
 from tickgate.hdl.risk.sanity import BookSanity
+from tickgate.hdl.risk.standing import Standing
 from tickgate.hdl.risk.trading_state import SymbolState, TradingState
 from tickgate.hdl.stream import Message, Order, Proposal, Top, Trade
 
-__all__ = ["COUNTING", "Gate", "Refusal", "RiskGate", "Verdict"]
+__all__ = ["COUNTING", "STANDING", "Gate", "Refusal", "RiskGate", "Verdict"]
 
 
 class Gate(enum.IntEnum):
@@ -33,6 +34,7 @@ class Gate(enum.IntEnum):
 
     BUSY = 0
     ARMED = 1
+    KILL_SOURCES = 2
     LIMITS_PRESENT = 4
     WORST_CASE_LONG = 5
     WORST_CASE_SHORT = 6
@@ -65,6 +67,9 @@ COUNTING = (
     Gate.DAILY_TOTALS,
 )
 """Gates that go by orders approved before, and are not asked while one is being entered."""
+
+STANDING = tuple(Gate[name.upper()] for name, _ in data.Layout.cast(Standing))
+"""Gates that are judged elsewhere."""
 
 
 class Refusal(data.StructLayout):
@@ -122,6 +127,7 @@ class RiskGate(wiring.Component):
     closed : In(stream.Signature(range(symbols)))
         An order of this symbol is open no more.
     armed, killed : In(1)
+    standing : In(Standing)
     exact_now : In(symbols)
         One bit a symbol: its book is exact in this cycle.
     messages : In(stream.Signature(Message(symbols), always_ready=True))
@@ -178,6 +184,7 @@ class RiskGate(wiring.Component):
                 "released_sells": In(33),
                 "armed": In(1),
                 "killed": In(1),
+                "standing": In(Standing),
                 "exact_now": In(symbols),
                 "messages": In(strobed(Message(symbols))),
                 "tops": In(strobed(Top(symbols))),
@@ -266,6 +273,7 @@ class RiskGate(wiring.Component):
             Gate.DAILY_TOTALS: totals.within_day,
         }
         passes |= {gate: passes[gate] | accounting for gate in COUNTING}
+        passes |= {gate: self.standing[gate.name.lower()] for gate in STANDING}
         m.d.comb += [
             self.ready.eq(ready),
             self.limits_symbol.eq(self.preview.payload.symbol),

@@ -12,11 +12,13 @@ from tickgate.sim.model.feed import BUY, SELL, Message
 from tickgate.sim.model.strategy import Proposal
 from tickgate.spec.gates import LOT_SIZES, ORDER_TICKS
 
-__all__ = ["GATES", "Limits", "Order", "RiskModel", "Verdict"]
+__all__ = ["GATES", "STANDING", "Limits", "Order", "RiskModel", "Verdict"]
 
-GATES = (1, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 19, 21, 23, 24, 25, 26, 29)
+GATES = (1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 19, 21, 23, 24, 25, 26, 29)
 """The gates that the card has; gate g is bit g of the reasons. Bit 0: the transmit port is busy."""
 
+STANDING = (2,)
+"""Those of them that hold whatever the order is, by what is known outside of this model."""
 BUSY = 0
 COUNTING = (7, 8, 18, 19, 21, 29)
 """Gates that go by the orders approved before; not asked while one is being accounted for."""
@@ -217,6 +219,8 @@ class RiskModel:
     -------
     armed, killed, config_valid : bool
         What gate 1 looks at; set by the host.
+    standing : frozenset of int
+        Gates of `STANDING` that pass.
     account : AccountLimits
     long_value, short_value : int
         What positions are worth, those that are long and those that are short, in 1e-4 USD.
@@ -232,6 +236,7 @@ class RiskModel:
     armed: bool = False
     killed: bool = False
     config_valid: bool = False
+    standing: frozenset[int] = frozenset()
     time_in_force: str = "3"
     long_value: int = 0
     short_value: int = 0
@@ -400,6 +405,7 @@ class RiskModel:
             and self._day_shares + proposal.quantity <= self.account.max_day_shares
             and self._day_notional + _notional(proposal) <= self.account.max_day_notional,
         }
+        passes |= {gate: gate in self.standing for gate in STANDING}
         if accounting:
             passes |= dict.fromkeys(COUNTING, True)
         reasons = sum(1 << gate for gate, passed in passes.items() if not passed)

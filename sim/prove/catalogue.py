@@ -8,6 +8,7 @@ from tickgate.sim.prove import (
     order,
     risk,
     segments,
+    standing,
     tcp,
     top,
 )
@@ -15,6 +16,6 @@ from tickgate.sim.prove.engine import Property
 
 __all__ = ["PROPERTIES"]
 
-_PARTS = (book, ladder, top, risk, order, cancels, segments, tcp, control)
+_PARTS = (book, ladder, top, risk, standing, order, cancels, segments, tcp, control)
 
 PROPERTIES: dict[str, Property] = {each.name: each for part in _PARTS for each in part.PROPERTIES}

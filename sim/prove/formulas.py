@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from amaranth.hdl import Cat, Mux, Value
 
-from tickgate.hdl.risk.gate import COUNTING, Gate
+from tickgate.hdl.risk.gate import COUNTING, STANDING, Gate
 from tickgate.hdl.stream import Side
 from tickgate.spec.gates import (
     LOT_SIZES,
@@ -261,6 +261,13 @@ _ALONE: dict[Gate, tuple[str, Callable[..., Value]]] = {
         "armed and not killed in the cycle of the intent",
         lambda h: h.armed_then & ~h.killed_then,
     ),
+    **{
+        gate: (
+            f"`standing.{gate.name.lower()}` is 1 in the cycle of the intent",
+            lambda h, gate=gate: h.standing_then[gate.name.lower()],
+        )
+        for gate in STANDING
+    },
     Gate.LIMITS_PRESENT: (
         "every limit of the symbol and of the account that must not be zero is not",
         _limits_present,

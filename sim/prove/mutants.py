@@ -508,6 +508,22 @@ MUTANTS: dict[str, Mutant] = {
             catcher="gate-1-armed",
         ),
         Mutant(
+            name="standing-ignored",
+            bug="what gates say that are judged elsewhere is not asked",
+            module="risk.gate",
+            before="self.standing[gate.name.lower()] for",
+            after="self.standing[gate.name.lower()] | 1 for",
+            catcher="gate-2-kill-sources",
+        ),
+        Mutant(
+            name="cause-forgotten",
+            bug="a second cause of a kill takes the place of the first",
+            module="control.kill",
+            before="causes.eq(causes | now)",
+            after="causes.eq(now)",
+            catcher="kill-causes",
+        ),
+        Mutant(
             name="trust-of-another",
             bug="the trust of the next intent's book is looked at",
             module="risk.gate",

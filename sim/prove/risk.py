@@ -12,6 +12,7 @@ from tickgate.hdl.control.arming import Arming
 from tickgate.hdl.risk.account import Released
 from tickgate.hdl.risk.gate import COUNTING, Gate, RiskGate
 from tickgate.hdl.risk.limits import AccountLimits, Limits
+from tickgate.hdl.risk.standing import Standing
 from tickgate.hdl.stream import Message, MessageKind, Proposal, Side, Top, Trade
 from tickgate.sim.prove.engine import Harness, Method, Property
 from tickgate.sim.prove.formulas import (
@@ -60,6 +61,7 @@ INPUTS = {
     "released": Released,
     "closed_valid": 1,
     "closed": range(SYMBOLS),
+    "standing": Standing,
     "exact_now": SYMBOLS,
     "message_valid": 1,
     "message": Message(SYMBOLS),
@@ -80,7 +82,8 @@ def drive(m: Module, harness: Harness, gate: RiskGate) -> Signal:
     """Connects `INPUTS` to the risk gate; returns the proposal of an intent in this cycle."""
     proposal = Signal(Proposal(SYMBOLS))
     m.d.sync += proposal.eq(harness.preview)
-    for name in ("limits", "account", "position", "long_value", "short_value", "exact_now", "time"):
+    same = ("limits", "account", "position", "long_value", "short_value", "exact_now", "time")
+    for name in (*same, "standing"):
         m.d.comb += getattr(gate, name).eq(getattr(harness, name))
     for port, name in (
         (gate.released, "released"),
@@ -125,6 +128,7 @@ def easy_day(harness: Harness, *, orders: int) -> Value:
         "limits": all_ones(Limits, band_low=0, **limits),
         "account": all_ones(AccountLimits, session_reserve_ns=0),
         "released": {},
+        "standing": all_ones(Standing),
         "exact_now": (1 << SYMBOLS) - 1,
         "message_valid": 1,
         "message": {"kind": MessageKind.TRADING_STATE, "tracked": 1, "code": ord("T")},
@@ -223,6 +227,10 @@ class RiskHarness(Harness):
         self.armed_then, self.killed_then = self.ago(self.armed, 1), self.ago(self.killed, 1)
         self.exact_then = self.ago(self.exact_now.bit_select(symbol, 1), 1)
         self.busy_then = self.ago(self.busy, 1)
+        self.standing_then = Signal(Standing)
+        self._module.d.comb += self.standing_then.as_value().eq(
+            self.ago(self.standing.as_value(), 1)
+        )
         hours = knowledge.market_open | limits
         self.trading_then = self.ago(feed.trades & ~feed.halted & ~knowledge.breach & hours, 1)
         self.restricted_then = self.ago(feed.restricted, 1)

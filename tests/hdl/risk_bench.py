@@ -8,8 +8,9 @@ from amaranth.lib.wiring import In, Out
 from verilated import Packed, Verilated
 
 from tickgate.hdl.risk.account import Released
-from tickgate.hdl.risk.gate import Refusal, RiskGate, Verdict
+from tickgate.hdl.risk.gate import STANDING, Refusal, RiskGate, Verdict
 from tickgate.hdl.risk.limits import AccountLimits, Limits
+from tickgate.hdl.risk.standing import Standing
 from tickgate.hdl.stream import Message, MessageKind, Order, Proposal, Top, Trade
 from tickgate.sim.model import risk as model
 
@@ -42,6 +43,7 @@ TOLD = {
     "released_sells": 33,
     "armed": 1,
     "killed": 1,
+    "standing": Standing,
     "exact_now": SYMBOLS,
     "time_in_force": 8,
     "time": 64,
@@ -147,6 +149,7 @@ def ports(now: dict, intent: dict | None) -> dict:
     buys, sells = now["released_shares"]
     of_gate = {
         **{name: now[name] for name in ("position", "armed", "killed", "time", "start_of_day")},
+        "standing": {gate.name.lower(): int(gate in now["standing"]) for gate in STANDING},
         **{name: now[name] for name in ("limits", "account", "long_value", "short_value")},
         "released_buys": buys,
         "released_sells": sells,

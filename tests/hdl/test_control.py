@@ -766,10 +766,49 @@ def test_a_killed_card_is_disarmed_and_stays_so_until_the_kill_is_cleared_and_it
         assert await host.command("clear_kill") is Status.OK
         assert (ctx.get(dut.armed), ctx.get(dut.killed)) == (0, 0)
         assert await host.command("arm") is Status.OK
-        ctx.set(dut.kill, 1)
+        ctx.set(dut.kill, {"internal": 1})
         await ctx.tick()
-        ctx.set(dut.kill, 0)
+        ctx.set(dut.kill, {})
         assert (ctx.get(dut.armed), ctx.get(dut.killed)) == (0, 1)
+
+    run(scenario)
+
+
+def test_each_cause_kills_and_is_told_until_it_is_cleared():
+    causes = [field.name for field in BY_NAME["kill_causes"].fields]
+
+    async def scenario(host):
+        ctx, dut = host.ctx, host.dut
+
+        async def told() -> list[str]:
+            word = BY_NAME["kill_causes"].unpack(await host.read("kill_causes"))
+            killed = {ctx.get(dut.killed), 1 - ctx.get(dut.unkilled), (await host.state()).killed}
+            assert killed == {int(any(word.values()))}
+            return [name for name, value in word.items() if value]
+
+        await host.get_armed()
+        assert await told() == []
+        for cause in causes:
+            ctx.set(dut.kill, {cause: 1})
+            await ctx.tick()
+            ctx.set(dut.kill, {})
+            assert not ctx.get(dut.armed)
+            assert await told() == [cause]
+            assert await host.command("kill") is Status.OK
+            assert await told() == sorted({cause, "host"}, key=causes.index)
+            assert await host.command("clear_kill") is Status.OK
+            assert await told() == []
+            assert await host.command("arm") is Status.OK
+        ctx.set(dut.kill_pin, 1)
+        await ctx.tick().repeat(4)
+        assert not ctx.get(dut.armed)
+        assert await host.command("clear_kill") is Status.OK
+        assert await told() == ["pin"]
+        ctx.set(dut.kill_pin, 0)
+        await ctx.tick().repeat(4)
+        assert await told() == ["pin"]
+        assert await host.command("clear_kill") is Status.OK
+        assert await told() == []
 
     run(scenario)
 

@@ -60,11 +60,13 @@ def test_one_flipped_bit_of_either_code_stops_orders_and_is_not_forgotten(bit):
         assert await strobe("arm") == (1, 0)
         ctx.set(dut.killed_code, NOT_KILLED_CODE ^ 1 << bit)
         assert (ctx.get(dut.armed), ctx.get(dut.killed), ctx.get(dut.armable)) == (0, 1, 0)
+        assert ctx.get(dut.corrupt)
         assert await strobe() == (0, 1)
         assert await strobe("clear_kill") == (0, 0)
         assert await strobe("arm") == (1, 0)
+        assert not ctx.get(dut.corrupt)
         ctx.set(dut.armed_code, ARMED_CODE ^ 1 << bit)
-        assert ctx.get(dut.armed) == 0
+        assert (ctx.get(dut.armed), ctx.get(dut.corrupt)) == (0, 1)
 
     run(scenario)
 

@@ -10,7 +10,7 @@ from risk_bench import BUY, KINDS, SELL, SYMBOLS, simulate, top
 
 from tickgate.hdl.risk.collar import PriceCollar
 from tickgate.hdl.risk.exposure import Exposure
-from tickgate.hdl.risk.gate import COUNTING, Gate, RiskGate
+from tickgate.hdl.risk.gate import COUNTING, STANDING, Gate, RiskGate
 from tickgate.hdl.risk.trading_state import TradingState
 from tickgate.sim.model import risk as model
 from tickgate.sim.model.book import Top, Trade
@@ -89,6 +89,7 @@ CYCLE = {
     "closed": None,
     "armed": 1,
     "killed": 0,
+    "standing": frozenset(STANDING),
     "exact": (1 << SYMBOLS) - 1,
     "message": None,
     "top": None,
@@ -167,6 +168,7 @@ def judge(cycles) -> list[tuple]:
     sums, taken = Entered(), []
     for at, now in enumerate([*cycles, IDLE]):
         risk.armed, risk.killed = bool(now["armed"]), bool(now["killed"])
+        risk.standing = frozenset(gate.value for gate in now["standing"])
         if now["load"] is not None and not now["armed"]:
             risk.next_user_ref_num = now["load"]
         account = cycles[at - VALUES_KNOWN] if at >= VALUES_KNOWN else CYCLE
@@ -367,6 +369,9 @@ def a_random_cycle(generator, limits, account, references, time) -> dict:
         "position": rarely(generator.choice([-(2**32), 2**32 - 1, -500]), 0, 0.1),
         "armed": rarely(0, 1),
         "killed": rarely(1, 0),
+        "standing": rarely(
+            frozenset(gate for gate in STANDING if generator.getrandbits(1)), frozenset(STANDING)
+        ),
         "exact": rarely(generator.randrange(1 << SYMBOLS), (1 << SYMBOLS) - 1, 0.05),
         "message": rarely(generator.choice(messages), None, 0.1),
         "top": rarely(top, rarely((symbol, BID, ASK), None, 0.2), 0.05),
@@ -499,7 +504,7 @@ def test_an_order_within_every_limit_is_approved():
 
 
 def test_out_of_reset_every_fact_is_against_an_order():
-    cold = {**IDLE, "armed": 0, "exact": 0}
+    cold = {**IDLE, "armed": 0, "exact": 0, "standing": frozenset()}
     zero = {"limits": dict.fromkeys(LIMITS, 0), "account": dict.fromkeys(ACCOUNT, 0)}
     order = cycle(armed=0, exact=0, **zero)
     harmless = {Gate.BUSY, *OF_SELLS}
@@ -511,6 +516,13 @@ def test_out_of_reset_every_fact_is_against_an_order():
 @pytest.mark.parametrize("facts", [{"armed": 0}, {"killed": 1}, {"armed": 0, "killed": 1}])
 def test_an_order_leaves_only_armed_and_not_killed_in_the_cycle_of_the_decision(facts):
     assert outcome(cycle(), {**IDLE, **facts}) == [bits(Gate.ARMED)]
+    assert outcome(cycle(**facts), IDLE) == [0]
+
+
+@pytest.mark.parametrize("gate", STANDING, ids=lambda gate: gate.name)
+def test_a_gate_that_is_judged_elsewhere_is_asked_in_the_cycle_of_the_decision(gate):
+    facts = {"standing": frozenset(STANDING) - {gate}}
+    assert outcome(cycle(), {**IDLE, **facts}) == [bits(gate)]
     assert outcome(cycle(**facts), IDLE) == [0]
 
 
@@ -719,7 +731,7 @@ def test_a_busy_port_refuses_in_the_cycle_of_the_decision():
 def test_a_refusal_names_every_gate_that_failed():
     zero = dict.fromkeys(LIMITS, 0)
     order = {"price": REFERENCE + 1, "quantity": 1_000_001}
-    facts = {"armed": 0, "busy": 1, "exact": 0}
+    facts = {"armed": 0, "busy": 1, "exact": 0, "standing": frozenset()}
     late = {"time": CYCLE["time"] + 1, "account": dict.fromkeys(ACCOUNT, 0)}
     news = [
         {**CYCLE, **facts, "message": ("W", None, "3"), "top": (1, WORD, WORD)},

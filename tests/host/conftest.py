@@ -278,8 +278,10 @@ class FakeCard:
                 self.state["armed"] = 0
             case "kill":
                 self.state |= {"armed": 0, "killed": 1}
+                self.set_fields("kill_causes", host=1)
             case "clear_kill":
                 self.state["killed"] = 0
+                self.set_fields("kill_causes")
             case "commit":
                 self._commit(word)
             case "whole":

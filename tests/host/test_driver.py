@@ -362,8 +362,8 @@ def test_arming_disarming_and_killing_show_in_the_state(driver, config):
     driver.arm()
     driver.kill()
     status = driver.status()
-    assert (status.armed, status.killed) == (False, True)
-    with pytest.raises(CardRefused, match=r"it is killed \(clear the kill\)"):
+    assert (status.armed, status.killed, status.kill_causes) == (False, True, ("host",))
+    with pytest.raises(CardRefused, match=r"it is killed by host \(clear the kill\)"):
         driver.arm()
     driver.clear_kill()
     driver.arm()

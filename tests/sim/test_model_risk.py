@@ -7,7 +7,7 @@ import pytest
 
 from tickgate.sim.model.book import Top, Trade
 from tickgate.sim.model.feed import BUY, SELL, Message
-from tickgate.sim.model.risk import GATES, AccountLimits, Limits, RiskModel
+from tickgate.sim.model.risk import GATES, STANDING, AccountLimits, Limits, RiskModel
 from tickgate.sim.model.strategy import Proposal
 from tickgate.spec import gates
 
@@ -70,7 +70,9 @@ def top(bid, ask):
 
 def ready(limits=LIMITS):
     """A model in which every gate passes."""
-    risk = RiskModel({0: limits}, ACCOUNT, armed=True, config_valid=True)
+    risk = RiskModel(
+        {0: limits}, ACCOUNT, armed=True, config_valid=True, standing=frozenset(STANDING)
+    )
     risk.set_exact(0, True)
     risk.message(system("Q"), None)
     risk.message(state("T"), 0)
@@ -102,12 +104,22 @@ def test_with_every_gate_passed_an_order_is_approved_with_the_next_reference_num
 
 
 def test_as_made_every_gate_that_depends_on_state_refuses():
-    assert reasons(RiskModel({0: LIMITS}, ACCOUNT), buy()) == {1, 11, 13, 14, 15, 16}
+    assert reasons(RiskModel({0: LIMITS}, ACCOUNT), buy()) == {
+        *(1, 11, 13, 14, 15, 16),
+        *STANDING,
+    }
     assert reasons(RiskModel({0: Limits()}), buy()) == set(GATES) - {6, 23, 24}
 
 
 def test_reasons_name_the_gates_of_the_table():
     assert GATES == gates.BUILT
+
+
+@pytest.mark.parametrize("gate", STANDING)
+def test_a_gate_that_is_judged_elsewhere_refuses_unless_it_passes(gate):
+    risk = ready()
+    risk.standing -= {gate}
+    assert reasons(risk, buy()) == {gate}
 
 
 @pytest.mark.parametrize("changes", [{"armed": False}, {"killed": True}, {"config_valid": False}])

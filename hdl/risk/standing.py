@@ -1,0 +1,17 @@
+"""The gates that are judged outside of the risk gate, and hold whatever the order is.
+
+Ref: docs/risk.md.
+"""
+
+from amaranth.lib import data
+
+__all__ = ["Standing"]
+
+
+class Standing(data.Struct):
+    """What these gates say in this cycle, each by its name: 1, it passes.
+
+    An order passes such a gate if its bit is 1 in the cycle of the intent.
+    """
+
+    kill_sources: 1
