@@ -28,7 +28,8 @@ demo: $(RUN)  ## a market, a card and its orders, with a picture; then a venue a
 	@$(BIN)/tickgate demo
 	@$(BIN)/tickgate trade --orders 100 || test $$? -eq 2  # 2: it has said why there is no network
 
-test: lint check  ## everything CI checks: lint, and the tests, those of generated documents among them
+test: $(WORK)  ## everything CI checks: lint, and the tests, those of generated documents among them
+	@$(MAKE) --no-print-directory --jobs 2 lint check
 
 check: $(WORK)  ## the tests alone; make check PYTEST_FLAGS='-k book' for some of them
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
@@ -90,5 +91,5 @@ $(BIN)/python:
 
 $(RUN) $(WORK): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing tickgate [$(EXTRAS)] into $(VENV): once, some hundred megabytes."
-	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@

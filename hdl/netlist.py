@@ -5,7 +5,10 @@ consequence. Written out bit by bit (`$meminit_v2`) it would take Amaranth 16 s 
 13 Mbit, Yosys minutes, and keep the memory out of UltraRAM, which has no initial value.
 """
 
+import contextlib
+import gc
 import re
+from collections.abc import Iterator
 
 from amaranth.back import rtlil
 from amaranth.hdl import Fragment
@@ -36,6 +39,19 @@ class _ModuleEmitter(rtlil.ModuleEmitter):
             super().emit_memory(cell_idx, cell)
 
 
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Nothing is garbage before the end, and to look for it would take a third of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_uncollected()
 def to_rtlil(component: wiring.Component, *, name: str = "top") -> str:
     """The RTLIL text of a component, its ports named as `amaranth.back.rtlil.convert` names them.
 

@@ -1,5 +1,6 @@
 """What every test may ask for: real market data if it is there, and a repeatable generator."""
 
+import gc
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,12 @@ def pytest_addoption(parser):
 def pytest_report_header(config):
     data = "present" if SHARED_DATA.is_dir() else "absent: tests on real market data are skipped"
     return [f"seed: {config.getoption('seed')}", f"real market data: {data}"]
+
+
+def pytest_collection_finish():
+    """What is there by now stays: to look through it for garbage again and again takes long."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def pytest_make_parametrize_id(val):
