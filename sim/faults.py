@@ -59,7 +59,7 @@ FIRST = 1
 FLOW = Flow(address=FEED_ADDRESS, port=FEED_PORT, first_sequence=FIRST, has_fcs=True)
 
 TX_GAP = ethernet.PREAMBLE_SIZE + ethernet.INTERFRAME_GAP
-DRAIN = 512
+DRAIN = 160
 """Cycles after which all is quiet."""
 
 JUMBO, GIANT = 9_000, 16_000
