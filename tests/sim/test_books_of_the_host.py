@@ -235,7 +235,7 @@ def of(rows, symbol):
 def desk(card, seed):
     """A feed that has begun, a driver, the truth, and what the card tells."""
 
-    def make(*, messages=12_000, begun=60):
+    def make(*, messages=8_000, begun=60):
         feed = PortBesideFeed(card, flow(messages, seed), pause=PAUSE, steady=False)
         tops = Tops(card)
         feed.advance(begun)
