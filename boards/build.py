@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tickgate.boards import output_registers
 from tickgate.boards.report import Report, read_report
 from tickgate.hdl.netlist import relax
 
@@ -111,6 +112,10 @@ def prepare(platform, design, *, seed: int = 1):
     )
     netlist = f"{NAME}.il"
     plan.files[netlist] = relax(plan.files[netlist])
+    script, place = f"{plan.script}.sh", '"$NEXTPNR_ECP5"'
+    plan.files[script] = plan.files[script].replace(
+        place, f'"$PYTHON" -m {output_registers.__name__} {NAME}.json\n{place}'
+    )
     return plan
 
 
@@ -122,7 +127,7 @@ def digest(plan) -> str:
 def _environment() -> dict[str, str]:
     """The environment of the tools: those beside this Python, unless a variable names others."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    environment = {**TOOLS, **os.environ, "PATH": path}
+    environment = {**TOOLS, **os.environ, "PATH": path, "PYTHON": sys.executable}
     for variable in TOOLS:
         if shutil.which(environment[variable], path=path) is None:
             raise BuildError(

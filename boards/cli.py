@@ -63,11 +63,15 @@ def timing(
     width: Annotated[
         list[int], typer.Option(help="Octets a cycle, 1 or 8; may be given more than once.")
     ] = list(WIDTHS),  # noqa: B006 - Typer copies it
+    part: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this part of the core, as `book`; may be given more than once."),
+    ] = None,
     directory: Annotated[Path, typer.Option(help="Where the builds lie.")] = Path("build/timing"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the placement.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")] = False,
 ) -> None:
-    """Place and route the core alone, and report the clock it closes."""
+    """Place and route the core alone, or parts of it, and report the clock it closes."""
     console = Console(stderr=True)
     for each in width:
         if each not in WIDTHS:
@@ -77,6 +81,13 @@ def timing(
         from tickgate.boards.build import BuildError
     except ModuleNotFoundError as error:
         _stop(console, 2, f"{error.name} is missing: pip install 'tickgate[sim]'")
+    # In the order of the core, and each of them once.
+    parts = [name for name in core_timing.PARTS if name in (part or ())]
+    for name in part or ():
+        if name not in parts:
+            _stop(
+                console, 2, f"the core has no part {name!r}; it has: {', '.join(core_timing.PARTS)}"
+            )
     reports = {}
     for each in width:
         try:
@@ -84,7 +95,8 @@ def timing(
                 reports[each] = core_timing.time_core(
                     core_timing.core(each),
                     width=each,
-                    directory=directory / f"width-{each}",
+                    parts=parts,
+                    directory=directory / "-".join([f"width-{each}", *parts]),
                     seed=seed,
                     progress=_Progress(console, status, prefix=f"width {each}: "),
                 )

@@ -9,9 +9,10 @@ for which that matters gets logic around it to read what was there before; one t
 does without, because its user never looks at such data (see `tickgate.hdl.netlist.relax`).
 """
 
-from amaranth.hdl import Module, Signal, Value
-from amaranth.lib import memory, wiring
+from amaranth.hdl import Array, Module, Signal, Value
+from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 __all__ = ["RELAXED", "BlockMemory", "DualPortMemory", "Sweep", "TableMemory"]
 
@@ -54,6 +55,9 @@ class _Swept(wiring.Component):
     """One write port that yields to the sweep, and read ports of one domain."""
 
     READ_DOMAIN = "sync"
+    BANK = None
+    """Words of a bank, of which a memory may have up to `BANKS`; by default there is one."""
+    BANKS = 4
 
     def __init__(self, *, depth: int, shape, reads: int = 1, relaxed: bool = False) -> None:
         if depth < 1:
@@ -81,23 +85,38 @@ class _Swept(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.sweep = sweep = Sweep(depth=self._depth)
-        m.submodules.ram = ram = memory.Memory(
-            shape=self._shape,
-            depth=self._depth,
-            init=[],
-            attrs={RELAXED: 1} if self._relaxed else None,
+        write = Signal(
+            data.StructLayout({"en": 1, "addr": range(self._depth), "data": self._shape})
         )
-        port = ram.write_port()
         m.d.comb += [
             self.ready.eq(~sweep.active),
-            port.en.eq(sweep.active | self.write),
-            port.addr.eq(self.write_address),
-            port.data.eq(self.write_data),
+            write.en.eq(sweep.active | self.write),
+            write.addr.eq(self.write_address),
+            write.data.eq(self.write_data),
         ]
         with m.If(sweep.active):
-            m.d.comb += [port.addr.eq(sweep.address), port.data.eq(0)]
+            m.d.comb += [write.addr.eq(sweep.address), Value.cast(write.data).eq(0)]
+        count, size = 1, self._depth
+        if self.BANK and self.BANK < size <= self.BANK * self.BANKS:
+            count, size = -(-size // self.BANK), self.BANK
+        banks = []
+        for n in range(count):
+            bank = memory.Memory(
+                shape=self._shape,
+                depth=size,
+                init=[],
+                attrs={RELAXED: 1} if self._relaxed else None,
+            )
+            m.submodules["ram" if n == 0 else f"ram_{n}"] = bank
+            port = bank.write_port()
+            m.d.comb += [
+                port.en.eq(write.en & (count == 1 or write.addr[exact_log2(size) :] == n)),
+                port.addr.eq(write.addr),
+                port.data.eq(write.data),
+            ]
+            banks.append(bank)
         for n in range(self._reads):
-            self._read(m, ram.read_port(domain=self.READ_DOMAIN), port, n)
+            self._read(m, [bank.read_port(domain=self.READ_DOMAIN) for bank in banks], write, n)
         return m
 
 
@@ -126,19 +145,33 @@ class BlockMemory(_Swept):
     """
 
     READ_LATENCY = 2
+    BANK = 1 << 14
+    """The block RAMs of an ECP5 have no more words; what chooses between two of them must come
+    behind the output registers, or these cannot be those of the blocks."""
     POISONED = False
     """For tests: what must not be used is wrong on purpose."""
 
-    def _read(self, m, port, write, n: int) -> None:
-        m.d.comb += port.addr.eq(self._physical_address(write, n))
-        read = Value.cast(port.data)
+    def _read(self, m, ports, write, n: int) -> None:
+        address = self._physical_address(write, n)
         if self._relaxed and self.POISONED:
             collided = Signal(name=f"collided_{n}")
-            m.d.sync += collided.eq(write.en & (write.addr == port.addr))
-            read ^= collided.replicate(len(read))
-        output = Signal(len(read), name=f"output_{n}", reset_less=True)
-        m.d.sync += output.eq(read)
-        m.d.comb += Value.cast(self.data(n)).eq(output)
+            m.d.sync += collided.eq(write.en & (write.addr == address))
+        outputs = []
+        for bank, port in enumerate(ports):
+            m.d.comb += port.addr.eq(address)
+            read = Value.cast(port.data)
+            if self._relaxed and self.POISONED:
+                read ^= collided.replicate(len(read))
+            output = Signal(len(read), name=f"output_{n}_{bank}", reset_less=True)
+            m.d.sync += output.eq(read)
+            outputs.append(output)
+        answer = outputs[0]
+        if len(outputs) > 1:
+            asked = Signal(range(len(outputs)), name=f"asked_{n}", reset_less=True)
+            answers = Signal.like(asked, name=f"answers_{n}", reset_less=True)
+            m.d.sync += [asked.eq(address[exact_log2(self.BANK) :]), answers.eq(asked)]
+            answer = Array(outputs)[answers]
+        m.d.comb += Value.cast(self.data(n)).eq(answer)
 
     def _physical_address(self, _write, n: int):
         return self.address(n)
@@ -177,5 +210,6 @@ class TableMemory(_Swept):
     READ_LATENCY = 0
     READ_DOMAIN = "comb"
 
-    def _read(self, m, port, _write, n: int) -> None:
+    def _read(self, m, ports, _write, n: int) -> None:
+        (port,) = ports
         m.d.comb += [port.addr.eq(self.address(n)), self.data(n).eq(port.data)]

@@ -91,6 +91,25 @@ def test_timing_of_a_width_that_no_line_has_is_a_mistake_of_the_user():
 
 
 @pytest.mark.usefixtures("pretended_tools")
+def test_timing_of_a_part_leaves_the_others_out_and_has_a_directory_of_its_own(
+    monkeypatch, tmp_path
+):
+    asked = []
+    monkeypatch.setattr(timing, "parts_of", lambda core, parts: asked.append(parts) or core)
+    result = run("timing", "--width", "1", "--part", "book", "--part", "feed", "--part", "book")
+    assert result.exit_code == 0, result.output
+    assert asked == [["feed", "book"]]
+    assert result.stdout.startswith("feed, book of the core, width 1 (")
+    assert (tmp_path / "build/timing/width-1-feed-book/report.json").exists()
+
+
+def test_timing_of_a_part_that_the_core_does_not_have_is_a_mistake_of_the_user():
+    result = run("timing", "--part", "ladder")
+    assert result.exit_code == 2
+    assert "no part 'ladder'; it has: receive, hold, feed, book" in result.stderr
+
+
+@pytest.mark.usefixtures("pretended_tools")
 def test_timing_ends_with_1_and_a_message_if_a_tool_fails(program, monkeypatch):
     monkeypatch.setenv("YOSYS", str(program("yosys", "echo 'ERROR: too large' >&2; exit 1")))
     result = run("timing", "--width", "1")

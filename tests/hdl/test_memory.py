@@ -55,6 +55,42 @@ def test_a_second_read_port_on_the_address_of_the_writes_needs_no_second_block(
     assert int(found[1]) == blocks
 
 
+@pytest.mark.parametrize("depth", [32, 31])
+@pytest.mark.parametrize("make", [BlockMemory, DualPortMemory])
+def test_a_memory_of_several_banks_is_as_one(make, depth, monkeypatch, generator):
+    monkeypatch.setattr(BlockMemory, "BANK", 8)
+    memory = make(depth=depth, shape=8)
+    kept, asked = [0] * depth, []
+
+    async def testbench(ctx):
+        while not ctx.get(memory.ready):
+            await ctx.tick()
+        for _ in range(500):
+            address, writes = generator.randrange(depth), generator.random() < 0.5
+            ctx.set(memory.address(), address)
+            ctx.set(memory.write, writes)
+            at, value = generator.randrange(depth), generator.randrange(256)
+            ctx.set(memory.write_address, at)
+            ctx.set(memory.write_data, value)
+            # Of a relaxed one, what is read while it is written is not looked at.
+            hidden = make is DualPortMemory and writes and at == address
+            asked.append(None if hidden else kept[address])
+            if writes:
+                kept[at] = value
+            await ctx.tick()
+            if len(asked) > 1 and asked[-2] is not None:
+                assert ctx.get(memory.data()) == asked[-2]
+
+    simulator = Simulator(memory)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(testbench)
+    simulator.run()
+    banks = [
+        name for name in to_rtlil(make(depth=depth, shape=8)).splitlines() if " memory " in name
+    ]
+    assert len(banks) == 4
+
+
 @pytest.mark.parametrize("poisoned", [False, True])
 def test_what_a_relaxed_memory_reads_while_it_is_written_can_be_poisoned(poisoned, monkeypatch):
     monkeypatch.setattr(BlockMemory, "POISONED", poisoned)
