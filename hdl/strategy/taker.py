@@ -3,7 +3,7 @@
 Ref: docs/architecture.md, "Strategy".
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -133,11 +133,9 @@ class Taker(wiring.Component):
     def _propose(self, m: Module, candidate) -> None:
         top, parameters = self.tops.payload, self.parameters
         buys = Signal()
-        spread = Signal(signed(33))
-        m.d.comb += [
-            buys.eq(top.bid_shares >= top.ask_shares),
-            spread.eq(top.ask_price - top.bid_price),
-        ]
+        m.d.comb += buys.eq(top.bid_shares >= top.ask_shares)
+        # That the spread is narrow is one sum, so one carry chain, and not two one after the other.
+        narrow = top.bid_price + parameters.max_spread - top.ask_price >= 0
         proposal = candidate.proposal
         m.d.sync += [
             candidate.valid.eq(self.tops.valid),
@@ -155,8 +153,8 @@ class Taker(wiring.Component):
                     top.exact,
                     top.bid_present,
                     top.ask_present,
-                    spread > 0,
-                    spread <= parameters.max_spread,
+                    top.ask_price > top.bid_price,
+                    narrow,
                 ).all()
             ),
             candidate.threshold.eq(parameters.threshold),
