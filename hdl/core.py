@@ -3,7 +3,7 @@
 Ref: docs/architecture.md.
 """
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -238,6 +238,11 @@ class TickToTrade(wiring.Component):
             risk.time.eq(control.time),
             order.symbol.eq(risk.limits_symbol),
             risk.position.eq(order.account.position),
+            risk.faults.limits.eq(control.errors.limits | control.errors.name),
+            risk.faults.strategy.eq(control.errors.strategy),
+            risk.faults.parameters.eq(control.errors.window | control.errors.recovery),
+            risk.faults.accounts.eq(order.account_error),
+            risk.faults.own_orders.eq(order.order_error),
             risk.released_buys.eq(order.released_buys),
             risk.released_sells.eq(order.released_sells),
         ]
@@ -245,6 +250,13 @@ class TickToTrade(wiring.Component):
     def _configure(self, m, receive, hold, feed, book, strategy, risk, order, control) -> None:
         config, command, session = control.config, control.command, order.template
         services, request = self._services, self._services.request
+        # Read with the limits, for what is wrong with it is to refuse the order.
+        on_its_way = Taker.LATENCY - Taker.LATENCY_PREVIEW + RiskGate.LATENCY
+        names = [Signal(64, name=f"name_{n}") for n in range(on_its_way)]
+        m.d.sync += [
+            later.eq(name)
+            for later, name in zip(names, [control.name.data.name, *names], strict=False)
+        ]
         m.d.comb += [
             session.destination_mac.eq(
                 Cat(config.destination_mac_low, config.destination_mac_high)
@@ -326,8 +338,9 @@ class TickToTrade(wiring.Component):
             risk.user_ref_num_start.eq(config.user_ref_num_start),
             risk.load_user_ref_num.eq(command.load_session.valid),
             risk.start_of_day.eq(command.start_of_day.valid),
-            control.name.symbol.eq(order.name_symbol),
-            order.name.eq(control.name.data.name),
+            risk.forgive.eq(command.clear_kill.valid),
+            control.name.symbol.eq(risk.limits_symbol),
+            order.name.eq(names[-1]),
             order.sequence_start.eq(config.tcp_sequence_start),
             order.load_sequence.eq(command.load_session.valid),
             session.source_ip.eq(config.source_ip),
@@ -376,6 +389,7 @@ class TickToTrade(wiring.Component):
             control.regular_session.eq(risk.regular_session),
             control.breach.eq(risk.breach),
             control.kill.internal.eq(book.disagreement),
+            control.kill.integrity.eq(risk.damaged),
             control.kill.session.eq(order.violation),
             control.kill_pin.eq(self.kill_pin),
             control.status.symbol_state.symbol.eq(risk.shown),
@@ -384,6 +398,7 @@ class TickToTrade(wiring.Component):
             control.status.symbol_state.short_sale_restricted.eq(risk.state.short_sale_restricted),
             control.status.feed_state.session_known.eq(feed.known),
             control.status.feed_state.session_ended.eq(feed.ended),
+            Value.cast(control.status.integrity).eq(risk.faults_seen),
             Cat(control.status.feed_state.alive_a, control.status.feed_state.alive_b).eq(
                 feed.alive
             ),

@@ -9,15 +9,26 @@ for which that matters gets logic around it to read what was there before; one t
 does without, because its user never looks at such data (see `tickgate.hdl.netlist.relax`).
 """
 
-from amaranth.hdl import Array, Module, Signal, Value
+from collections.abc import Sequence
+
+from amaranth.hdl import Array, Cat, Module, Signal, Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import exact_log2
+from amaranth.utils import ceil_log2, exact_log2
 
-__all__ = ["RELAXED", "BlockMemory", "DualPortMemory", "Sweep", "TableMemory"]
+from tickgate.hdl.guard import parity
+
+__all__ = ["RELAXED", "BlockMemory", "Checked", "DualPortMemory", "Sweep", "TableMemory"]
 
 RELAXED = "tickgate.relaxed"
 """Attribute of a relaxed memory in the netlist."""
+
+
+class Checked(data.StructLayout):
+    """A word and a bit that makes the number of ones in both even."""
+
+    def __init__(self, shape) -> None:
+        super().__init__({"word": shape, "odd": 1})
 
 
 class Sweep(wiring.Component):
@@ -25,11 +36,18 @@ class Sweep(wiring.Component):
 
     Latency: none. The sweep takes `depth` cycles.
 
+    That it is over is kept twice, for a memory that is swept again has forgotten all: with one of
+    both flipped it does not run, and says so.
+
     Members
     -------
     active : Out(1)
         High while the sweep runs; `address` is then to be cleared.
     address : Out(range(depth))
+    broken : Out(1)
+        Whether it is over is not known any more.
+
+    `done` and `runs` are the registers that tell.
     """
 
     SWEPT = False
@@ -37,17 +55,22 @@ class Sweep(wiring.Component):
 
     def __init__(self, *, depth: int) -> None:
         self._depth = depth
-        super().__init__({"active": Out(1), "address": Out(range(depth))})
+        self.done, self.runs = Signal(init=self.SWEPT), Signal(init=not self.SWEPT)
+        super().__init__({"active": Out(1), "address": Out(range(depth)), "broken": Out(1)})
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        done = Signal(init=self.SWEPT)
+        done, runs = self.done, self.runs
         at = Signal(range(self._depth))
-        m.d.comb += [self.active.eq(~done), self.address.eq(at)]
-        with m.If(~done):
+        m.d.comb += [
+            self.active.eq(runs & ~done),
+            self.broken.eq(runs == done),
+            self.address.eq(at),
+        ]
+        with m.If(self.active):
             m.d.sync += at.eq(at + 1)
             with m.If(at == self._depth - 1):
-                m.d.sync += done.eq(1)
+                m.d.sync += [done.eq(1), runs.eq(0)]
         return m
 
 
@@ -59,10 +82,21 @@ class _Swept(wiring.Component):
     """Words of a bank, of which a memory may have up to `BANKS`; by default there is one."""
     BANKS = 4
 
-    def __init__(self, *, depth: int, shape, reads: int = 1, relaxed: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        depth: int,
+        shape,
+        reads: int = 1,
+        relaxed: bool = False,
+        checked: Sequence[int] = (),
+    ) -> None:
         if depth < 1:
             raise ValueError(f"depth must be positive, not {depth}")
+        if not set(checked) <= set(range(reads)):
+            raise ValueError(f"checked must be of {reads} read ports, not {tuple(checked)}")
         self._depth, self._shape, self._reads, self._relaxed = depth, shape, reads, relaxed
+        self._checked = tuple(checked)
         members = {
             "ready": Out(1),
             "write": In(1),
@@ -72,6 +106,8 @@ class _Swept(wiring.Component):
         for n in range(reads):
             members[f"address_{n}"] = In(range(depth))
             members[f"data_{n}"] = Out(shape)
+        if checked:
+            members["error"] = Out(1)
         super().__init__(members)
 
     def address(self, n: int = 0):
@@ -84,25 +120,27 @@ class _Swept(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.sweep = sweep = Sweep(depth=self._depth)
-        write = Signal(
-            data.StructLayout({"en": 1, "addr": range(self._depth), "data": self._shape})
-        )
+        # Of a checked one no address holds what was never written.
+        size = 1 << ceil_log2(self._depth) if self._checked else self._depth
+        shape = Checked(self._shape) if self._checked else self._shape
+        m.submodules.sweep = sweep = Sweep(depth=size)
+        write = Signal(data.StructLayout({"en": 1, "addr": range(size), "data": shape}))
+        written = Value.cast(self.write_data)
         m.d.comb += [
             self.ready.eq(~sweep.active),
             write.en.eq(sweep.active | self.write),
             write.addr.eq(self.write_address),
-            write.data.eq(self.write_data),
+            Value.cast(write.data).eq(Cat(written, written.xor()) if self._checked else written),
         ]
         with m.If(sweep.active):
             m.d.comb += [write.addr.eq(sweep.address), Value.cast(write.data).eq(0)]
-        count, size = 1, self._depth
+        count = 1
         if self.BANK and self.BANK < size <= self.BANK * self.BANKS:
             count, size = -(-size // self.BANK), self.BANK
         banks = []
         for n in range(count):
             bank = memory.Memory(
-                shape=self._shape,
+                shape=shape,
                 depth=size,
                 init=[],
                 attrs={RELAXED: 1} if self._relaxed else None,
@@ -115,8 +153,14 @@ class _Swept(wiring.Component):
                 port.data.eq(write.data),
             ]
             banks.append(bank)
+        odd = []
         for n in range(self._reads):
-            self._read(m, [bank.read_port(domain=self.READ_DOMAIN) for bank in banks], write, n)
+            ports = [bank.read_port(domain=self.READ_DOMAIN) for bank in banks]
+            self._read(m, ports, write, n)
+            if n in self._checked:
+                odd.append(parity(m, ports[0].data, name=f"odd_{n}", when=self.ready))
+        if self._checked:
+            m.d.comb += self.error.eq(Cat(sweep.broken, *odd).any())
         return m
 
 
@@ -203,13 +247,27 @@ class DualPortMemory(BlockMemory):
 class TableMemory(_Swept):
     """A small memory of look-up tables.
 
-    Latency: reads are combinational. A read sees the writes of earlier cycles. Other members and
-    parameters as in :class:`BlockMemory`.
+    Latency: reads are combinational; `error` comes ERROR_LATENCY cycle after them. A read sees the
+    writes of earlier cycles. Other members and parameters as in :class:`BlockMemory`.
+
+    Parameters
+    ----------
+    checked : sequence of int
+        Read ports that tell, in every cycle, of a bit that has flipped in the word which they read;
+        each word then has a parity bit. Without any there is no `error`.
+
+    Members
+    -------
+    error : Out(1)
+        A checked port has read a word with an odd number of flipped bits, whoever meant to read
+        it; or (in every cycle) it is not known whether the memory was swept.
     """
 
     READ_LATENCY = 0
     READ_DOMAIN = "comb"
+    ERROR_LATENCY = 1
 
     def _read(self, m, ports, _write, n: int) -> None:
         (port,) = ports
-        m.d.comb += [port.addr.eq(self.address(n)), self.data(n).eq(port.data)]
+        read = port.data.word if self._checked else port.data
+        m.d.comb += [port.addr.eq(self.address(n)), self.data(n).eq(read)]

@@ -90,6 +90,8 @@ class CardStatus:
     """What a card is doing: the bits of register `state`, and the running numbers.
 
     `kill_causes` are those since the last `clear_kill`, by the names of their bits.
+    `damaged`: where a flipped bit was seen since the last kill was cleared, as in register
+    `integrity`.
     """
 
     armed: bool
@@ -108,6 +110,7 @@ class CardStatus:
     next_user_ref_num: int
     tcp_sequence: int
     events_pending: int
+    damaged: tuple[str, ...] = ()
 
 
 class Level(NamedTuple):
@@ -291,7 +294,7 @@ class Driver:
         )
         bits = BY_NAME["state"].unpack(numbers["state"])
         return CardStatus(
-            kill_causes=self._kill_causes(),
+            kill_causes=self._set_in("kill_causes"),
             **{name: bool(bit) for name, bit in bits.items()},
             committed_checksum=numbers["committed_checksum"],
             next_user_ref_num=numbers["next_user_ref_num"],
@@ -299,11 +302,12 @@ class Driver:
             events_pending=numbers["events_pending"],
             time_ns=self.registers.read_pair("time_now"),
             expected_sequence=self.registers.read_pair("expected_sequence"),
+            damaged=self._set_in("integrity"),
         )
 
-    def _kill_causes(self) -> tuple[str, ...]:
-        causes = self.registers.read_fields("kill_causes")
-        return tuple(name for name, came in causes.items() if came)
+    def _set_in(self, name: str) -> tuple[str, ...]:
+        """The fields of a register of flags that are set."""
+        return tuple(field for field, is_set in self.registers.read_fields(name).items() if is_set)
 
     def counters(self) -> dict[str, int]:
         """All counters by name."""
@@ -812,7 +816,7 @@ class Driver:
             raise CardRefused(f"the card took {command} and is still armed")
 
     def _obstacles(self) -> str:
-        bits, causes = self.registers.read_fields("state"), ", ".join(self._kill_causes())
+        bits, causes = self.registers.read_fields("state"), ", ".join(self._set_in("kill_causes"))
         reasons = [
             text
             for stands, text in (

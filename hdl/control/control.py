@@ -13,7 +13,7 @@ from tickgate.hdl.control.counters import CounterBank
 from tickgate.hdl.control.events import MAX_SOURCES, Event, EventQueue
 from tickgate.hdl.control.frames import FrameReceiver, FrameTransmitter
 from tickgate.hdl.control.kill import Causes, KillSources
-from tickgate.hdl.control.parameters import READERS, ParameterStore, reader_ports
+from tickgate.hdl.control.parameters import READ_ERRORS, READERS, ParameterStore, reader_ports
 from tickgate.hdl.control.registers import (
     RegisterBank,
     amounts_of,
@@ -85,6 +85,8 @@ class Control(wiring.Component):
         `count.<register>` for each counter of the core's stages: the amount of this cycle.
     window, recovery, strategy, limits, name : Out(wiring.Signature)
         The parameters in force: `symbol` in, `data` out in the same cycle.
+    errors : Out(data.StructLayout)
+        Of `ParameterStore`.
     events : In(stream.Signature(Event(symbols), always_ready=True)).array(event_sources)
         Lower sources go first.
     events_room : Out(1)
@@ -155,6 +157,7 @@ class Control(wiring.Component):
                 "status": In(ports_of(registers_of(Kind.STATUS, inside=False))),
                 "count": In(amounts_of(registers_of(Kind.COUNTER, inside=False))),
                 **reader_ports(symbols),
+                "errors": Out(READ_ERRORS),
                 "events": In(event).array(event_sources),
                 "events_room": Out(1),
                 "time": Out(64),
@@ -279,6 +282,7 @@ class Control(wiring.Component):
             bank.committing.eq(~parameters.settled),
             parameters.armed.eq(arming.armed),
             self.refitted.eq(parameters.refitted),
+            self.errors.eq(parameters.errors),
             parameters.movable.eq(self.movable),
             parameters.movable_symbol.eq(self.recovery.symbol),
             parameters.commit.eq(command.commit.valid),

@@ -10,7 +10,8 @@ from amaranth.utils import ceil_log2
 
 from tickgate.hdl.control.bus import BusSignature, Status
 from tickgate.hdl.fcs import FCS_INITIAL, Crc32
-from tickgate.hdl.memory import BlockMemory, Sweep
+from tickgate.hdl.guard import Twin, parity
+from tickgate.hdl.memory import BlockMemory, Checked, Sweep
 from tickgate.spec.registers import (
     BANK_SYMBOLS,
     IN_FORCE_BASE,
@@ -24,6 +25,7 @@ from tickgate.spec.registers import (
 
 __all__ = [
     "READERS",
+    "READ_ERRORS",
     "Commit",
     "ParameterStore",
     "ParametersInForce",
@@ -73,6 +75,7 @@ READERS = {
 }
 """Who reads what: for each reader its members, each made of parameters, the lowest bits first."""
 
+READ_ERRORS = data.StructLayout(dict.fromkeys(READERS, 1))
 WORD_BITS = PAGE_WORDS.bit_length() - 1
 PAGE_BITS = ceil_log2(BANK_SYMBOLS)
 BANK_BITS = ceil_log2(MAX_SYMBOLS // BANK_SYMBOLS)
@@ -123,6 +126,9 @@ class ParametersInForce(wiring.Component):
         Two ports that read words in force.
     window, recovery, strategy, limits, name : Out(wiring.Signature)
         A port for each of `READERS`: `symbol` in, `data` out.
+    errors : Out(data.StructLayout)
+        One bit for each of `READERS`: of what it has read in the cycle before a bit has flipped.
+        All of them: it is not known which bank is in force, or whether the banks were cleared.
     """
 
     LATENCY = 0
@@ -143,6 +149,7 @@ class ParametersInForce(wiring.Component):
                 "data_0": Out(32),
                 "address_1": address,
                 "data_1": Out(32),
+                "errors": Out(READ_ERRORS),
                 **reader_ports(symbols),
             }
         )
@@ -150,6 +157,7 @@ class ParametersInForce(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         bank = Signal()
+        twin = Twin(bank)
         m.submodules.sweep = sweep = Sweep(depth=2 << self._symbol_bits)
         # A second asynchronous port on the memories below would double them.
         m.submodules.words = words = BlockMemory(
@@ -166,21 +174,31 @@ class ParametersInForce(wiring.Component):
             self.data_1.eq(words.data(1)),
         ]
         with m.If(self.flip):
-            m.d.sync += bank.eq(~bank)
+            m.d.sync += twin.takes(~bank)
+        in_doubt = Signal()
+        m.d.sync += in_doubt.eq(twin.differs)
         for reader, members in READERS.items():
-            port = getattr(self, reader)
+            port, read = getattr(self, reader), []
             for member, names in members.items():
                 values = [self._value(m, reader, name, bank, sweep) for name in names]
-                m.d.comb += port.data[member].eq(Cat(values))
+                m.d.comb += port.data[member].eq(Cat(value.word for value in values))
+                read += values
+            # A bit that flips makes all of them together odd.
+            odd = parity(m, Cat(read), name=f"{reader}_odd", when=~sweep.active)
+            m.d.comb += self.errors[reader].eq(odd | in_doubt | sweep.broken)
         return m
 
-    def _value(self, m: Module, reader: str, name: str, bank: Value, sweep: Sweep) -> Value:
-        """What is in force of one parameter of the symbol that `reader` asks for."""
+    def _value(self, m: Module, reader: str, name: str, bank: Value, sweep: Sweep) -> data.View:
+        """What is in force of one parameter of the symbol that `reader` asks for, and its parity.
+
+        Each has a bit of its own, for words are written one by one.
+        """
         symbol = getattr(self, reader).symbol
         parameter = PARAMETERS_BY_NAME[name]
         m.submodules[f"{reader}_{name}"] = ram = memory.Memory(
-            shape=parameter.width, depth=2 << self._symbol_bits, init=[]
+            shape=Checked(parameter.width), depth=2 << self._symbol_bits, init=[]
         )
+        word = Mux(sweep.active, 0, (self.write_data >> parameter.low)[: parameter.width])
         write, read = ram.write_port(), ram.read_port(domain="comb")
         written = self.write & (self.write_address[:WORD_BITS] == parameter.word)
         m.d.comb += [
@@ -192,7 +210,8 @@ class ParametersInForce(wiring.Component):
                     self._address(self.write_address[WORD_BITS:], ~bank),
                 )
             ),
-            write.data.eq(Mux(sweep.active, 0, self.write_data >> parameter.low)),
+            write.data.word.eq(word),
+            write.data.odd.eq(word.xor()),
             read.addr.eq(self._address(symbol, bank)),
         ]
         return read.data
@@ -372,6 +391,8 @@ class ParameterStore(wiring.Component):
         A commit is under way; the last one failed; it failed for what is fixed while armed.
     committed, refitted : Out(1)
         Strobe: new pages are in force from the next cycle on; what is fixed while armed is another.
+    errors : Out(data.StructLayout)
+        Of :class:`ParametersInForce`.
     window, recovery, strategy, limits, name : Out(wiring.Signature)
         As in :class:`ParametersInForce`.
     """
@@ -398,6 +419,7 @@ class ParameterStore(wiring.Component):
                 "fixed": Out(1),
                 "committed": Out(1),
                 "refitted": Out(1),
+                "errors": Out(READ_ERRORS),
                 **reader_ports(symbols),
             }
         )
@@ -413,6 +435,7 @@ class ParameterStore(wiring.Component):
             wiring.connect(m, getattr(in_force, reader), wiring.flipped(getattr(self, reader)))
         m.d.comb += [
             self.ready.eq(shadow.ready & in_force.ready),
+            self.errors.eq(in_force.errors),
             self.settled.eq(self.ready & ~walk.busy),
             self.committing.eq(walk.busy),
             self.committed.eq(walk.passed),

@@ -78,7 +78,7 @@ class OrderEntry(wiring.Component):
         `Canceller`.
     reading : Out(1)
         `busy` of `OrderSession`.
-    rx, and the others
+    order_error, account_error, rx, and the others
         Of `OrderSession` and `OrderManager`, by their names.
     """
 
@@ -95,6 +95,7 @@ class OrderEntry(wiring.Component):
         *("overdue_symbol", "violation", "clear", "ready", "watched", "watched_account"),
         *("released_buys", "released_sells", "next_number", "end_number", "spent"),
         *("load_position", "load_symbol", "start_position", "told"),
+        *("order_error", "account_error"),
     )
     RENAMED = (
         ("due_sequence", "next_sequence"),

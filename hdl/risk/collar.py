@@ -52,6 +52,8 @@ class PriceCollar(wiring.Component):
     within_collar : Out(1)
     ready : Out(1)
         The memory has been cleared after reset; until then the gate fails and trades are lost.
+    error : Out(1)
+        A bit has flipped of what is kept here: in the cycle of the gate if the preview went by it.
     """
 
     LATENCY = 1
@@ -66,15 +68,19 @@ class PriceCollar(wiring.Component):
                 "trades": In(stream.Signature(Trade(symbols), always_ready=True)),
                 "within_collar": Out(1),
                 "ready": Out(1),
+                "error": Out(1),
             }
         )
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.memory = memory = TableMemory(depth=self._symbols, shape=_Reference)
+        m.submodules.memory = memory = TableMemory(
+            depth=self._symbols, shape=_Reference, checked=(0,)
+        )
         reference, known = Signal(_Reference), Signal()
         m.d.comb += [
             self.ready.eq(memory.ready),
+            self.error.eq(memory.error),
             memory.write.eq(self.trades.valid),
             memory.write_address.eq(self.trades.payload.symbol),
             memory.write_data.valid.eq(1),

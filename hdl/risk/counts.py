@@ -39,12 +39,14 @@ class OpenOrders(wiring.Component):
     released : In(stream.Signature(range(symbols)))
         An order of this symbol is open no more. Waits while an order is approved.
     clear : In(1)
-        Forgets all open orders, in `symbols` cycles.
+        Forgets all open orders, in `symbols` cycles, rounded up to a power of two.
     within_open : Out(1)
     total : Out(32)
         Orders open of all symbols together.
     ready : Out(1)
         Low while counts are being cleared, after reset too; the gate fails until then.
+    error : Out(1)
+        A bit has flipped of what is kept here: in the cycle of the gate if the preview went by it.
     """
 
     LATENCY = 1
@@ -63,19 +65,21 @@ class OpenOrders(wiring.Component):
                 "within_open": Out(1),
                 "total": Out(COUNT_BITS),
                 "ready": Out(1),
+                "error": Out(1),
             }
         )
 
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.memory = memory = ResetInserter(self.clear)(
-            TableMemory(depth=self._symbols, shape=COUNT_BITS, reads=2)
+            TableMemory(depth=self._symbols, shape=COUNT_BITS, reads=2, checked=(0, 1))
         )
         symbols = [Signal.like(self.preview.symbol, name=f"symbol_{n}") for n in range(3)]
         approved, total, held = Signal(), self.total, memory.data(1)
         releases = self.released.valid & self.released.ready
         m.d.comb += [
             self.ready.eq(memory.ready),
+            self.error.eq(memory.error),
             self.released.ready.eq(memory.ready & ~approved),
             memory.address(0).eq(self.preview.symbol),
             memory.address(1).eq(symbols[2]),

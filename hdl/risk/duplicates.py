@@ -50,10 +50,12 @@ class Duplicates(wiring.Component):
     approved : In(1)
         The preview of two cycles before is approved.
     clear : In(1)
-        Forgets all orders, in `symbols` cycles.
+        Forgets all orders, in `symbols` cycles, rounded up to a power of two.
     original : Out(1)
     ready : Out(1)
         Low while orders are being forgotten, after reset too; the gate fails until then.
+    error : Out(1)
+        A bit has flipped of what is kept here: in the cycle of the gate if the preview went by it.
     """
 
     LATENCY = 1
@@ -70,6 +72,7 @@ class Duplicates(wiring.Component):
                 "clear": In(1),
                 "original": Out(1),
                 "ready": Out(1),
+                "error": Out(1),
             }
         )
 
@@ -77,7 +80,7 @@ class Duplicates(wiring.Component):
         m = Module()
         orders = data.ArrayLayout(_Sent, REMEMBERED_ORDERS)
         m.submodules.memory = memory = ResetInserter(self.clear)(
-            TableMemory(depth=self._symbols, shape=orders, reads=2)
+            TableMemory(depth=self._symbols, shape=orders, reads=2, checked=(0, 1))
         )
         checked, decided = Signal(_Sent), Signal(_Sent)
         symbols = [Signal.like(self.preview.symbol, name=f"symbol_{n}") for n in range(2)]
@@ -91,6 +94,7 @@ class Duplicates(wiring.Component):
         ]
         m.d.comb += [
             self.ready.eq(memory.ready),
+            self.error.eq(memory.error),
             memory.address(0).eq(self.preview.symbol),
             memory.address(1).eq(symbols[1]),
             memory.write.eq(self.approved),

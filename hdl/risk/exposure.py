@@ -59,9 +59,11 @@ class Exposure(wiring.Component):
     reserve : In(1)
         The preview of two cycles before is approved: its quantity is added to its side.
     clear : In(1)
-        Sets all reserves to zero, in `symbols` cycles.
+        Sets all reserves to zero, in `symbols` cycles, rounded up to a power of two.
     ready : Out(1)
         Low while reserves are being cleared, after reset too; the gates fail until then.
+    error : Out(1)
+        A bit has flipped of what is kept here: in the cycle of the gate if the preview went by it.
     """
 
     LATENCY = 1
@@ -83,18 +85,20 @@ class Exposure(wiring.Component):
                 "reserve": In(1),
                 "clear": In(1),
                 "ready": Out(1),
+                "error": Out(1),
             }
         )
 
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.memory = memory = ResetInserter(self.clear)(
-            TableMemory(depth=self._symbols, shape=_Reserved, reads=2)
+            TableMemory(depth=self._symbols, shape=_Reserved, reads=2, checked=(0, 1))
         )
         checked, decided = Signal(Proposal(self._symbols)), Signal(Proposal(self._symbols))
         was_ready = Signal()
         m.d.comb += [
             self.ready.eq(memory.ready),
+            self.error.eq(memory.error),
             memory.address(0).eq(self.preview.symbol),
             memory.address(1).eq(decided.symbol),
             memory.write.eq(self.reserve),

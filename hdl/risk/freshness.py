@@ -47,6 +47,8 @@ class Freshness(wiring.Component):
         A message of the feed has come; the time of the last one, in ns.
     ready : Out(1)
         The memory has been cleared after reset; until then the gate fails.
+    error : Out(1)
+        A bit has flipped of what is kept here: in the cycle of the gate if the preview went by it.
     """
 
     LATENCY = 1
@@ -63,16 +65,18 @@ class Freshness(wiring.Component):
                 "heard": Out(1),
                 "heard_at": Out(64),
                 "ready": Out(1),
+                "error": Out(1),
             }
         )
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.memory = memory = TableMemory(depth=self._symbols, shape=_Heard)
+        m.submodules.memory = memory = TableMemory(depth=self._symbols, shape=_Heard, checked=(0,))
         feed, symbol = Signal(_Heard), Signal(_Heard)
         message = self.messages.payload
         m.d.comb += [
             self.ready.eq(memory.ready),
+            self.error.eq(memory.error),
             memory.write.eq(self.messages.valid & message.tracked),
             memory.write_address.eq(message.symbol),
             memory.write_data.ever.eq(1),

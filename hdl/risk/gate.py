@@ -15,6 +15,7 @@ from tickgate.hdl.risk.counts import DailyTotals, OpenOrders
 from tickgate.hdl.risk.duplicates import Duplicates
 from tickgate.hdl.risk.exposure import Exposure
 from tickgate.hdl.risk.freshness import Freshness
+from tickgate.hdl.risk.integrity import Faults, Integrity
 from tickgate.hdl.risk.limits import AccountLimits, Limits, OrderLimits
 from tickgate.hdl.risk.permission import Permission, TickAndLot
 from tickgate.hdl.risk.rate import MessageRate
@@ -56,6 +57,7 @@ class Gate(enum.IntEnum):
     PERMISSION = 25
     TICK_AND_LOT = 26
     DAILY_TOTALS = 29
+    MEMORY_INTEGRITY = 34
 
 
 COUNTING = (
@@ -145,6 +147,10 @@ class RiskGate(wiring.Component):
         Sets the next user reference number, while disarmed.
     start_of_day : In(1)
         Clears all exposure and all counts, while disarmed.
+    faults : In(Faults)
+        Flipped bits seen outside: of what belongs to a preview one cycle after it at the latest.
+    forgive : In(1)
+        Of `Integrity`, while disarmed.
     approved : Out(stream.Signature(Order(symbols), always_ready=True))
     refused : Out(stream.Signature(Refusal(symbols), always_ready=True))
     verdicts : Out(stream.Signature(Verdict(symbols), always_ready=True))
@@ -153,6 +159,10 @@ class RiskGate(wiring.Component):
     regular_session, breach : Out(1)
     shown : In(range(symbols)), state : Out(SymbolState)
         What the exchange has said of a symbol, 1 cycle later.
+    damaged : Out(1)
+        `kill` of `Integrity`: what the gates go by may be wrong, and no order may leave.
+    faults_seen : Out(Faults)
+        `seen` of `Integrity`.
     ready : Out(1)
         Memories are clear; until then every intent is refused.
     """
@@ -195,6 +205,8 @@ class RiskGate(wiring.Component):
                 "user_ref_num_start": In(32),
                 "load_user_ref_num": In(1),
                 "start_of_day": In(1),
+                "faults": In(Faults),
+                "forgive": In(1),
                 "approved": Out(strobed(Order(symbols))),
                 "refused": Out(strobed(Refusal(symbols))),
                 "verdicts": Out(strobed(Verdict(symbols))),
@@ -203,6 +215,8 @@ class RiskGate(wiring.Component):
                 "breach": Out(1),
                 "shown": In(range(symbols)),
                 "state": Out(SymbolState),
+                "damaged": Out(1),
+                "faults_seen": Out(Faults),
                 "ready": Out(1),
             }
         )
@@ -223,6 +237,7 @@ class RiskGate(wiring.Component):
         m.submodules.duplicates = duplicates = Duplicates(symbols=self._symbols)
         m.submodules.totals = totals = DailyTotals(symbols=self._symbols)
         m.submodules.account_exposure = account = AccountExposure(symbols=self._symbols)
+        m.submodules.integrity = integrity = Integrity()
         counting = (rate, open_orders, duplicates, totals, account)
         by_symbol = (order_limits, exposure, collar, trading_state, sanity, permission, grid)
         for part in (*by_symbol, freshness, band, rate, open_orders, duplicates):
@@ -271,6 +286,7 @@ class RiskGate(wiring.Component):
             Gate.PERMISSION: permission.permitted,
             Gate.TICK_AND_LOT: grid.on_grid,
             Gate.DAILY_TOTALS: totals.within_day,
+            Gate.MEMORY_INTEGRITY: integrity.clean,
         }
         passes |= {gate: passes[gate] | accounting for gate in COUNTING}
         passes |= {gate: self.standing[gate.name.lower()] for gate in STANDING}
@@ -297,7 +313,22 @@ class RiskGate(wiring.Component):
             self.breach.eq(trading_state.breach),
             trading_state.shown.eq(self.shown),
             self.state.eq(trading_state.state),
+            integrity.forgive.eq(self.forgive & ~self.armed),
+            self.damaged.eq(integrity.kill),
+            self.faults_seen.eq(integrity.seen),
         ]
+        own = {
+            "exposure": exposure,
+            "price_reference": collar,
+            "book": sanity,
+            "freshness": freshness,
+            "rate": rate,
+            "open_orders": open_orders,
+            "duplicates": duplicates,
+        }
+        for name, _ in data.Layout.cast(Faults):
+            mine = own[name].error if name in own else 0
+            m.d.comb += integrity.faults[name].eq(self.faults[name] | mine)
         wiring.connect(m, wiring.flipped(self.released), account.released)
         wiring.connect(m, wiring.flipped(self.closed), open_orders.released)
         self._conclude(m, passes)

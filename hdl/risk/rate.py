@@ -43,12 +43,14 @@ class MessageRate(wiring.Component):
     approved : In(1)
         The preview of two cycles before is approved.
     clear : In(1)
-        Fills all buckets, in `symbols` cycles.
+        Fills all buckets, in `symbols` cycles, rounded up to a power of two.
     within_rate : Out(1)
     session_full_at : Out(64)
         When the bucket of the session is full again, in ns.
     ready : Out(1)
         Low while buckets are being filled, after reset too; the gate fails until then.
+    error : Out(1)
+        A bit has flipped of what is kept here: in the cycle of the gate if the preview went by it.
     """
 
     LATENCY = 1
@@ -67,13 +69,14 @@ class MessageRate(wiring.Component):
                 "within_rate": Out(1),
                 "session_full_at": Out(64),
                 "ready": Out(1),
+                "error": Out(1),
             }
         )
 
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.memory = memory = ResetInserter(self.clear)(
-            TableMemory(depth=self._symbols, shape=64)
+            TableMemory(depth=self._symbols, shape=64, checked=(0,))
         )
         limits, account = self.limits, self.account
         checked, decided = Signal.like(self.preview.symbol), Signal.like(self.preview.symbol)
@@ -96,6 +99,7 @@ class MessageRate(wiring.Component):
         )
         m.d.comb += [
             self.ready.eq(memory.ready),
+            self.error.eq(memory.error),
             memory.address().eq(self.preview.symbol),
             memory.write.eq(self.approved),
             memory.write_address.eq(decided),

@@ -45,6 +45,8 @@ class BookSanity(wiring.Component):
     sane, above_bid : Out(1)
     ready : Out(1)
         The memory has been cleared after reset; until then both fail and tops are lost.
+    error : Out(1)
+        A bit has flipped of what is kept here: in the cycle of the gate if the preview went by it.
     """
 
     LATENCY = 1
@@ -59,17 +61,19 @@ class BookSanity(wiring.Component):
                 "sane": Out(1),
                 "above_bid": Out(1),
                 "ready": Out(1),
+                "error": Out(1),
             }
         )
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.memory = memory = TableMemory(depth=self._symbols, shape=_Seen)
+        m.submodules.memory = memory = TableMemory(depth=self._symbols, shape=_Seen, checked=(0,))
         top, seen = self.tops.payload, Signal(_Seen)
         spread, width, cap = Signal(signed(33)), Signal(32), Signal(32)
         is_open, has_bid, above = Signal(), Signal(), Signal()
         m.d.comb += [
             self.ready.eq(memory.ready),
+            self.error.eq(memory.error),
             spread.eq(top.ask_price - top.bid_price),
             memory.write.eq(self.tops.valid),
             memory.write_address.eq(top.symbol),

@@ -14,7 +14,7 @@ from tickgate.spec.gates import LOT_SIZES, ORDER_TICKS
 
 __all__ = ["GATES", "STANDING", "Limits", "Order", "RiskModel", "Verdict"]
 
-GATES = (1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 19, 21, 23, 24, 25, 26, 29)
+GATES = (1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 19, 21, 23, 24, 25, 26, 29, 34)
 """The gates that the card has; gate g is bit g of the reasons. Bit 0: the transmit port is busy."""
 
 STANDING = (2,)
@@ -226,6 +226,8 @@ class RiskModel:
         What positions are worth, those that are long and those that are short, in 1e-4 USD.
     time_in_force : str
         The OUCH code of all orders.
+    damaged : bool
+        A flipped bit was seen in what the gates go by: what gate 34 looks at.
     regular_session, breach : bool
         What gate 16 looks at beside the symbol's state; set by `system` messages.
     """
@@ -238,6 +240,7 @@ class RiskModel:
     config_valid: bool = False
     standing: frozenset[int] = frozenset()
     time_in_force: str = "3"
+    damaged: bool = False
     long_value: int = 0
     short_value: int = 0
     regular_session: bool = field(default=False, init=False)
@@ -404,6 +407,7 @@ class RiskModel:
             29: self._day_orders < self.account.max_day_orders
             and self._day_shares + proposal.quantity <= self.account.max_day_shares
             and self._day_notional + _notional(proposal) <= self.account.max_day_notional,
+            34: not self.damaged,
         }
         passes |= {gate: gate in self.standing for gate in STANDING}
         if accounting:

@@ -5,6 +5,7 @@ from tickgate.sim.prove import (
     cancels,
     control,
     ladder,
+    memory,
     order,
     risk,
     segments,
@@ -16,6 +17,6 @@ from tickgate.sim.prove.engine import Property
 
 __all__ = ["PROPERTIES"]
 
-_PARTS = (book, ladder, top, risk, standing, order, cancels, segments, tcp, control)
+_PARTS = (book, ladder, top, memory, risk, standing, order, cancels, segments, tcp, control)
 
 PROPERTIES: dict[str, Property] = {each.name: each for part in _PARTS for each in part.PROPERTIES}

@@ -390,6 +390,14 @@ _ALONE: dict[Gate, tuple[str, Callable[..., Value]]] = {
         ),
         _within_day,
     ),
+    Gate.MEMORY_INTEGRITY: (
+        (
+            "no flipped bit was seen up to the cycle of the intent since the host forgave the "
+            "last, and no word that the gate keeps of the symbol is odd, with its parity, in the "
+            "cycle of the preview"
+        ),
+        lambda h: ~(h.damaged_then | h.odd_then),
+    ),
 }
 
 FORMULAS: dict[Gate, tuple[str, Callable[..., Value]]] = {

@@ -8,13 +8,24 @@ from amaranth.lib import data
 from amaranth.lib.wiring import Component
 
 from tickgate.hdl.risk.gate import RiskGate
+from tickgate.hdl.risk.integrity import Faults
 from tickgate.hdl.stream import MessageKind, Side
-from tickgate.sim.prove.opened import inside, read
+from tickgate.sim.prove.opened import inside, read, read_whole
 from tickgate.spec.gates import REMEMBERED_ORDERS
 
 __all__ = ["Knowledge", "Known", "KnownOfAccount", "KnownOfFeed"]
 
 TIME_MAX = (1 << 64) - 1
+TELLS = {
+    "exposure": "exposure",
+    "price_reference": "collar",
+    "book": "sanity",
+    "freshness": "freshness",
+    "rate": "rate",
+    "open_orders": "open_orders",
+    "duplicates": "duplicates",
+}
+"""The part of the gate that tells of each fault in it."""
 
 
 class KnownOfFeed(data.Struct):
@@ -100,6 +111,7 @@ class Knowledge:
             self._was_notional.eq(harness.notional),
         ]
         self._hear()
+        self._suspect()
         self._reserve()
         self._count()
         self._sum()
@@ -156,6 +168,26 @@ class Knowledge:
             ]
         self.feed_before = Signal(KnownOfFeed)
         m.d.sync += self.feed_before.eq(feed)
+
+    def _suspect(self) -> None:
+        """`faults`: all that are seen in this cycle or were before."""
+        m, h = self._m, self._harness
+        before, now = Signal(Faults), Signal(Faults)
+        self.faults_before, self.faults = before, Signal(Faults)
+        for name, _ in data.Layout.cast(Faults):
+            own = self.part(TELLS[name]).error if name in TELLS else 0
+            m.d.comb += now[name].eq(h.faults[name] | own)
+        m.d.comb += self.faults.as_value().eq(now.as_value() | before.as_value())
+        forgives = h.forgive & ~h.armed
+        m.d.sync += before.as_value().eq(Mux(forgives, now.as_value(), self.faults.as_value()))
+
+    def odd(self, symbol) -> Value:
+        """Some word that the gate keeps of a symbol has an odd number of flipped bits."""
+        words = [
+            read_whole(self._m, inside(self._inside, name), "memory", symbol)
+            for name in TELLS.values()
+        ]
+        return Cat(Value.cast(word).xor() for word in words).any()
 
     def _approved_of_it(self) -> Value:
         approved = self._gate.approved
@@ -285,4 +317,5 @@ class Knowledge:
                 totals.shares == account.day_shares,
                 totals.notional == account.day_notional,
             ).all(),
+            "faults": gate.faults_seen.as_value() == self.faults_before.as_value(),
         }

@@ -7,7 +7,9 @@ can be reached. A memory is named by its place among the submodules, as in `m.su
 from amaranth.hdl import Module, Value
 from amaranth.lib import wiring
 
-__all__ = ["emptied", "inside", "opened", "read"]
+from tickgate.hdl.memory import Checked
+
+__all__ = ["emptied", "inside", "opened", "read", "read_whole"]
 
 
 def opened(m: Module, name: str, part: wiring.Component) -> Module:
@@ -25,6 +27,12 @@ def inside(whole: Module, name: str) -> Module:
 
 def read(m: Module, whole: Module, name: str, address: Value) -> Value:
     """What the memory `name` of an opened part holds at `address` in this cycle."""
+    data = read_whole(m, whole, name, address)
+    return data.word if isinstance(data.shape(), Checked) else data
+
+
+def read_whole(m: Module, whole: Module, name: str, address: Value) -> Value:
+    """The same with its parity, if it is a checked memory."""
     port = inside(whole, name).submodules.ram.read_port(domain="comb")
     m.d.comb += port.addr.eq(address)
     return port.data

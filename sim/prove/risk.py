@@ -11,6 +11,7 @@ from amaranth.lib import data
 from tickgate.hdl.control.arming import Arming
 from tickgate.hdl.risk.account import Released
 from tickgate.hdl.risk.gate import COUNTING, Gate, RiskGate
+from tickgate.hdl.risk.integrity import Faults
 from tickgate.hdl.risk.limits import AccountLimits, Limits
 from tickgate.hdl.risk.standing import Standing
 from tickgate.hdl.stream import Message, MessageKind, Proposal, Side, Top, Trade
@@ -74,6 +75,8 @@ INPUTS = {
     "busy": 1,
     "load": 1,
     "start": 32,
+    "faults": Faults,
+    "forgive": 1,
 }
 """Of the risk gate; `armed` and `killed` come beside."""
 
@@ -107,6 +110,8 @@ def drive(m: Module, harness: Harness, gate: RiskGate) -> Signal:
         gate.transmit_busy.eq(harness.busy),
         gate.load_user_ref_num.eq(harness.load),
         gate.user_ref_num_start.eq(harness.start),
+        gate.faults.eq(harness.faults),
+        gate.forgive.eq(harness.forgive),
     ]
     return proposal
 
@@ -129,6 +134,7 @@ def easy_day(harness: Harness, *, orders: int) -> Value:
         "account": all_ones(AccountLimits, session_reserve_ns=0),
         "released": {},
         "standing": all_ones(Standing),
+        "faults": {},
         "exact_now": (1 << SYMBOLS) - 1,
         "message_valid": 1,
         "message": {"kind": MessageKind.TRADING_STATE, "tracked": 1, "code": ord("T")},
@@ -241,6 +247,8 @@ class RiskHarness(Harness):
             then = Signal(known.shape())
             self._module.d.comb += then.as_value().eq(self.ago(known.as_value(), 2))
             setattr(self, f"{name}_then", then)
+        self.damaged_then = self.ago(knowledge.faults.as_value().any(), 1)
+        self.odd_then = self.ago(knowledge.odd(self.preview.symbol), 2)
         self.market_heard_then = self.ago(knowledge.market_heard, 2)
         self.market_heard_at_then = self.ago(knowledge.market_heard_at, 2)
         # What was approved in the cycles of preview and intent.
@@ -289,6 +297,7 @@ NEEDS: dict[Gate, tuple[str, ...]] = {
     Gate.SHORT_LOCATE: ("reserved",),
     Gate.SHORT_SALE_RESTRICTION: ("reserved", "state", "top"),
     Gate.DAILY_TOTALS: ("day",),
+    Gate.MEMORY_INTEGRITY: ("faults",),
 }
 """What a gate has to know, in the words of `GROUPS`."""
 CLAIMS: dict[str, tuple[Callable[..., Value], Callable[..., Value], tuple[str, ...]]] = {
@@ -307,6 +316,7 @@ GROUPS = {
     "open": "number of its open orders, and of all symbols together",
     "notional": "notional of open orders on either side, of all symbols together",
     "day": "orders, shares and notional of the day, of all symbols together",
+    "faults": "where flipped bits were seen since the host, with the card disarmed, forgave them",
 }
 OF_ORDERS = {"rate": 3, "sent": 3, "open": 4, "notional": 4, "day": 3}
 """Groups that orders make, none of which comes while the gate is busy with another one; and after

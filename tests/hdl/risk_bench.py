@@ -9,6 +9,7 @@ from verilated import Packed, Verilated
 
 from tickgate.hdl.risk.account import Released
 from tickgate.hdl.risk.gate import STANDING, Refusal, RiskGate, Verdict
+from tickgate.hdl.risk.integrity import Faults
 from tickgate.hdl.risk.limits import AccountLimits, Limits
 from tickgate.hdl.risk.standing import Standing
 from tickgate.hdl.stream import Message, MessageKind, Order, Proposal, Top, Trade
@@ -51,6 +52,8 @@ TOLD = {
     "load_user_ref_num": 1,
     "user_ref_num_start": 32,
     "start_of_day": 1,
+    "faults": Faults,
+    "forgive": 1,
 }
 VERDICTS = {
     "verdicts": Verdict(SYMBOLS),
@@ -151,6 +154,7 @@ def ports(now: dict, intent: dict | None) -> dict:
         **{name: now[name] for name in ("position", "armed", "killed", "time", "start_of_day")},
         "standing": {gate.name.lower(): int(gate in now["standing"]) for gate in STANDING},
         **{name: now[name] for name in ("limits", "account", "long_value", "short_value")},
+        **{name: now[name] for name in ("faults", "forgive")},
         "released_buys": buys,
         "released_sells": sells,
         "exact_now": now["exact"],

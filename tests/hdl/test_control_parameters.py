@@ -4,12 +4,13 @@
 from functools import cache
 
 import pytest
-from amaranth.hdl import Value
+from amaranth.hdl import Module, Value
 from amaranth.sim import Simulator
 from simulated import Simulated
 
 from tickgate.hdl.control.bus import BusSignature
 from tickgate.hdl.control.parameters import READERS, Commit, ParameterStore, reader_layout
+from tickgate.sim.prove.opened import inside, opened
 from tickgate.spec import registers
 from tickgate.spec.registers import (
     PAGE_WORDS,
@@ -261,6 +262,36 @@ def test_a_write_that_only_asks_writes_nothing():
         assert await access(ctx, dut, in_force_address(1, 6)) == (Status.OK, 0)
 
     run(scenario)
+
+
+def test_a_flipped_bit_is_told_to_who_reads_it(generator):
+    dut = ParameterStore(symbols=SYMBOLS)
+    banks = inside(opened(Module(), "store", dut), "in_force")
+    simulated = Simulated(dut)
+    pages = random_pages(generator)
+
+    async def scenario(ctx):
+        async def told(symbol: int) -> set[str]:
+            for reader in READERS:
+                ctx.set(getattr(dut, reader).symbol, symbol)
+            await ctx.tick()
+            return {reader for reader in READERS if ctx.get(dut.errors[reader])}
+
+        await ctx.tick().until(dut.ready)
+        await write_pages(ctx, dut, pages)
+        await commit(ctx, dut, parameter_checksum(pages))
+        for reader, members in READERS.items():
+            for name in (name for names in members.values() for name in names):
+                # The bank in force after one commit is the second one.
+                word = Value.cast(getattr(banks.submodules, f"{reader}_{name}").data[SYMBOLS + 1])
+                held = ctx.get(word)
+                ctx.set(word, held ^ 1 << generator.randrange(len(word)))
+                assert await told(0) == set()
+                assert await told(1) == {reader}
+                ctx.set(word, held)
+                assert await told(1) == set()
+
+    simulated.run(scenario)
 
 
 def test_nothing_is_answered_before_the_memories_are_clear():

@@ -1,14 +1,17 @@
+# amaranth: UnusedElaboratable=no
 """Memories: what the simulator sees, and what synthesis is told."""
 
 import re
 import subprocess
 
 import pytest
+from amaranth.hdl import Module, Value
 from amaranth.sim import Simulator
 
 from tickgate.hdl import yosys
-from tickgate.hdl.memory import BlockMemory, DualPortMemory, TableMemory
+from tickgate.hdl.memory import BlockMemory, DualPortMemory, Sweep, TableMemory
 from tickgate.hdl.netlist import to_rtlil
+from tickgate.sim.prove.opened import opened
 
 DEPTH, WIDTH = 1024, 18
 """One block RAM of an ECP5."""
@@ -112,3 +115,77 @@ def test_what_a_relaxed_memory_reads_while_it_is_written_can_be_poisoned(poisone
     simulator.add_clock(1e-8)
     simulator.add_testbench(testbench)
     simulator.run()
+
+
+@pytest.mark.parametrize("symbols", [3, 4])
+def test_a_checked_memory_tells_of_any_bit_that_flips_in_the_word_it_reads(symbols):
+    memory = TableMemory(depth=symbols, shape=70, reads=2, checked=(1,))
+    ram = opened(Module(), "memory", memory).submodules.ram
+    words = [(n * 0x1234567) ** 3 % 2**70 for n in range(symbols)]
+
+    async def testbench(ctx):
+        async def errors() -> list[int]:
+            """Of each address, those included that no one writes; both ports read it."""
+            told = []
+            for address in range(4):
+                for port in memory.address(0), memory.address(1):
+                    ctx.set(port, address)
+                await ctx.tick()
+                told.append(ctx.get(memory.error))
+            return told
+
+        row = Value.cast(ram.data[1])
+        ctx.set(row, 1)
+        ctx.set(memory.address(1), 1)
+        while not ctx.get(memory.ready):
+            # Whatever it holds before it is swept.
+            assert not ctx.get(memory.error)
+            await ctx.tick()
+        assert await errors() == [0] * 4
+        for address, word in enumerate(words):
+            ctx.set(memory.write, 1)
+            ctx.set(memory.write_address, address)
+            ctx.set(memory.write_data, word)
+            await ctx.tick()
+        ctx.set(memory.write, 0)
+        assert await errors() == [0] * 4
+        held = ctx.get(row)
+        for bit in range(71):
+            ctx.set(row, held ^ 1 << bit)
+            assert await errors() == [0, 1, 0, 0]
+        ctx.set(row, held)
+        ctx.set(memory.address(1), 0)
+        await ctx.tick()
+        ctx.set(row, held ^ 1)
+        ctx.set(memory.address(0), 1)
+        await ctx.tick()
+        assert not ctx.get(memory.error)
+
+    simulator = Simulator(memory)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(testbench)
+    simulator.run()
+
+
+@pytest.mark.parametrize("flag", ["done", "runs"])
+def test_a_sweep_of_which_it_is_not_known_that_it_is_over_does_not_begin_anew(flag):
+    sweep = Sweep(depth=4)
+    register = getattr(sweep, flag)
+
+    async def testbench(ctx):
+        while ctx.get(sweep.active):
+            assert not ctx.get(sweep.broken)
+            await ctx.tick()
+        ctx.set(register, not ctx.get(register))
+        await ctx.tick()
+        assert (ctx.get(sweep.active), ctx.get(sweep.broken)) == (0, 1)
+
+    simulator = Simulator(sweep)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(testbench)
+    simulator.run()
+
+
+def test_a_port_that_is_not_there_cannot_be_checked():
+    with pytest.raises(ValueError, match="checked must be of 1 read ports"):
+        TableMemory(depth=4, shape=8, checked=(1,))

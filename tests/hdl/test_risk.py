@@ -4,18 +4,23 @@
 import itertools
 
 import pytest
-from amaranth.hdl import ResetInserter, Signal
+from amaranth.hdl import Module, ResetInserter, Signal, Value
+from amaranth.lib import data
 from amaranth.sim import Simulator
+from amaranth.utils import ceil_log2
 from risk_bench import BUY, KINDS, SELL, SYMBOLS, simulate, top
+from simulated import Simulated
 
 from tickgate.hdl.risk.collar import PriceCollar
 from tickgate.hdl.risk.exposure import Exposure
 from tickgate.hdl.risk.gate import COUNTING, STANDING, Gate, RiskGate
+from tickgate.hdl.risk.integrity import Faults
 from tickgate.hdl.risk.trading_state import TradingState
 from tickgate.sim.model import risk as model
 from tickgate.sim.model.book import Top, Trade
 from tickgate.sim.model.feed import Message
 from tickgate.sim.model.strategy import Proposal
+from tickgate.sim.prove.opened import inside, opened
 
 WORD = 0xFFFF_FFFF
 REFERENCE = 100_0000
@@ -99,6 +104,8 @@ CYCLE = {
     "busy": 0,
     "load": None,
     "start_of_day": 0,
+    "faults": {},
+    "forgive": 0,
 }
 OPENING = [
     {**CYCLE, "message": ("S", None, "Q")},
@@ -106,7 +113,19 @@ OPENING = [
     *({**CYCLE, "trade": (symbol, REFERENCE)} for symbol in range(SYMBOLS)),
     *({**CYCLE, "top": (symbol, BID, ASK)} for symbol in range(SYMBOLS)),
 ]
+PARTS = {
+    "exposure": "exposure",
+    "collar": "price_reference",
+    "sanity": "book",
+    "freshness": "freshness",
+    "rate": "rate",
+    "open_orders": "open_orders",
+    "duplicates": "duplicates",
+}
+"""Parts of the gate that have a memory, and what the host is told if a bit of it flips."""
 IDLE = {**CYCLE}
+SWEEP = 1 << ceil_log2(SYMBOLS)
+"""Cycles in which the memories of the gate are cleared."""
 PAUSE = [IDLE] * RiskGate.ACCOUNTING
 """What an order takes to be accounted for."""
 
@@ -165,7 +184,7 @@ def judge(cycles) -> list[tuple]:
     risk = model.RiskModel({symbol: model.Limits() for symbol in range(SYMBOLS)})
     risk.config_valid = True
     verdicts, before, entered, last = [], IDLE, None, None
-    sums, taken = Entered(), []
+    sums, taken, faults = Entered(), [], False
     for at, now in enumerate([*cycles, IDLE]):
         risk.armed, risk.killed = bool(now["armed"]), bool(now["killed"])
         risk.standing = frozenset(gate.value for gate in now["standing"])
@@ -179,6 +198,9 @@ def judge(cycles) -> list[tuple]:
         taken.append(sums.take(now))
         if at >= RELEASE_KNOWN:
             risk.released(*taken[at - RELEASE_KNOWN][:2])
+        risk.damaged = faults or any(now["faults"].values())
+        forgives = now["forgive"] and not now["armed"]
+        faults = any(now["faults"].values()) if forgives else risk.damaged
         if before["preview"] and before["meant"]:
             proposal = {name: before["preview"][name] for name in Proposal._fields}
             symbol, limits = proposal["symbol"], before["limits"]
@@ -381,6 +403,8 @@ def a_random_cycle(generator, limits, account, references, time) -> dict:
         "busy": rarely(1, 0, 0.1),
         "load": rarely(generator.choice([0, 5, WORD]), None),
         "start_of_day": 0,
+        "faults": {},
+        "forgive": 0,
     }
 
 
@@ -394,6 +418,9 @@ def test_it_judges_as_the_model_judges(generator):
         if n % 50 == 0:
             account = some_account_limits(generator)
         cycles.append(a_random_cycle(generator, limits, account, references, time))
+    for start in 1000, 2650:
+        cycles[start]["faults"] = {"limits": 1}
+        cycles[start + 40] |= {"forgive": 1, "armed": 0}
     cycles[2700]["message"] = ("W", None, "1")
     verdicts = simulate([*OPENING, *cycles])
     assert verdicts == judge([*OPENING, *cycles])
@@ -507,7 +534,7 @@ def test_out_of_reset_every_fact_is_against_an_order():
     cold = {**IDLE, "armed": 0, "exact": 0, "standing": frozenset()}
     zero = {"limits": dict.fromkeys(LIMITS, 0), "account": dict.fromkeys(ACCOUNT, 0)}
     order = cycle(armed=0, exact=0, **zero)
-    harmless = {Gate.BUSY, *OF_SELLS}
+    harmless = {Gate.BUSY, Gate.MEMORY_INTEGRITY, *OF_SELLS}
     assert outcome(order, cold, opening=[]) == [bits(*(set(Gate) - harmless))]
     unknown = bits(Gate.PRICE_COLLAR, Gate.STALENESS, Gate.BOOK_SANITY, Gate.TRADING_STATE)
     assert outcome(cycle(), opening=[]) == [unknown]
@@ -731,7 +758,7 @@ def test_a_busy_port_refuses_in_the_cycle_of_the_decision():
 def test_a_refusal_names_every_gate_that_failed():
     zero = dict.fromkeys(LIMITS, 0)
     order = {"price": REFERENCE + 1, "quantity": 1_000_001}
-    facts = {"armed": 0, "busy": 1, "exact": 0, "standing": frozenset()}
+    facts = {"armed": 0, "busy": 1, "exact": 0, "standing": frozenset(), "faults": {"rate": 1}}
     late = {"time": CYCLE["time"] + 1, "account": dict.fromkeys(ACCOUNT, 0)}
     news = [
         {**CYCLE, **facts, "message": ("W", None, "3"), "top": (1, WORD, WORD)},
@@ -771,7 +798,7 @@ def test_a_preview_that_is_not_meant_has_no_verdict_and_no_effect():
 def test_the_start_of_day_clears_exposure_while_disarmed(armed):
     order = cycle({"quantity": 500})
     start = {**IDLE, "start_of_day": 1, "armed": armed}
-    cycles = [*OPENING, order, *PAUSE, order, *PAUSE, start, *[IDLE] * SYMBOLS, order]
+    cycles = [*OPENING, order, *PAUSE, order, *PAUSE, start, *[IDLE] * SWEEP, order]
     verdicts = simulate(cycles)
     assert [v[1] for v in verdicts] == [0, 0, bits(Gate.WORST_CASE_LONG) if armed else 0]
 
@@ -780,9 +807,9 @@ def test_no_order_passes_while_exposure_is_being_cleared():
     start = {**IDLE, "start_of_day": 1, "armed": 0}
     worst = {Gate.WORST_CASE_LONG, Gate.WORST_CASE_SHORT, Gate.SHORT_LOCATE}
     swept = worst | {Gate.MESSAGE_RATE, Gate.OPEN_ORDERS, Gate.DUPLICATE}
-    expected = [{Gate.ARMED} | worst, *[{Gate.ARMED} | swept] * (SYMBOLS - 1), swept, set()]
+    expected = [{Gate.ARMED} | worst, *[{Gate.ARMED} | swept] * (SWEEP - 1), swept, set()]
     outcomes = [simulate([*OPENING, {**start, "preview": PROPOSAL}])]
-    outcomes += [simulate([*OPENING, start, *[IDLE] * n, cycle()]) for n in range(SYMBOLS + 1)]
+    outcomes += [simulate([*OPENING, start, *[IDLE] * n, cycle()]) for n in range(SWEEP + 1)]
     assert [verdict[1] for (verdict,) in outcomes] == [bits(*gates) for gates in expected]
 
 
@@ -1214,10 +1241,57 @@ def test_a_new_day_clears_counts_totals_and_buckets():
     account = {**ACCOUNT, "max_day_orders": 1, "max_gross": NOTIONAL, "max_net": NOTIONAL}
     account |= {"session_interval_ns": WORD, "session_burst_ns": 0}
     order = orders({}, limits=limits, account=account)
-    start = [{**IDLE, "start_of_day": 1, "armed": 0}, *[IDLE] * SYMBOLS, *PAUSE]
+    start = [{**IDLE, "start_of_day": 1, "armed": 0}, *[IDLE] * SWEEP, *PAUSE]
     verdicts = simulate([*OPENING, *order, *order, *start, *order])
     again = bits(Gate.WORST_CASE_LONG, *COUNTING)
     assert [verdict[1] for verdict in verdicts] == [0, again, 0]
+
+
+@pytest.mark.parametrize("name", [name for name, _ in data.Layout.cast(Faults)])
+def test_a_flipped_bit_refuses_until_the_host_forgives_it(name):
+    broken, fault = bits(Gate.MEMORY_INTEGRITY), {"faults": {name: 1}}
+    # Seen in the cycle of the intent, in which the order is judged.
+    seen = [cycle(), {**IDLE, **fault}, *PAUSE]
+    armed, disarmed = {**IDLE, "forgive": 1}, {**IDLE, "forgive": 1, "armed": 0}
+    again = [cycle(), {**disarmed, **fault}, cycle(), disarmed, cycle(), *PAUSE]
+    reasons = outcome(*seen, *orders({}), armed, *orders({}), disarmed, *orders({}), *again)
+    disarmed_too = broken | bits(Gate.ARMED)
+    assert reasons == [broken, broken, broken, 0, disarmed_too, disarmed_too, 0]
+
+
+def test_a_flipped_bit_in_any_memory_of_the_gate_refuses_the_order_that_reads_it():
+    gate = RiskGate(symbols=SYMBOLS)
+    parts = opened(Module(), "gate", gate)
+    memories = {
+        told: inside(inside(parts, name), "memory").submodules.ram for name, told in PARTS.items()
+    }
+    simulated = Simulated(gate)
+    for told, ram in memories.items():
+
+        async def scenario(ctx, ram=ram, told=told):
+            word = Value.cast(ram.data[1])
+
+            async def reasons(symbol: int) -> int:
+                ctx.set(gate.preview.payload.symbol, symbol)
+                await ctx.tick()
+                ctx.set(gate.intents.payload.symbol, symbol)
+                ctx.set(gate.intents.valid, 1)
+                killed = ctx.get(gate.damaged)
+                await ctx.tick()
+                ctx.set(gate.intents.valid, 0)
+                assert ctx.get(gate.verdicts.valid)
+                found = ctx.get(gate.verdicts.payload.reasons)
+                assert killed == found >> Gate.MEMORY_INTEGRITY & 1
+                return killed
+
+            await ctx.tick().until(gate.ready)
+            ctx.set(word, ctx.get(word) ^ 1 << len(word) // 3)
+            assert not await reasons(2)
+            assert await reasons(1)
+            seen = [key for key, _ in data.Layout.cast(Faults) if ctx.get(gate.faults_seen[key])]
+            assert seen == [told]
+
+        simulated.run(scenario)
 
 
 def test_no_symbols_are_refused():

@@ -108,7 +108,7 @@ def test_as_made_every_gate_that_depends_on_state_refuses():
         *(1, 11, 13, 14, 15, 16),
         *STANDING,
     }
-    assert reasons(RiskModel({0: Limits()}), buy()) == set(GATES) - {6, 23, 24}
+    assert reasons(RiskModel({0: Limits()}), buy()) == set(GATES) - {6, 23, 24, 34}
 
 
 def test_reasons_name_the_gates_of_the_table():
@@ -448,9 +448,17 @@ def test_a_busy_port_refuses_with_bit_0():
 
 
 def test_a_refusal_carries_every_reason():
-    risk = RiskModel({0: Limits(max_long=1, max_order_quantity=1)})
+    risk = RiskModel({0: Limits(max_long=1, max_order_quantity=1)}, damaged=True)
     assert reasons(risk, buy(2), transmit_busy=True) == {0, *GATES} - {6, 23, 24}
     assert reasons(risk, sell(2)) == set(GATES) - {5, 24}
+
+
+def test_gate_34_refuses_while_a_flipped_bit_was_seen():
+    risk = ready()
+    risk.damaged = True
+    assert reasons(risk, buy()) == {34}
+    risk.damaged = False
+    assert reasons(risk, buy()) == set()
 
 
 def test_a_start_of_day_releases_reserves_and_only_while_disarmed():

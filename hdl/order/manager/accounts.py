@@ -3,7 +3,7 @@
 Ref: docs/risk.md, "Accounting"; gates 5, 6 and 30.
 """
 
-from amaranth.hdl import Const, Module, Mux, ResetInserter, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -85,8 +85,10 @@ class Accounts(wiring.Component):
     position_overflow, turnover_overflow : Out(1)
     ready : Out(1)
         Memories are clear.
+    error : Out(1)
+        A bit has flipped in what was read of `symbol`, or was added to, in the cycle before.
     clear : In(1)
-        Sets all to zero, in `symbols` cycles.
+        Sets all to zero, in `symbols` cycles, rounded up to a power of two.
     """
 
     LATENCY = 1
@@ -114,6 +116,7 @@ class Accounts(wiring.Component):
                 "position_overflow": Out(1),
                 "turnover_overflow": Out(1),
                 "ready": Out(1),
+                "error": Out(1),
                 "clear": In(1),
             }
         )
@@ -121,7 +124,9 @@ class Accounts(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         tables = {
-            name: ResetInserter(self.clear)(TableMemory(depth=self._symbols, shape=shape, reads=3))
+            name: ResetInserter(self.clear)(
+                TableMemory(depth=self._symbols, shape=shape, reads=3, checked=(0, 1))
+            )
             for name, shape in (
                 ("positions", signed(POSITION_BITS)),
                 ("reserved", _Open),
@@ -135,6 +140,7 @@ class Accounts(wiring.Component):
         positions, reserved, released, turnover = tables.values()
         m.d.comb += [
             self.ready.eq(~self._any_waits(tables)),
+            self.error.eq(Cat(table.error for table in tables.values()).any()),
             self.released_buys.eq(released.data(0).buys),
             self.released_sells.eq(released.data(0).sells),
         ]

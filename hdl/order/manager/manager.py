@@ -65,6 +65,8 @@ class OrderManager(wiring.Component):
     violation : Out(1)
         Something is not as it should be, and position or open shares may not be those that the
         venue has: a strobe, a cycle after any of the counters from `unknown_orders` on.
+    order_error, account_error : Out(1)
+        `error` of `OrderTable` and of `Accounts`.
     ready : Out(1), clear : In(1)
         Memories are clear. Forgets orders and accounts, but neither the sequence nor the last
         user reference number.
@@ -143,6 +145,8 @@ class OrderManager(wiring.Component):
                 "ended": Out(1),
                 "ended_number": Out(32),
                 "violation": Out(1),
+                "order_error": Out(1),
+                "account_error": Out(1),
                 "ready": Out(1),
                 "clear": In(1),
                 **{name: Out(1) for name in self.COUNTERS},
@@ -199,6 +203,8 @@ class OrderManager(wiring.Component):
             watch.timeout.eq(self.timeout),
             watch.clear.eq(self.clear),
             self.ready.eq(orders.ready & accounts.ready),
+            self.order_error.eq(orders.error),
+            self.account_error.eq(accounts.error),
             self.room.eq(watch.room & self.ready),
         ]
         for name in ("open_orders", "unanswered", "overdue", "overdue_symbol"):

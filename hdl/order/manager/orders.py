@@ -136,6 +136,8 @@ class OrderTable(wiring.Component):
         Any number, and its entry in the next cycle.
     ready : Out(1)
         Memories are clear.
+    error : Out(1)
+        A bit has flipped in what was read in the cycle before.
     clear : In(1)
         Forgets all orders, in `slots` cycles.
     """
@@ -162,6 +164,7 @@ class OrderTable(wiring.Component):
                 "walk": In(32),
                 "walked": Out(Entry(symbols)),
                 "ready": Out(1),
+                "error": Out(1),
                 "clear": In(1),
             }
         )
@@ -171,10 +174,10 @@ class OrderTable(wiring.Component):
         # Orders are written as they are sent, and what is reported of them elsewhere: so neither
         # has to wait for the other.
         m.submodules.sent_ram = sent = ResetInserter(self.clear)(
-            TableMemory(depth=self._slots, shape=_Sent(self._symbols), reads=2)
+            TableMemory(depth=self._slots, shape=_Sent(self._symbols), reads=2, checked=(0, 1))
         )
         m.submodules.reported_ram = reported = ResetInserter(self.clear)(
-            TableMemory(depth=self._slots, shape=_Reported, reads=2)
+            TableMemory(depth=self._slots, shape=_Reported, reads=2, checked=(0, 1))
         )
         order, report = self.sent.payload, self.report.payload
         # The order that is replaced is looked at in the cycle of the report that says so.
@@ -184,6 +187,7 @@ class OrderTable(wiring.Component):
         m.d.comb += self.walked.eq(self._read(m, sent, reported, 1, self.walk, name="walked"))
         m.d.comb += [
             self.ready.eq(sent.ready & reported.ready),
+            self.error.eq(sent.error | reported.error),
             sent.write.eq(self.sent.valid),
             sent.write_address.eq(order.user_ref_num[: self._slot_bits]),
             sent.write_data.time.eq(self.time),
