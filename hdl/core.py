@@ -13,8 +13,9 @@ from tickgate.hdl.eth import Hold, Receive
 from tickgate.hdl.feed import Feed
 from tickgate.hdl.net import Arbiter, Services
 from tickgate.hdl.order.entry import OrderEntry
+from tickgate.hdl.order.hop import NextHop
 from tickgate.hdl.order.tcp.staging import HostOctet
-from tickgate.hdl.order.tcp.types import Timing
+from tickgate.hdl.order.tcp.types import Outcome, State, Timing
 from tickgate.hdl.risk.gate import Gate, RiskGate, Verdict
 from tickgate.hdl.strategy.taker import Taker
 from tickgate.hdl.stream import Octets, Top, pipe, require_width
@@ -94,7 +95,7 @@ class TickToTrade(wiring.Component):
         sessions: int = 1,
     ) -> None:
         require_width(width)
-        self._symbols = symbols
+        self._symbols, self._sessions = symbols, sessions
         self._receive = Receive(width=width)
         self._hold = Hold(width=width)
         self._feed = Feed(width=width, symbols=symbols, locate_bits=LOCATE_BITS)
@@ -102,6 +103,7 @@ class TickToTrade(wiring.Component):
         self._strategy = Taker(symbols=symbols)
         self._risk = RiskGate(symbols=symbols)
         self._order = OrderEntry(width=width, symbols=symbols, sessions=sessions)
+        self._hop = NextHop()
         self._services = Services(width=width, verdict_latency=Receive.VERDICT_LATENCY)
         on_its_way = OrderBook.SLOW_LATENCY + self.DECIDE
         gap = -(-(PREAMBLE_SIZE + INTERFRAME_GAP) // width)
@@ -139,6 +141,7 @@ class TickToTrade(wiring.Component):
         m.submodules.strategy = strategy = self._strategy
         m.submodules.risk = risk = self._risk
         m.submodules.order = order = self._order
+        m.submodules.hop = self._hop
         m.submodules.services = self._services
         m.submodules.arbiter = self._arbiter
         m.submodules.control = control = self._control
@@ -175,7 +178,7 @@ class TickToTrade(wiring.Component):
         return m
 
     def _share_port(self, m, receive, feed, order) -> None:
-        services, arbiter = self._services, self._arbiter
+        services, arbiter, hop = self._services, self._arbiter, self._hop
         pipe(m, order.tx, arbiter.orders)
         pipe(m, services.octets, arbiter.services)
         pipe(m, arbiter.port, wiring.flipped(self.tx))
@@ -191,6 +194,14 @@ class TickToTrade(wiring.Component):
             order.frame_ends.eq(receive.frames),
             order.frame_good.eq(~receive.fcs_errors),
             arbiter.activity.eq(feed.tracked_messages),
+            services.asking.eq(hop.asking),
+            services.ask.eq(hop.wanted),
+            services.asked.eq(hop.ip),
+            hop.made.eq(services.asks),
+            hop.answered.eq(services.arp_answers),
+            hop.answer_ip.eq(services.answer_ip),
+            hop.answer_mac.eq(services.answer_mac),
+            hop.idle.eq(~order.sending),
         ]
 
     def _clears_books(self, m: Module) -> Signal:
@@ -258,9 +269,9 @@ class TickToTrade(wiring.Component):
             for later, name in zip(names, [control.name.data.name, *names], strict=False)
         ]
         m.d.comb += [
-            session.destination_mac.eq(
-                Cat(config.destination_mac_low, config.destination_mac_high)
-            ),
+            self._hop.configured.eq(Cat(config.destination_mac_low, config.destination_mac_high)),
+            self._hop.ip.eq(config.next_hop),
+            session.destination_mac.eq(self._hop.mac),
             session.source_mac.eq(Cat(config.source_mac_low, config.source_mac_high)),
             feed.start_sequence.eq(Cat(config.start_sequence_low, config.start_sequence_high)),
             Cat(receive.address).eq(
@@ -413,11 +424,11 @@ class TickToTrade(wiring.Component):
             control.status.tcp_sequence.eq(order.next_tcp_sequence),
         ]
 
-    @staticmethod
-    def _hold_session(m, order, control) -> None:
+    def _hold_session(self, m, order, control) -> None:
         """The host's side of the order session."""
         config, command, status = control.config, control.command, control.status
-        octet, waits = Signal(HostOctet), Signal()
+        hop, octet, waits = self._hop, Signal(HostOctet), Signal()
+        opens = command.session_connect.valid & config.session_live & self._sessions
         loaded = Signal.like(command.set_position.payload)
         since, tick = Signal(16), Signal()
         times = [getattr(config, f"session_times_{n}") for n in range(5)]
@@ -433,7 +444,12 @@ class TickToTrade(wiring.Component):
             order.silence.eq(times[4].silence),
             order.timeout.eq(config.session_limits.order_timeout),
             order.isn.eq(config.session_isn),
-            order.connect.eq(command.session_connect.valid & config.session_live),
+            hop.connect.eq(opens & (order.state == State.CLOSED)),
+            hop.stop.eq(command.session_close.valid | command.session_abort.valid),
+            hop.tick.eq(tick),
+            hop.interval.eq(order.timing.rto_initial),
+            hop.tries.eq(order.timing.retries),
+            order.connect.eq(hop.opens),
             order.close.eq(command.session_close.valid),
             order.abort.eq(command.session_abort.valid),
             order.clear.eq(command.start_of_day.valid),
@@ -463,9 +479,12 @@ class TickToTrade(wiring.Component):
             Cat(status.position_low, status.position_sign).eq(order.watched_account.position),
             status.open_buys.eq(order.watched_account.open_buys),
             status.open_sells.eq(order.watched_account.open_sells),
-            status.session_state.state.eq(order.state.as_value()),
-            status.session_state.outcome.eq(order.outcome.as_value()),
+            status.session_state.state.eq(Mux(hop.asking, State.OPENING, order.state)),
+            status.session_state.outcome.eq(
+                Mux(hop.outcome == Outcome.NONE, order.outcome, hop.outcome)
+            ),
             status.session_state.room.eq(~waits),
+            Cat(status.next_hop_mac_low, status.next_hop_mac_high).eq(hop.mac),
         ]
         with m.If(control.microsecond):
             m.d.sync += since.eq(Mux(tick, 0, since + 1))
@@ -516,6 +535,7 @@ class TickToTrade(wiring.Component):
         parts = (
             *(("eth", receive), ("eth", hold), ("feed", feed), ("book", book)),
             *(("net", self._services), ("net", self._arbiter), ("order", self._order)),
+            ("order", self._hop),
         )
         for prefix, part in parts:
             for name in part.COUNTERS:

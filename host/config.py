@@ -168,6 +168,7 @@ Station = Annotated[Address, AfterValidator(_station)]
 OrderTick = Annotated[Decimal, BeforeValidator(_exact), _one_of(ORDER_TICKS, "USD")]
 LotSize = Annotated[int, Field(strict=True), _one_of(LOT_SIZES, "shares")]
 TimeInForce = Literal["day", "immediate_or_cancel", "extended_hours", "after_hours"]
+NO_MAC = "00:00:00:00:00:00"
 
 _TIME_IN_FORCE = {
     "day": ouch50.TimeInForce.DAY,
@@ -225,11 +226,18 @@ class FeedConfig(_Section):
 
 
 class SessionConfig(_Section):
-    """`[session]`: the order session and what every order has in common."""
+    """`[session]`: the order session and what every order has in common.
+
+    `destination_mac` is that of the venue, or of the gateway to it. Without it a card that keeps
+    the connection itself asks for it by ARP when it opens one: of the venue, if that is within the
+    first `prefix_bits` of `source_ip`, else of `gateway`.
+    """
 
     source_mac: Mac
-    destination_mac: Mac
+    destination_mac: Mac | None = None
     source_ip: Station
+    prefix_bits: Annotated[int, Field(strict=True, ge=1, le=30)] | None = None
+    gateway: Station | None = None
     destination_ip: Station
     source_port: Port
     destination_port: Port
@@ -244,11 +252,42 @@ class SessionConfig(_Section):
     cross_type: Literal["continuous"] = "continuous"
     clordid: Annotated[str, Field(max_length=14), AfterValidator(_printable)] = "TICKGATE"
 
+    @model_validator(mode="after")
+    def _leads_somewhere(self) -> Self:
+        if self.destination_mac is not None:
+            if self.prefix_bits is not None or self.gateway is not None:
+                raise ValueError("with a destination_mac there is no use for prefix_bits, gateway")
+            return self
+        if self.prefix_bits is None:
+            raise ValueError("give destination_mac, or prefix_bits for the card to ask for it")
+        if not self._on_the_network(self.destination_ip):
+            if self.gateway is None:
+                raise ValueError(
+                    f"{self.destination_ip} is not on the network of {self.source_ip}: give the "
+                    "gateway to it"
+                )
+            if not self._on_the_network(self.gateway):
+                raise ValueError(
+                    f"the gateway {self.gateway} is not on the network of {self.source_ip}"
+                )
+        return self
+
+    def _on_the_network(self, address: IPv4Address) -> bool:
+        return (int(address) ^ int(self.source_ip)) >> 32 - (self.prefix_bits or 0) == 0
+
+    @property
+    def next_hop(self) -> IPv4Address | None:
+        """Whom the card asks for its MAC address; nobody, if that is configured."""
+        if self.destination_mac is not None:
+            return None
+        return self.destination_ip if self._on_the_network(self.destination_ip) else self.gateway
+
     def registers(self) -> dict[str, int]:
         """Register values by name."""
         clordid = self.clordid.ljust(14).encode("ascii")
         return {
-            **_mac_halves("destination_mac", self.destination_mac),
+            **_mac_halves("destination_mac", self.destination_mac or NO_MAC),
+            "next_hop": int(self.next_hop or 0),
             **_mac_halves("source_mac", self.source_mac),
             "source_ip": int(self.source_ip),
             "destination_ip": int(self.destination_ip),
@@ -613,6 +652,8 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.live is None and self.session.destination_mac is None:
+            raise ValueError("without [live] the card asks nobody: give session.destination_mac")
         for key in ("name", "stock_locate"):
             values = [getattr(symbol, key) for symbol in self.symbols]
             twice = [value for value in values if values.count(value) > 1]

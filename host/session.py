@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tickgate.host.errors import CardRefused, UserError
 from tickgate.host.registers import Registers
 from tickgate.spec import soupbintcp
+from tickgate.spec.ethernet import format_mac
 from tickgate.spec.registers import BY_NAME
 
 __all__ = [
@@ -32,7 +33,7 @@ STATES = (
     *("closed", "opening", "connecting", "established", "fin-wait-1", "fin-wait-2"),
     *("closing", "time-wait", "close-wait", "last-ack"),
 )
-OUTCOMES = ("none", "finished", "aborted", "refused", "reset", "timed out")
+OUTCOMES = ("none", "finished", "aborted", "refused", "reset", "timed out", "unresolved")
 PATIENCE_S = 10.0
 
 
@@ -42,7 +43,8 @@ class SessionStatus:
 
     `state` is that of the TCP connection, `outcome` why there is none. `spent`: the card has no
     user reference number for an order. `due_sequence` is the number of the report that comes next.
-    `cancels_waiting`, `cancels_unanswered`: some are yet to be sent, or to be answered.
+    `cancels_waiting`, `cancels_unanswered`: some are yet to be sent, or to be answered. `next_hop`
+    is the MAC address that it sends to, configured or learnt by ARP; None if it knows none.
     """
 
     state: str
@@ -60,6 +62,7 @@ class SessionStatus:
     unanswered_orders: int
     cancels_waiting: bool
     cancels_unanswered: bool
+    next_hop: str | None
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ def session_status(registers: Registers) -> SessionStatus:
     """Reads how the session stands."""
     state, own = registers.read_fields("session_state"), registers.read_fields("own_orders")
     cancels = registers.read_fields("own_cancels")
+    mac = registers.read_pair("next_hop_mac")
     flags = ("accepted", "ended", "lost", "silent", "may_order", "overdue", "spent")
     return SessionStatus(
         state=STATES[state["state"]],
@@ -89,6 +93,7 @@ def session_status(registers: Registers) -> SessionStatus:
         unanswered_orders=own["unanswered"],
         cancels_waiting=bool(cancels["waiting"]),
         cancels_unanswered=bool(cancels["unanswered"]),
+        next_hop=format_mac(mac) if mac else None,
         **{name: bool(state[name]) for name in flags},
     )
 

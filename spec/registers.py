@@ -619,7 +619,11 @@ REGISTERS: tuple[Register, ...] = (
         "1: a frame is acted upon when its FCS is known to be right; 0: at once",
         width=1,
     ),
-    _config(0x0210, "destination_mac_low", "MAC address of the next hop, last 4 octets"),
+    _config(
+        0x0210,
+        "destination_mac_low",
+        "MAC address of the next hop, last 4 octets; 0 in both: session_connect asks for it",
+    ),
     _config(0x0211, "destination_mac_high", "its first 2 octets", width=16),
     _config(0x0212, "source_mac_low", "MAC address of the card, last 4 octets"),
     _config(0x0213, "source_mac_high", "its first 2 octets", width=16),
@@ -673,6 +677,12 @@ REGISTERS: tuple[Register, ...] = (
             BitField("icmp_echo", 1, 1, "answers ICMP echo requests"),
             BitField("igmp", 2, 1, "joins the groups of the feed, and answers queries"),
         ),
+    ),
+    _config(
+        0x0238,
+        "next_hop",
+        "IPv4 address that is asked for by ARP where destination_mac is 0: that of the venue, or "
+        "of the gateway to it",
     ),
     _config(0x0231, "rerequest_address", "IPv4 address of the server that retransmits"),
     _config(
@@ -982,6 +992,19 @@ REGISTERS: tuple[Register, ...] = (
             BitField("found", 2, 1, "the order of the last cancel_order was open"),
         ),
     ),
+    _status(
+        0x03C3,
+        "next_hop_mac_low",
+        "MAC address that the order session sends to, last 4 octets: as configured, or learnt by "
+        "ARP when it was last opened; 0 in both if there is none yet; freezes the others",
+    ),
+    _status(
+        0x03C4,
+        "next_hop_mac_high",
+        "its first 2 octets",
+        width=16,
+        latched_by="next_hop_mac_low",
+    ),
     _status(0x03B4, "position_low", "of the symbol that show_symbol chose, in shares; low half"),
     _status(0x03B5, "position_sign", "1: short", width=1, latched_by="position_low"),
     _status(0x03B6, "open_buys", "shares of its orders that may still be bought"),
@@ -1102,7 +1125,7 @@ REGISTERS: tuple[Register, ...] = (
         inside=True,
     ),
     _counter(0x0490, "net_arp_requests", "ARP requests for the card"),
-    _counter(0x0491, "net_arp_ignored", "ARP packets for others, and replies"),
+    _counter(0x0491, "net_arp_ignored", "ARP packets that are no business of the card"),
     _counter(0x0492, "net_arp_malformed", "ARP packets that are short or of other networks"),
     _counter(0x0493, "net_arp_replies", "ARP replies made"),
     _counter(0x0494, "net_echo_requests", "ICMP echo requests for the card"),
@@ -1119,6 +1142,10 @@ REGISTERS: tuple[Register, ...] = (
     _counter(0x049F, "net_frames", "frames that a service has sent"),
     _counter(0x04A0, "net_busy_cycles", "clock cycles for which these kept the port from orders"),
     _counter(0x04A1, "net_requests", "requests for missed messages made"),
+    _counter(0x04A2, "net_arp_answers", "ARP replies to the card"),
+    _counter(0x04A3, "order_hop_questions", "ARP requests for the next hop to the venue made"),
+    _counter(0x04A4, "order_hop_answers", "answers to them that were taken"),
+    _counter(0x04A5, "order_hop_unresolved", "connections not opened for want of an answer"),
     *(
         _counter(0x04C0 + n, f"order_{name}", doc)
         for n, (name, doc) in enumerate(

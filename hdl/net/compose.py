@@ -45,6 +45,7 @@ class Kind(enum.IntEnum):
     MEMBERSHIP = 1
     ARP_REPLY = 2
     ECHO_REPLY = 3
+    ARP_REQUEST = 4
 
 
 class Membership(data.Struct):
@@ -74,7 +75,8 @@ class Compose(wiring.Component):
         What the ARP or echo request said.
     address : Out(range(SLOT)), octet : In(8)
         Reads the echo request, as :class:`Capture` has it.
-    membership : In(Membership), request : In(Request)
+    membership : In(Membership), request : In(Request), asked : In(32)
+        The address that an ARP request asks for.
     room : In(1)
         There is room for another frame.
     put : Out(1), out : Out(8), last : Out(1)
@@ -93,6 +95,7 @@ class Compose(wiring.Component):
                 "octet": In(8),
                 "membership": In(Membership),
                 "request": In(Request),
+                "asked": In(32),
                 "room": In(1),
                 "put": Out(1),
                 "out": Out(8),
@@ -170,6 +173,13 @@ class Compose(wiring.Component):
             "target_mac": finding.mac,
             "target_ip": finding.ip,
         }
+        question = {
+            "operation": ethernet.ARP_REQUEST,
+            "sender_mac": self.mac,
+            "sender_ip": self.ip,
+            "target_mac": 0,
+            "target_ip": self.asked,
+        }
         alert = place([OPTIONS], {"options": {"router_alert": igmp.ROUTER_ALERT}})
         request = self.request
         return {
@@ -226,6 +236,10 @@ class Compose(wiring.Component):
                     destination=finding.ip,
                 ),
                 *place([ECHO], {"echo": {"type": icmp.ECHO_REPLY, "checksum": sums["body"]}}),
+            ],
+            Kind.ARP_REQUEST: [
+                *self._ethernet(Const(ethernet.BROADCAST, 48), ethernet.ETHERTYPE_ARP),
+                *place([ethernet.ARP], {"arp": question}),
             ],
         }
 

@@ -40,6 +40,7 @@ class _Facts(data.Struct):
     icmp: 1
     arp_bad: 1
     arp_request: 1
+    arp_answer: 1
     arp_ours: 1
     mac_ours: 1
     ip_bad: 1
@@ -61,8 +62,9 @@ class Examine(wiring.Component):
     Latency: none that matters, about a cycle an octet. Throughput: one frame at a time.
 
     Each frame raises one counter: `arp_requests` and `echo_requests` (for this station, and so
-    answered), `igmp_queries`, `arp_ignored`, `icmp_ignored`, `igmp_ignored` (well-formed, but no
-    business of this station: another address, a reply, an IPv4 header with options around ICMP),
+    answered), `arp_answers` (replies to it), `igmp_queries`, `arp_ignored`, `icmp_ignored`,
+    `igmp_ignored` (well-formed, but no business of this station: another address, a service that is
+    off, an IPv4 header with options around ICMP),
     `arp_malformed`, `icmp_malformed`, `igmp_malformed` (lengths, checksums, fields that the
     standard fixes, an IPv4 fragment), `too_long` (more octets than are kept, whatever it is).
 
@@ -70,6 +72,8 @@ class Examine(wiring.Component):
     -------
     mac : In(48), ip : In(32)
         Of this station; with `ip` 0 it has none, and answers nothing.
+    arp : In(1)
+        ARP requests are to be answered.
     full, length, overlong, address, octet, release
         Of :class:`Capture`, the other way round. `address` is only valid while not `answering`.
     finding : Out(Finding)
@@ -82,12 +86,15 @@ class Examine(wiring.Component):
         It has been made.
     query : Out(1)
         Strobe: `finding` is a query for members.
+    arp_answers : Out(1)
+        Counter strobe: `finding` is who has answered.
     (others) : Out(1)
         Counter strobes, see `COUNTERS`.
     """
 
     COUNTERS = (
         "arp_requests",
+        "arp_answers",
         "arp_ignored",
         "arp_malformed",
         "echo_requests",
@@ -104,6 +111,7 @@ class Examine(wiring.Component):
             {
                 "mac": In(48),
                 "ip": In(32),
+                "arp": In(1),
                 "full": In(1),
                 "length": In(range(SLOT + 1)),
                 "overlong": In(1),
@@ -232,7 +240,10 @@ class Examine(wiring.Component):
                 if field.fixed is not None:
                     m.d.sync += facts.arp_bad.eq(facts.arp_bad | (number != field.fixed))
                 elif field.name == "operation":
-                    m.d.sync += facts.arp_request.eq(number == ethernet.ARP_REQUEST)
+                    m.d.sync += [
+                        facts.arp_request.eq(number == ethernet.ARP_REQUEST),
+                        facts.arp_answer.eq(number == ethernet.ARP_REPLY),
+                    ]
                 elif field.name == "sender_mac":
                     group = number[40]
                     m.d.sync += [
@@ -309,9 +320,11 @@ class Examine(wiring.Component):
         with m.Elif(now & facts.arp):
             with m.If(facts.arp_bad | short_arp):
                 m.d.comb += self.arp_malformed.eq(1)
-            with m.Elif(facts.arp_request & facts.arp_ours):
+            with m.Elif(facts.arp_request & facts.arp_ours & self.arp):
                 m.d.comb += self.arp_requests.eq(1)
                 m.d.sync += self.arp_reply.eq(1)
+            with m.Elif(facts.arp_answer & facts.arp_ours & facts.mac_ours):
+                m.d.comb += self.arp_answers.eq(1)
             with m.Else():
                 m.d.comb += self.arp_ignored.eq(1)
         with m.Elif(now & facts.icmp):

@@ -24,6 +24,8 @@ SEEDS = (0x5A, 0xC3)
 class Services(wiring.Component):
     """Answers ARP and ICMP echo requests and IGMP queries, joins groups, requests what is missed.
 
+    Asks by ARP for an address on behalf of others.
+
     Latency: none that matters. Throughput: one answer at a time. Frames that come while one is
     being answered are left out (`overruns`); none is looked into whose FCS is wrong.
 
@@ -46,6 +48,10 @@ class Services(wiring.Component):
         What it does at all.
     group : In(32), listens : In(1), arrays by line
         The feed's groups, and whether they are received.
+    asking : In(1), ask : In(1), asked : In(32), asks : Out(1)
+        ARP replies are to be read; a request for `asked` is to be sent, until it was.
+    answer_ip : Out(32), answer_mac : Out(48)
+        With `arp_answers`, who it is of.
     octets : Out(stream of Octets)
         Frames with their FCS.
     joined : Out(len(LINES))
@@ -77,6 +83,12 @@ class Services(wiring.Component):
                 "igmp": In(1),
                 "group": In(32).array(len(LINES)),
                 "listens": In(1).array(len(LINES)),
+                "asking": In(1),
+                "ask": In(1),
+                "asked": In(32),
+                "asks": Out(1),
+                "answer_ip": Out(32),
+                "answer_mac": Out(48),
                 "octets": Out(stream.Signature(Octets(width))),
                 "joined": Out(len(LINES)),
                 "recovering": In(1),
@@ -98,8 +110,9 @@ class Services(wiring.Component):
         m.submodules.play = play = Play(width=self._width)
         pipe(m, wiring.flipped(self.received), capture.octets)
         pipe(m, play.octets, wiring.flipped(self.octets))
-        for name in ("ends", "bad", "arp", "icmp", "igmp"):
+        for name in ("ends", "bad", "icmp", "igmp"):
             m.d.comb += getattr(capture, name).eq(getattr(self, name))
+        m.d.comb += [capture.arp.eq(self.arp | self.asking), examine.arp.eq(self.arp)]
         for name in ("full", "length", "overlong", "octet"):
             m.d.comb += getattr(examine, name).eq(getattr(capture, name))
         for part in (examine, compose):
@@ -114,6 +127,11 @@ class Services(wiring.Component):
             examine.answered.eq(self.arp_replies | self.echo_replies),
             self.arp_replies.eq(compose.made[Kind.ARP_REPLY]),
             self.echo_replies.eq(compose.made[Kind.ECHO_REPLY]),
+            compose.wanted[Kind.ARP_REQUEST].eq(self.ask),
+            compose.asked.eq(self.asked),
+            self.asks.eq(compose.made[Kind.ARP_REQUEST]),
+            self.answer_ip.eq(examine.finding.ip),
+            self.answer_mac.eq(examine.finding.mac),
             self.overruns.eq(capture.overrun),
             compose.room.eq(play.room),
             play.put.eq(compose.put),

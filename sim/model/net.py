@@ -99,13 +99,13 @@ class Station:
         if len(frame) > LONGEST:
             return Answer("too_long")
         if is_arp:
-            return self._arp(body[IP_AT:])
+            return self._arp(body[IP_AT:], for_us=header["destination"] == self._mac)
         packet = self._unwrap(body[IP_AT:])
         if protocol == ethernet.PROTOCOL_IGMP:
             return self._igmp(packet)
         return self._icmp(header, body[IP_AT:], packet)
 
-    def _arp(self, octets: bytes) -> Answer:
+    def _arp(self, octets: bytes, *, for_us: bool) -> Answer:
         try:
             request = ethernet.ARP.unpack_from(octets)
         except WireError:
@@ -114,6 +114,8 @@ class Station:
         if sender >> 40 & 1:
             return Answer("arp_malformed")
         ours = request["target_ip"] == self._ip != 0
+        if request["operation"] == ethernet.ARP_REPLY and ours and for_us:
+            return Answer("arp_answers")
         if request["operation"] != ethernet.ARP_REQUEST or not ours:
             return Answer("arp_ignored")
         reply = ethernet.ARP.pack(

@@ -130,8 +130,8 @@ def configuration(mac: str, *, rest: bool = False) -> Config:
         "interval_us": 20_000,
         "tries": 20,
     }
-    made["session"] |= {"source_ip": CARD, "destination_ip": VENUE, "destination_mac": mac}
-    made["session"] |= {"destination_port": OUCH_PORT}
+    made["session"] |= {"source_ip": CARD, "destination_ip": VENUE, "destination_port": OUCH_PORT}
+    made["session"] |= {"destination_mac": None, "prefix_bits": 24}
     if rest:
         made["session"] |= {"time_in_force": "day"}
     # A second of the simulation is about a fifth of one of the card.

@@ -47,6 +47,12 @@ def arp(**fields):
     return Ether(src=format_mac(PEER_MAC), dst="ff:ff:ff:ff:ff:ff") / ARP(**{**values, **fields})
 
 
+def arp_reply(**fields):
+    frame = arp(op=2, **fields)
+    frame.dst = format_mac(MAC)
+    return frame
+
+
 def ping(size: int = 56, *, ip: dict | None = None, mac: int = MAC, **fields):
     packet = IP(**{"src": format_ipv4(PEER), "dst": format_ipv4(IP_ADDRESS), **(ip or {})})
     data = Raw(bytes(n * 7 & 255 for n in range(size)))
@@ -142,7 +148,7 @@ class Bench:
 
 REPLIES = {"arp_requests": "arp_replies", "echo_requests": "echo_replies"}
 SOME = (
-    *(arp(), arp(op=2), arp(pdst="192.0.2.11"), arp(hwlen=8), bytes(arp())[:41]),
+    *(arp(), arp(op=2), arp_reply(), arp(pdst="192.0.2.11"), arp(hwlen=8), bytes(arp())[:41]),
     *(ping(0), ping(18), ping(19), ping(LONGEST - 46), ping(LONGEST - 45)),
     *(ping(type=0), ping(chksum=1), ping(ip={"flags": "MF"}), ping(mac=PEER_MAC)),
     *(query(), query(GROUP_A, more=bytes(8)), query(chksum=5), ping(17)),
@@ -221,6 +227,44 @@ def test_a_service_that_is_off_looks_into_nothing(service):
 
     bench.run(process)
     assert not bench.frames
+
+
+def test_the_card_asks_for_an_address_and_reads_answers_while_it_does():
+    bench, told = Bench(8, arp=0), []
+
+    async def process(bench):
+        ctx, dut = bench.ctx, bench.dut
+
+        async def hear(*frames):
+            for frame in frames:
+                await bench.send(sealed(bytes(frame)))
+                for _ in range(300):
+                    if ctx.get(dut.arp_answers):
+                        told.append((ctx.get(dut.answer_ip), ctx.get(dut.answer_mac)))
+                    await bench.cycle()
+
+        ctx.set(dut.asked, PEER)
+        ctx.set(dut.asking, 1)
+        ctx.set(dut.ask, 1)
+        while not ctx.get(dut.asks):
+            await bench.cycle()
+        await bench.cycle()
+        ctx.set(dut.ask, 0)
+        # Requests stay without an answer, as that service is off; replies to others are not read.
+        await hear(arp_reply(), arp(), arp_reply(pdst="192.0.2.11"), arp(op=2))
+        ctx.set(dut.asking, 0)
+        await hear(arp_reply())
+        counts = bench.counts()
+        assert (counts["arp_answers"], counts["arp_ignored"], counts["arp_replies"]) == (1, 3, 0)
+
+    bench.run(process)
+    assert told == [(PEER, PEER_MAC)]
+    (frame,) = bench.frames
+    question = Ether(frame[:-4])
+    assert (question.dst, question.src) == ("ff:ff:ff:ff:ff:ff", format_mac(MAC))
+    assert (question[ARP].op, question[ARP].hwsrc) == (1, format_mac(MAC))
+    assert (question[ARP].psrc, question[ARP].pdst) == (format_ipv4(IP_ADDRESS), format_ipv4(PEER))
+    assert question[ARP].hwdst == "00:00:00:00:00:00" and frame == sealed(frame[:-4])
 
 
 def test_a_card_without_an_address_answers_nobody():

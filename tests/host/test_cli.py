@@ -95,6 +95,10 @@ def test_an_order_session_from_login_to_logout(live):
     code, out, _ = tickgate("session", "--json")
     status = json.loads(out)
     assert code == 0 and status["state"] == "established" and status["may_order"]
+    assert status["next_hop"] is None
+    card.set("next_hop_mac_high", 0x0200)
+    card.set("next_hop_mac_low", 0x77)
+    assert "02:00:00:00:00:77" in tickgate("session")[1]
     code, _, error = live.login("--user", "CARD")
     assert code == 4 and "the order session is established" in error
     code, _, error = tickgate("configure", live.file)

@@ -58,6 +58,7 @@ def test_every_configuration_register_but_the_time_has_its_value(config):
         "session_limits": 0,
         "destination_mac_low": 0x5E10_00FE,
         "destination_mac_high": 0x0200,
+        "next_hop": 0,
         "source_mac_low": 1,
         "source_mac_high": 0x0200,
         "source_ip": 0xC000_020A,
@@ -91,6 +92,43 @@ def test_a_live_session_has_its_times_in_ticks(text):
     assert registers["session_limits"] == 1_000 << 16 | 5 << 8 | 6
     # A login says it.
     assert "user_ref_num_start" not in registers
+
+
+MAC_LINE = 'destination_mac = "02:00:5E:10:00:FE"\n'
+
+
+@pytest.mark.parametrize(
+    ("lines", "venue", "hop"),
+    [
+        ("prefix_bits = 24", "192.0.2.255", 0xC000_02FF),
+        ('prefix_bits = 24\ngateway = "192.0.2.1"', "192.0.3.0", 0xC000_0201),
+        ('prefix_bits = 1\ngateway = "192.0.2.1"', "198.51.100.20", 0xC633_6414),
+    ],
+)
+def test_a_card_without_the_address_of_the_next_hop_asks_the_venue_or_the_gateway(
+    text, lines, venue, hop
+):
+    text = text.replace(MAC_LINE, f"{lines}\n").replace("198.51.100.20", venue)
+    registers = Config.from_text(f"{text}\n[live]\n", source="x").registers()
+    assert registers["next_hop"] == hop
+    assert registers["destination_mac_low"] == registers["destination_mac_high"] == 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "live", "reason"),
+    [
+        ("", "[live]", "give destination_mac, or prefix_bits"),
+        ("prefix_bits = 1", "", "without .live. the card asks nobody"),
+        ("prefix_bits = 24", "[live]", "198.51.100.20 is not on the network of 192.0.2.10"),
+        ('prefix_bits = 24\ngateway = "192.0.3.1"', "[live]", "gateway 192.0.3.1 is not on the"),
+        ("prefix_bits = 31", "[live]", "less than or equal to 30"),
+        (f"{MAC_LINE}prefix_bits = 24", "[live]", "no use for prefix_bits"),
+    ],
+)
+def test_a_next_hop_that_cannot_be_found_is_refused(text, lines, live, reason):
+    text = text.replace(MAC_LINE, f"{lines}\n")
+    with pytest.raises(ConfigError, match=reason):
+        Config.from_text(f"{text}\n{live}\n", source="x")
 
 
 def test_a_second_line_is_enabled_by_its_address_and_port(text):

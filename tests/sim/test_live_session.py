@@ -14,6 +14,7 @@ from tickgate.host.driver import Driver
 from tickgate.host.errors import CardRefused, UserError
 from tickgate.host.fills import REPORTS, Fills
 from tickgate.sim import market
+from tickgate.sim.model.net import Station
 from tickgate.sim.model.segments import Ends, Segment, pack_frame, unpack_frame
 from tickgate.sim.replay import DRAIN, Options, Plan, open_card, plan
 from tickgate.sim.virtual import Card
@@ -26,6 +27,7 @@ SOME = 250
 """Messages, among which there are some that make an order."""
 MODULUS = 1 << 32
 WINDOW = 60_000
+GATEWAY, GATEWAY_MAC = ethernet.parse_ipv4("192.0.2.1"), "02:00:5e:00:53:01"
 ENTER, CANCEL = ouch50.INBOUND["O"], ouch50.INBOUND["X"]
 
 
@@ -51,7 +53,7 @@ class Venue:
         self._card = card
         self._ends = Ends(
             source_mac=ethernet.parse_mac(its.source_mac),
-            destination_mac=ethernet.parse_mac(its.destination_mac),
+            destination_mac=ethernet.parse_mac(its.destination_mac or GATEWAY_MAC),
             source_ip=int(its.source_ip),
             destination_ip=int(its.destination_ip),
             source_port=its.source_port,
@@ -65,6 +67,9 @@ class Venue:
         self.logins: list[bytes] = []
         self.bought: Counter[str] = Counter()
         self.answers, self.rests, self.refuses = True, False, False
+        self.resolve = Station(mac=ethernet.parse_mac(GATEWAY_MAC), ip=GATEWAY).answer
+        self.questions: list[bytes] = []
+        self.macs: set[int] = set()
         self.cancels: list[int] = []
         self.open: dict[int, int] = {}
 
@@ -80,6 +85,12 @@ class Venue:
     def hear(self, frames) -> None:
         """Answers these frames of the card."""
         for octets in (frame.octets for frame in frames):
+            header = ethernet.ETHERNET.unpack_from(octets)
+            if header["ethertype"] == ethernet.ETHERTYPE_ARP:
+                self.questions.append(octets)
+                self.put_unsealed(self.resolve(octets).reply)
+                continue
+            self.macs.add(header["destination"])
             segment = unpack_frame(octets)
             if segment.flags & TCP_SYN:
                 self._acknowledgement, self._stream = (segment.sequence + 1) % MODULUS, b""
@@ -154,7 +165,15 @@ class Venue:
             payload=payload,
         )
         self._sequence = (self._sequence + segment.length) % MODULUS
-        frame = pack_frame(segment, self._ends.reversed())
+        self.put(pack_frame(segment, self._ends.reversed()))
+
+    def put_unsealed(self, frame: bytes | None) -> None:
+        """Has a frame come that yet lacks its FCS, if it is one."""
+        if frame is not None:
+            self.put(frame + ethernet.fcs(frame).to_bytes(ethernet.FCS_SIZE, "little"))
+
+    def put(self, frame: bytes) -> None:
+        """Has a frame come to the card."""
         octets = np.frombuffer(frame, np.uint8)
         self._card.send(octets, np.array([len(frame)]), gap=20, drain=DRAIN)
 
@@ -162,10 +181,10 @@ class Venue:
 class Desk:
     """A card on a market, with its host and its venue."""
 
-    def __init__(self, card: Card, planned: Plan) -> None:
+    def __init__(self, card: Card, planned: Plan, **session: object) -> None:
         self.card, self.planned = card, planned
         values = {**planned.config.model_dump(), "live": {"heartbeat_ms": 0}}
-        self.config = Config.from_dict(values)
+        self.config = Config.from_dict({**values, "session": {**values["session"], **session}})
         self.driver, self.venue = Driver(card.serial), Venue(card, self.config)
         self.registers = self.driver.registers
         self.driver.apply(self.config)
@@ -268,12 +287,12 @@ def market_file(tmp_path_factory, request):
 @pytest.fixture
 def opened(market_file):
     @contextmanager
-    def at(width: int):
+    def at(width: int, **session):
         planned = plan(
             market_file, Options(width=width, pack=1, strategy={"min_interval_ns": 1_000})
         )
         with open_card(planned, quiet=True) as card:
-            yield Desk(card, planned)
+            yield Desk(card, planned, **session)
             assert card.tx_faults == 0
 
     return at
@@ -420,3 +439,45 @@ def test_whatever_stops_the_card_cancels_its_orders_and_the_host_may_cancel_one(
         assert sorted(cancelled()) == numbers and not venue.open
         assert not driver.status().killed
         assert desk.holds_what_the_venue_says()
+
+
+def test_a_card_asks_for_the_address_of_its_next_hop_and_trades_by_way_of_it(opened):
+    gateway = ethernet.format_ipv4(GATEWAY)
+    with opened(8, destination_mac=None, prefix_bits=28, gateway=gateway) as desk:
+        venue, driver, registers = desk.venue, desk.driver, desk.registers
+        target = ethernet.ETHERNET.size + ethernet.ARP.offset("target_ip")
+        answer, stranger = venue.resolve, Station(mac=0x02_00_00_00_00_99, ip=GATEWAY + 1)
+
+        def ask_another(question: bytes):
+            ip = (GATEWAY + 1).to_bytes(4, "big")
+            return stranger.answer(question[:target] + ip + question[target + 4 :])
+
+        def counters() -> list[int]:
+            names = ("order_hop_questions", "order_hop_answers", "order_hop_unresolved")
+            return [registers.read(name) for name in names]
+
+        # One answers whom nobody has asked, and nothing is sent to anyone. Time passes quickly.
+        venue.resolve = ask_another
+        times = registers.read("session_times_0")
+        registers.write_many({"session_tick_us": 1, "session_times_0": 20})
+        with pytest.raises(CardRefused, match="no connection to the venue: closed, unresolved"):
+            desk.login(range(1, 1_000))
+        tries = 1 + desk.config.live.retries
+        assert counters() == [tries, 0, 1] and len(venue.questions) == tries
+        assert registers.read("net_arp_answers") == tries
+        asked = ethernet.ARP.unpack_from(venue.questions[0], ethernet.ETHERNET.size)
+        assert (asked["operation"], asked["target_ip"]) == (ethernet.ARP_REQUEST, GATEWAY)
+        assert asked["sender_ip"] == int(desk.config.session.source_ip)
+        # The answer comes when it is too late.
+        venue.put_unsealed(answer(venue.questions[0]).reply)
+        assert session.session_status(registers).next_hop is None and not venue.macs
+
+        venue.resolve = answer
+        registers.write_many({"session_tick_us": 1_000, "session_times_0": times})
+        status = desk.login(range(1, 1_000))
+        assert status.may_order and status.next_hop == GATEWAY_MAC
+        assert counters() == [tries + 1, 1, 1]
+        driver.arm(desk.config)
+        assert desk.play(lambda: len(venue.orders) == 3)
+        assert desk.latencies == {TickToTrade.LATENCY: 3} and desk.holds_what_the_venue_says()
+        assert venue.macs == {ethernet.parse_mac(GATEWAY_MAC)}

@@ -195,6 +195,8 @@ def agree(held) -> None:
     assert not held["differences"] and not held["events_lost"]
     assert rows["orders"]["venue"] >= 40 and rows["executions"]["venue"] > 5
     assert rows["open shares"]["card"] == 0 and rows["cash"]["venue"]
+    # The kernel has told the card by ARP where the venue is.
+    assert held["counters"]["order_hop_answers"] == 1
 
 
 def test_over_a_bad_wire_venue_card_and_host_agree_on_everything(day):

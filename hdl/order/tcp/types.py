@@ -38,6 +38,8 @@ class Outcome(enum.Enum, shape=3):
     """RST later."""
     TIMED_OUT = 5
     """The peer did not answer, neither to retransmissions nor to probes."""
+    UNRESOLVED = 6
+    """The next hop did not answer, or there is none."""
 
 
 class Endpoints(data.Struct):
