@@ -252,6 +252,7 @@ class TickToTrade(wiring.Component):
             risk.faults.limits.eq(control.errors.limits | control.errors.name),
             risk.faults.strategy.eq(control.errors.strategy),
             risk.faults.parameters.eq(control.errors.window | control.errors.recovery),
+            risk.faults.account_limits.eq(control.account_error),
             risk.faults.accounts.eq(order.account_error),
             risk.faults.own_orders.eq(order.order_error),
             risk.released_buys.eq(order.released_buys),

@@ -4,9 +4,11 @@ Ref: docs/risk.md, gate 34 (memory integrity). A single flipped bit is told; two
 not.
 """
 
+from collections.abc import Iterable
+
 from amaranth.hdl import Cat, Const, Module, Signal, Value
 
-__all__ = ["Twin", "parity"]
+__all__ = ["Twin", "differ", "parity"]
 
 CHUNK = 64
 """Bits whose parity is taken in one cycle."""
@@ -53,3 +55,8 @@ class Twin:
     def differs(self) -> Value:
         """They are not the inverse of each other in this cycle."""
         return ~(Value.cast(self.register) ^ self.copy).all()
+
+
+def differ(twins: Iterable[Twin]) -> Value:
+    """Some of them do in this cycle."""
+    return Cat(twin.differs for twin in twins).any()

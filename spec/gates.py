@@ -397,13 +397,14 @@ GATES: tuple[Gate, ...] = (
         name="memory integrity",
         passes="no flipped bit is seen in what the gates go by, and none was since `clear_kill`: "
         "every word of limits, strategy, positions, own orders and of what the gates keep of a "
-        "symbol has a parity bit; one that is seen kills",
+        "symbol has a parity bit, sums have inverted copies; one that is seen kills",
         scope="card",
         component="hdl/risk/integrity.py::Integrity",
         properties=("gate-34-memory-integrity", "parity-of-memory"),
         tests=(
             f"{_TEST}a_flipped_bit_refuses_until_the_host_forgives_it",
             f"{_TEST}a_flipped_bit_in_any_memory_of_the_gate_refuses_the_order_that_reads_it",
+            f"{_TEST}a_sum_that_differs_from_its_copy_refuses_and_is_told",
             "tests/hdl/test_control_parameters.py::test_a_flipped_bit_is_told_to_who_reads_it",
         ),
     ),

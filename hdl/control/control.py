@@ -23,6 +23,7 @@ from tickgate.hdl.control.registers import (
 )
 from tickgate.hdl.control.requests import RequestExecutor
 from tickgate.hdl.control.time import Microsecond, NanosecondTime
+from tickgate.hdl.guard import parity
 from tickgate.spec.events import EventKind
 from tickgate.spec.registers import (
     BY_NAME,
@@ -87,6 +88,8 @@ class Control(wiring.Component):
         The parameters in force: `symbol` in, `data` out in the same cycle.
     errors : Out(data.StructLayout)
         Of `ParameterStore`.
+    account_error : Out(1)
+        A bit of `account` has flipped: from the cycle after on.
     events : In(stream.Signature(Event(symbols), always_ready=True)).array(event_sources)
         Lower sources go first.
     events_room : Out(1)
@@ -158,6 +161,7 @@ class Control(wiring.Component):
                 "count": In(amounts_of(registers_of(Kind.COUNTER, inside=False))),
                 **reader_ports(symbols),
                 "errors": Out(READ_ERRORS),
+                "account_error": Out(1),
                 "events": In(event).array(event_sources),
                 "events_room": Out(1),
                 "time": Out(64),
@@ -209,6 +213,7 @@ class Control(wiring.Component):
             for register in ACCOUNT:
                 in_force = getattr(self.account, register.name)
                 m.d.sync += in_force.eq(getattr(bank.config, register.name))
+        self._check_account(m, parameters)
         self._report(m, bank, parameters, queue)
         m.d.comb += [
             time.set.eq(bank.command.time_set.valid),
@@ -218,6 +223,16 @@ class Control(wiring.Component):
             self.events_room.eq(queue.room),
         ]
         return m
+
+    def _check_account(self, m: Module, parameters) -> None:
+        """What is in force has the parity that it had when it came into force."""
+        expected, coming = Signal(), Signal(2)
+        values = [Value.cast(getattr(self.account, register.name)) for register in ACCOUNT]
+        odd = parity(m, Cat(values), name="account_odd")
+        m.d.sync += coming.eq(Cat(parameters.committed, coming))
+        with m.If(coming[1]):
+            m.d.sync += expected.eq(odd)
+        m.d.comb += self.account_error.eq((odd ^ expected) & ~coming[1])
 
     def _serve(self, m: Module, bank, parameters, queue, counters) -> None:
         m.submodules.receiver = receiver = FrameReceiver()

@@ -285,6 +285,8 @@ class Commit(wiring.Component):
         octets = Signal(32)
         step = Signal(range(max(BlockMemory.READ_LATENCY, 4)))
         changes, moves, stayed = Signal(), Signal(), Signal()
+        # A flipped bit of the state must not make a verdict on a walk that there was not.
+        ended = Signal()
         with m.If(~self.movable):
             m.d.sync += stayed.eq(0)
         m.d.comb += [
@@ -302,6 +304,7 @@ class Commit(wiring.Component):
                     self.address.eq(0),
                     changes.eq(0),
                     moves.eq(0),
+                    ended.eq(0),
                     stayed.eq(1),
                     step.eq(0),
                 ]
@@ -329,11 +332,12 @@ class Commit(wiring.Component):
                     m.d.sync += [step.eq(0), self.address.eq(self.address + 1)]
                     m.next = "FETCH"
                     with m.If(self.address == self._words - 1):
+                        m.d.sync += ended.eq(1)
                         m.next = "VERDICT"
             with m.State("VERDICT"):
                 right, forbidden = Signal(), Signal()
                 m.d.comb += [
-                    right.eq(~state == expected),
+                    right.eq(ended & (~state == expected)),
                     forbidden.eq(changes | (moves & ~(self.movable & stayed))),
                     self.passed.eq(right & ~(forbidden & self.armed)),
                     self.failed.eq(~self.passed),

@@ -7,6 +7,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.hdl.guard import Twin, differ
 from tickgate.hdl.risk.limits import AccountLimits
 from tickgate.hdl.stream import Proposal, Side
 
@@ -58,6 +59,10 @@ class AccountExposure(wiring.Component):
     within_gross, within_net : Out(1)
     buys, sells : Out(64)
         Notional of the orders open on each side.
+    error : Out(1)
+        A bit has flipped of what is kept here: in the cycle of the gate if the preview went by it.
+
+    `twins` are what is kept.
     """
 
     LATENCY = 1
@@ -80,6 +85,7 @@ class AccountExposure(wiring.Component):
                 "within_net": Out(1),
                 "buys": Out(64),
                 "sells": Out(64),
+                "error": Out(1),
             }
         )
 
@@ -97,13 +103,15 @@ class AccountExposure(wiring.Component):
             approved.eq(self.approved & ~self.clear),
         ]
         release = self.released.payload
-        for side, sum_ in ((Side.BUY, buys), (Side.SELL, sells)):
+        self.twins = Twin(buys), Twin(sells)
+        for side, sum_, twin in zip((Side.BUY, Side.SELL), (buys, sells), self.twins, strict=True):
             with m.If(self.clear):
-                m.d.sync += sum_.eq(0)
+                m.d.sync += twin.takes(0)
             with m.Elif(approved & (sides[2] == side)):
-                m.d.sync += sum_.eq(sum_ + notionals[1])
+                m.d.sync += twin.takes(sum_ + notionals[1])
             with m.Elif(~approved & self.released.valid & (release.side == side)):
-                m.d.sync += sum_.eq(Mux(release.notional <= sum_, sum_ - release.notional, 0))
+                m.d.sync += twin.takes(Mux(release.notional <= sum_, sum_ - release.notional, 0))
+        m.d.sync += self.error.eq(differ(self.twins))
         m.d.comb += self.released.ready.eq(~approved)
         # Each side waits for the sum of both, so that both gates know the same orders.
         open_buys, open_sells = Signal(64), Signal(64)

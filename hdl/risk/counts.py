@@ -7,6 +7,7 @@ from amaranth.hdl import Module, ResetInserter, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.hdl.guard import Twin, differ
 from tickgate.hdl.memory import TableMemory
 from tickgate.hdl.risk.limits import AccountLimits, Limits
 from tickgate.hdl.stream import Proposal
@@ -47,6 +48,8 @@ class OpenOrders(wiring.Component):
         Low while counts are being cleared, after reset too; the gate fails until then.
     error : Out(1)
         A bit has flipped of what is kept here: in the cycle of the gate if the preview went by it.
+
+    `twins` are what is kept of all symbols together.
     """
 
     LATENCY = 1
@@ -75,11 +78,13 @@ class OpenOrders(wiring.Component):
             TableMemory(depth=self._symbols, shape=COUNT_BITS, reads=2, checked=(0, 1))
         )
         symbols = [Signal.like(self.preview.symbol, name=f"symbol_{n}") for n in range(3)]
-        approved, total, held = Signal(), self.total, memory.data(1)
+        approved, total, held, differs = Signal(), self.total, memory.data(1), Signal()
+        self.twins = (twin := Twin(total),)
+        m.d.sync += differs.eq(twin.differs)
         releases = self.released.valid & self.released.ready
         m.d.comb += [
             self.ready.eq(memory.ready),
-            self.error.eq(memory.error),
+            self.error.eq(memory.error | differs),
             self.released.ready.eq(memory.ready & ~approved),
             memory.address(0).eq(self.preview.symbol),
             memory.address(1).eq(symbols[2]),
@@ -94,11 +99,11 @@ class OpenOrders(wiring.Component):
                 memory.write.eq(releases & held.any()),
             ]
         with m.If(self.clear):
-            m.d.sync += total.eq(0)
+            m.d.sync += twin.takes(0)
         with m.Elif(approved):
-            m.d.sync += total.eq(total + 1)
+            m.d.sync += twin.takes((total + 1)[:COUNT_BITS])
         with m.Elif(releases & held.any()):
-            m.d.sync += total.eq(total - 1)
+            m.d.sync += twin.takes((total - 1)[:COUNT_BITS])
         m.d.sync += [
             symbols[0].eq(self.preview.symbol),
             symbols[1].eq(symbols[0]),
@@ -141,6 +146,10 @@ class DailyTotals(wiring.Component):
     within_day : Out(1)
     orders : Out(32), shares : Out(32), notional : Out(64)
         Of the day.
+    error : Out(1)
+        A bit has flipped of what is kept here: in the cycle of the gate if the preview went by it.
+
+    `twins` are what is kept.
     """
 
     LATENCY = 1
@@ -159,6 +168,7 @@ class DailyTotals(wiring.Component):
                 "orders": Out(32),
                 "shares": Out(32),
                 "notional": Out(64),
+                "error": Out(1),
             }
         )
 
@@ -181,12 +191,11 @@ class DailyTotals(wiring.Component):
             & (room_shares - quantity >= 0)
             & (room_notional - self.notional_outer - (self.notional_inner << 16) >= 0)
         )
-        with m.If(self.clear):
-            m.d.sync += [self.orders.eq(0), self.shares.eq(0), self.notional.eq(0)]
-        with m.Elif(self.approved):
-            m.d.sync += [
-                self.orders.eq(self.orders + 1),
-                self.shares.eq(self.shares + decided),
-                self.notional.eq(self.notional + notional),
-            ]
+        self.twins = tuple(Twin(total) for total in (self.orders, self.shares, self.notional))
+        for twin, amount in zip(self.twins, (1, decided, notional), strict=True):
+            with m.If(self.clear):
+                m.d.sync += twin.takes(0)
+            with m.Elif(self.approved):
+                m.d.sync += twin.takes(twin.register + amount)
+        m.d.sync += self.error.eq(differ(self.twins))
         return m

@@ -7,6 +7,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.hdl.guard import Twin, differ
 from tickgate.hdl.memory import TableMemory
 from tickgate.hdl.risk.limits import Limits, nanoseconds
 from tickgate.hdl.stream import Message, Proposal
@@ -49,6 +50,8 @@ class Freshness(wiring.Component):
         The memory has been cleared after reset; until then the gate fails.
     error : Out(1)
         A bit has flipped of what is kept here: in the cycle of the gate if the preview went by it.
+
+    `twins` are what is kept of the feed.
     """
 
     LATENCY = 1
@@ -72,11 +75,11 @@ class Freshness(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.memory = memory = TableMemory(depth=self._symbols, shape=_Heard, checked=(0,))
-        feed, symbol = Signal(_Heard), Signal(_Heard)
+        feed, symbol, differs = Signal(_Heard), Signal(_Heard), Signal()
         message = self.messages.payload
         m.d.comb += [
             self.ready.eq(memory.ready),
-            self.error.eq(memory.error),
+            self.error.eq(memory.error | differs),
             memory.write.eq(self.messages.valid & message.tracked),
             memory.write_address.eq(message.symbol),
             memory.write_data.ever.eq(1),
@@ -86,8 +89,10 @@ class Freshness(wiring.Component):
             feed.ever.eq(self.heard),
             feed.time.eq(self.heard_at),
         ]
+        self.twins = heard, heard_at = Twin(self.heard), Twin(self.heard_at)
         with m.If(self.messages.valid):
-            m.d.sync += [self.heard.eq(1), self.heard_at.eq(self.time)]
+            m.d.sync += [*heard.takes(1), *heard_at.takes(self.time)]
+        m.d.sync += differs.eq(differ(self.twins))
         limits, ready = self.limits, Signal()
         m.d.sync += ready.eq(memory.ready)
         m.d.comb += self.fresh.eq(

@@ -3,11 +3,12 @@
 Ref: docs/risk.md.
 """
 
-from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.bits import bit_of
+from tickgate.hdl.guard import Twin
 from tickgate.hdl.risk.account import AccountExposure, Released
 from tickgate.hdl.risk.band import PriceBand
 from tickgate.hdl.risk.collar import PriceCollar
@@ -325,9 +326,16 @@ class RiskGate(wiring.Component):
             "rate": rate,
             "open_orders": open_orders,
             "duplicates": duplicates,
+            "trading_state": trading_state,
+            "daily_totals": totals,
+            "account_exposure": account,
         }
+        self.number = Twin(self.next_user_ref_num)
+        numbered = Signal()
+        m.d.sync += numbered.eq(self.number.differs)
+        told = {**{name: part.error for name, part in own.items()}, "order_number": numbered}
         for name, _ in data.Layout.cast(Faults):
-            mine = own[name].error if name in own else 0
+            mine = told.get(name, 0)
             m.d.comb += integrity.faults[name].eq(self.faults[name] | mine)
         wiring.connect(m, wiring.flipped(self.released), account.released)
         wiring.connect(m, wiring.flipped(self.closed), open_orders.released)
@@ -343,24 +351,38 @@ class RiskGate(wiring.Component):
     def _conclude(self, m: Module, passes: dict) -> None:
         # Each gate has its flip-flop, and the verdict is drawn behind them: the longest
         # comparison and the conjunction of all would not fit in one cycle.
-        valid, failed, proposal = Signal(), Signal(64), Signal(Proposal(self._symbols))
+        valid, failed = Signal(name="valid"), Signal(64, name="failed")
+        proposal = Signal(Proposal(self._symbols))
+        # What each gate says is kept twice, and either copy refuses; and an intent that there is
+        # not is busy. So no one flipped bit of these makes an order.
+        passes[Gate.BUSY] &= self.intents.valid
+        fine, lost = Signal(len(passes), name="fine"), Signal()
+        m.d.sync += fine.eq(Cat(passes.values()))
+        # No gate looks at it, so what is wrong with it in this very cycle is put right.
+        number, following = Signal(32), Signal(32)
+        self.number_odd = Signal(init=1, name="number_odd")
+        is_right = self.next_user_ref_num.xor() == self.number_odd
+        m.d.comb += number.eq(Mux(is_right, self.next_user_ref_num, ~self.number.copy))
         verdict = self.verdicts.payload
         order = verdict.order
         m.d.sync += [valid.eq(self.intents.valid), proposal.eq(self.intents.payload)]
         m.d.sync += [failed[gate].eq(~passed) for gate, passed in passes.items()]
         m.d.comb += [order[name].eq(proposal[name]) for name, _ in Proposal(self._symbols)]
         m.d.comb += [
-            order.user_ref_num.eq(self.next_user_ref_num),
-            verdict.reasons.eq(failed),
-            verdict.approved.eq(~failed.any()),
+            order.user_ref_num.eq(number),
+            lost.eq(~failed.any() & ~fine.all()),
+            verdict.reasons.eq(failed | (lost << Gate.MEMORY_INTEGRITY)),
+            verdict.approved.eq(~failed.any() & fine.all()),
             self.verdicts.valid.eq(valid),
             self.approved.payload.eq(order),
             self.approved.valid.eq(valid & verdict.approved),
-            self.refused.payload.reasons.eq(failed),
+            self.refused.payload.reasons.eq(verdict.reasons),
             self.refused.payload.proposal.eq(proposal),
             self.refused.valid.eq(valid & ~verdict.approved),
         ]
         with m.If(self.load_user_ref_num & ~self.armed):
-            m.d.sync += self.next_user_ref_num.eq(self.user_ref_num_start)
+            m.d.comb += following.eq(self.user_ref_num_start)
         with m.Elif(self.approved.valid):
-            m.d.sync += self.next_user_ref_num.eq(self.next_user_ref_num + 1)
+            m.d.comb += following.eq(number + 1)
+        with m.If(self.approved.valid | (self.load_user_ref_num & ~self.armed)):
+            m.d.sync += [*self.number.takes(following), self.number_odd.eq(following.xor())]

@@ -8,6 +8,7 @@ from amaranth.hdl import Module, Mux, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.hdl.guard import Twin
 from tickgate.hdl.memory import TableMemory
 from tickgate.hdl.risk.limits import AccountLimits, Limits
 from tickgate.hdl.stream import Proposal
@@ -51,6 +52,8 @@ class MessageRate(wiring.Component):
         Low while buckets are being filled, after reset too; the gate fails until then.
     error : Out(1)
         A bit has flipped of what is kept here: in the cycle of the gate if the preview went by it.
+
+    `twins` are what is kept of the session.
     """
 
     LATENCY = 1
@@ -80,7 +83,9 @@ class MessageRate(wiring.Component):
         )
         limits, account = self.limits, self.account
         checked, decided = Signal.like(self.preview.symbol), Signal.like(self.preview.symbol)
-        session, ready = self.session_full_at, Signal()
+        session, ready, differs = self.session_full_at, Signal(), Signal()
+        self.twins = (twin := Twin(session),)
+        m.d.sync += differs.eq(twin.differs)
         m.d.sync += [
             checked.eq(self.preview.symbol),
             decided.eq(checked),
@@ -99,7 +104,7 @@ class MessageRate(wiring.Component):
         )
         m.d.comb += [
             self.ready.eq(memory.ready),
-            self.error.eq(memory.error),
+            self.error.eq(memory.error | differs),
             memory.address().eq(self.preview.symbol),
             memory.write.eq(self.approved),
             memory.write_address.eq(decided),
@@ -107,9 +112,9 @@ class MessageRate(wiring.Component):
             self.within_rate.eq(ready & in_symbol & in_session),
         ]
         with m.If(self.clear):
-            m.d.sync += session.eq(0)
+            m.d.sync += twin.takes(0)
         with m.Elif(self.approved):
-            m.d.sync += session.eq(next_session)
+            m.d.sync += twin.takes(next_session)
         return m
 
     def _bucket(self, m: Module, name: str, full_at, interval, burst, reserve):

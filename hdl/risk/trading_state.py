@@ -9,6 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.bits import bit_of, one_hot, with_bit
+from tickgate.hdl.guard import Twin, differ
 from tickgate.hdl.risk.limits import Limits
 from tickgate.hdl.stream import Message, MessageKind, Proposal
 
@@ -59,6 +60,10 @@ class TradingState(wiring.Component):
     regular_session : Out(1)
     breach : Out(1)
         A market-wide circuit breaker level has been breached since reset.
+    error : Out(1)
+        A bit has flipped of what is kept here, in this cycle or before (combinational).
+
+    `twins` are what is kept.
     """
 
     LATENCY = 1
@@ -76,6 +81,7 @@ class TradingState(wiring.Component):
                 "restricted": Out(1),
                 "regular_session": Out(1),
                 "breach": Out(1),
+                "error": Out(1),
             }
         )
 
@@ -84,6 +90,10 @@ class TradingState(wiring.Component):
         message = self.messages.payload
         trading, halted = Signal(self._symbols), Signal(self._symbols)
         restricted = Signal(self._symbols)
+        twins = [Twin(each) for each in (trading, halted, restricted)]
+        session, breach = Twin(self.regular_session), Twin(self.breach)
+        self.twins = (*twins, session, breach)
+        m.d.comb += self.error.eq(differ(self.twins))
         symbol = Signal.like(self.preview.symbol)
         extended_hours = Signal()
 
@@ -92,19 +102,19 @@ class TradingState(wiring.Component):
 
         its = one_hot(m, message.symbol, self._symbols, name="its")
         with m.If(told(MessageKind.TRADING_STATE) & message.tracked):
-            m.d.sync += trading.eq(with_bit(trading, its, message.code == TRADING))
+            m.d.sync += twins[0].takes(with_bit(trading, its, message.code == TRADING))
         with m.If(told(MessageKind.SHORT_SALE_RESTRICTION) & message.tracked):
             restriction = message.code != UNRESTRICTED
-            m.d.sync += restricted.eq(with_bit(restricted, its, restriction))
+            m.d.sync += twins[2].takes(with_bit(restricted, its, restriction))
         with m.If(told(MessageKind.OPERATIONAL_HALT) & message.tracked):
             with m.If((message.code == HALTED) | (message.code == RESUMED)):
-                m.d.sync += halted.eq(with_bit(halted, its, message.code == HALTED))
+                m.d.sync += twins[1].takes(with_bit(halted, its, message.code == HALTED))
         with m.If(told(MessageKind.SYSTEM) & (message.code == START_OF_MARKET_HOURS)):
-            m.d.sync += self.regular_session.eq(1)
+            m.d.sync += session.takes(1)
         with m.If(told(MessageKind.SYSTEM) & (message.code == END_OF_MARKET_HOURS)):
-            m.d.sync += self.regular_session.eq(0)
+            m.d.sync += session.takes(0)
         with m.If(told(MessageKind.BREACH)):
-            m.d.sync += self.breach.eq(1)
+            m.d.sync += breach.takes(1)
         m.d.sync += [
             symbol.eq(self.preview.symbol),
             extended_hours.eq(self.limits.extended_hours),

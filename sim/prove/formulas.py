@@ -393,8 +393,8 @@ _ALONE: dict[Gate, tuple[str, Callable[..., Value]]] = {
     Gate.MEMORY_INTEGRITY: (
         (
             "no flipped bit was seen up to the cycle of the intent since the host forgave the "
-            "last, and no word that the gate keeps of the symbol is odd, with its parity, in the "
-            "cycle of the preview"
+            "last; in the cycle of the preview no word that the gate keeps of the symbol is odd, "
+            "with its parity, and no sum that it keeps differs from its inverted copy"
         ),
         lambda h: ~(h.damaged_then | h.odd_then),
     ),

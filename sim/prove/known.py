@@ -24,8 +24,14 @@ TELLS = {
     "rate": "rate",
     "open_orders": "open_orders",
     "duplicates": "duplicates",
+    "trading_state": "trading_state",
+    "daily_totals": "totals",
+    "account_exposure": "account_exposure",
 }
 """The part of the gate that tells of each fault in it."""
+WITHOUT_MEMORY = ("trading_state", "totals", "account_exposure")
+LOOKED_AT_LAST = "trading_state"
+"""In the cycle of the intent, and not in that of the preview."""
 
 
 class KnownOfFeed(data.Struct):
@@ -176,18 +182,28 @@ class Knowledge:
         self.faults_before, self.faults = before, Signal(Faults)
         for name, _ in data.Layout.cast(Faults):
             own = self.part(TELLS[name]).error if name in TELLS else 0
+            if name == "order_number":
+                own = h.ago(self._gate.number.differs, 1)
             m.d.comb += now[name].eq(h.faults[name] | own)
         m.d.comb += self.faults.as_value().eq(now.as_value() | before.as_value())
         forgives = h.forgive & ~h.armed
         m.d.sync += before.as_value().eq(Mux(forgives, now.as_value(), self.faults.as_value()))
 
     def odd(self, symbol) -> Value:
-        """Some word that the gate keeps of a symbol has an odd number of flipped bits."""
+        """Of what the gate keeps of a symbol, or of all, a bit has flipped, or an odd number."""
         words = [
             read_whole(self._m, inside(self._inside, name), "memory", symbol)
             for name in TELLS.values()
+            if name not in WITHOUT_MEMORY
         ]
-        return Cat(Value.cast(word).xor() for word in words).any()
+        twins = []
+        for name in TELLS.values():
+            inside(self._inside, name)
+            if name != LOOKED_AT_LAST:
+                twins += getattr(self.part(name), "twins", ())
+        flipped = [Value.cast(word).xor() for word in words]
+        flipped += [Value.cast(twin.register) != ~twin.copy for twin in twins]
+        return Cat(flipped).any()
 
     def _approved_of_it(self) -> Value:
         approved = self._gate.approved

@@ -508,6 +508,14 @@ MUTANTS: dict[str, Mutant] = {
             catcher="gate-34-memory-integrity",
         ),
         Mutant(
+            name="copy-of-a-sum",
+            bug="the notional of the day is not compared with its copy",
+            module="risk.counts",
+            before="self.error.eq(differ(self.twins))",
+            after="self.error.eq(differ(self.twins[:2]))",
+            catcher="gate-34-memory-integrity",
+        ),
+        Mutant(
             name="fault-forgiven-armed",
             bug="the host can forgive a flipped bit while the card is armed",
             module="risk.gate",

@@ -334,7 +334,8 @@ class PassageHarness(Harness):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.arming = arming = Arming()
-        m.submodules.gate = gate = RiskGate(symbols=SYMBOLS)
+        gate = RiskGate(symbols=SYMBOLS)
+        opened(m, "gate", gate)
         intended = drive(m, self, gate)
         m.d.comb += [
             arming.arm.eq(self.arm),
@@ -395,6 +396,8 @@ class PassageHarness(Harness):
             arming.killed == killed,
             ~(may & (killed | dead | virgin)),
             gate.next_user_ref_num == number,
+            ~gate.number.differs,
+            gate.number_odd == number.xor(),
         ).all()
 
     def _claims(self, m: Module, gate: RiskGate, meant, proposal) -> dict[str, tuple]:

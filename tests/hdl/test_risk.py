@@ -123,6 +123,15 @@ PARTS = {
     "duplicates": "duplicates",
 }
 """Parts of the gate that have a memory, and what the host is told if a bit of it flips."""
+KEEPERS = {
+    "account_exposure": "account_exposure",
+    "totals": "daily_totals",
+    "open_orders": "open_orders",
+    "rate": "rate",
+    "freshness": "freshness",
+    "trading_state": "trading_state",
+}
+"""Parts of it that keep registers twice."""
 IDLE = {**CYCLE}
 SWEEP = 1 << ceil_log2(SYMBOLS)
 """Cycles in which the memories of the gate are cleared."""
@@ -1292,6 +1301,31 @@ def test_a_flipped_bit_in_any_memory_of_the_gate_refuses_the_order_that_reads_it
             assert seen == [told]
 
         simulated.run(scenario)
+
+
+def test_a_sum_that_differs_from_its_copy_refuses_and_is_told():
+    gate = RiskGate(symbols=SYMBOLS)
+    parts = opened(Module(), "gate", gate)
+    kept = {"order_number": (gate.number,)}
+    for name, told in KEEPERS.items():
+        inside(parts, name)
+        kept[told] = getattr(parts.submodules, name).twins
+    simulated = Simulated(gate)
+    for told, twins in kept.items():
+        for each in (half for twin in twins for half in (twin.register, twin.copy)):
+
+            async def scenario(ctx, each=each, told=told):
+                register = Value.cast(each)
+                await ctx.tick().until(gate.ready)
+                ctx.set(register, ctx.get(register) ^ 1 << len(register) // 2)
+                await ctx.tick()
+                ctx.set(gate.intents.valid, 1)
+                assert ctx.get(gate.damaged)
+                await ctx.tick()
+                assert ctx.get(gate.verdicts.payload.reasons) >> Gate.MEMORY_INTEGRITY & 1
+                assert ctx.get(gate.faults_seen[told])
+
+            simulated.run(scenario)
 
 
 def test_no_symbols_are_refused():

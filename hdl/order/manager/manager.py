@@ -7,6 +7,7 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.hdl.guard import Twin, differ
 from tickgate.hdl.order.manager.accounts import (
     POSITION_BITS,
     RESERVE_BITS,
@@ -66,7 +67,8 @@ class OrderManager(wiring.Component):
         Something is not as it should be, and position or open shares may not be those that the
         venue has: a strobe, a cycle after any of the counters from `unknown_orders` on.
     order_error, account_error : Out(1)
-        `error` of `OrderTable` and of `Accounts`.
+        `error` of `OrderTable` and `Watch`, or a bit has flipped of the numbers that are due;
+        `error` of `Accounts`.
     ready : Out(1), clear : In(1)
         Memories are clear. Forgets orders and accounts, but neither the sequence nor the last
         user reference number.
@@ -203,7 +205,6 @@ class OrderManager(wiring.Component):
             watch.timeout.eq(self.timeout),
             watch.clear.eq(self.clear),
             self.ready.eq(orders.ready & accounts.ready),
-            self.order_error.eq(orders.error),
             self.account_error.eq(accounts.error),
             self.room.eq(watch.room & self.ready),
         ]
@@ -223,16 +224,18 @@ class OrderManager(wiring.Component):
             self.repetitions.eq(self.reports.valid & old),
             self.missed.eq(due & ahead),
         ]
+        self._due = Twin(self.next_sequence)
         with m.If(due):
-            m.d.sync += self.next_sequence.eq(later)
+            m.d.sync += self._due.takes(later[:64])
             with m.If(ahead):
-                m.d.sync += self.next_sequence.eq(number + 1)
+                m.d.sync += self._due.takes((number + 1)[:64])
         with m.If(self.load):
-            m.d.sync += self.next_sequence.eq(self.load_sequence)
+            m.d.sync += self._due.takes(self.load_sequence)
         return due
 
     def _count(self, m: Module, due) -> None:
         report, orders, last = self.reports.payload, self._orders, Signal(32)
+        newest = Twin(last, name="last")
         executed = report.kind == ReportKind.EXECUTED
         broken = report.kind == ReportKind.BROKEN_TRADE
         corrected = report.kind == ReportKind.TRADE_CORRECTION
@@ -254,7 +257,10 @@ class OrderManager(wiring.Component):
             (self.next_number <= last) | (self.next_number >= self.end_number)
         )
         with m.If(self.sent.valid & ~self.reused_numbers):
-            m.d.sync += last.eq(self.sent.payload.user_ref_num)
+            m.d.sync += newest.takes(self.sent.payload.user_ref_num)
+        differs = Signal()
+        m.d.sync += differs.eq(differ((newest, self._due)))
+        m.d.comb += self.order_error.eq(orders.error | self._watch.error | differs)
         violated = [getattr(self, name) for name in self.VIOLATIONS]
         any_of_them = violated[0]
         for each in violated[1:]:

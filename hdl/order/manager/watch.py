@@ -7,6 +7,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.hdl.guard import Twin, differ
 from tickgate.hdl.order.manager.orders import Entry, OrderState
 
 __all__ = ["Watch"]
@@ -41,6 +42,8 @@ class Watch(wiring.Component):
     open_orders, unanswered : Out(range(slots + 1))
     overdue : Out(1), overdue_symbol : Out(range(symbols))
         The oldest unanswered order is older; its symbol. What became of it is not known.
+    error : Out(1)
+        A bit of the counts had flipped in the cycle before.
     clear : In(1)
         All orders are forgotten.
     """
@@ -66,6 +69,7 @@ class Watch(wiring.Component):
                 "unanswered": Out(count),
                 "overdue": Out(1),
                 "overdue_symbol": Out(range(symbols)),
+                "error": Out(1),
                 "clear": In(1),
             }
         )
@@ -90,8 +94,10 @@ class Watch(wiring.Component):
             settled.eq(~self.sends),
             self.room.eq((used < self._slots) & ~self.sends),
         ]
-        for count, less in ((self.open_orders, self.ends), (self.unanswered, self.answers)):
-            m.d.sync += count.eq(count + self.sends - less)
+        counts = Twin(self.open_orders), Twin(self.unanswered)
+        for twin, less in zip(counts, (self.ends, self.answers), strict=True):
+            m.d.sync += twin.takes((twin.register + self.sends - less)[: len(twin.copy)])
+        m.d.sync += self.error.eq(differ(counts))
         walked = self.walked
         waits = walked.known & (walked.state == OrderState.SENT)
         alive = waits | (walked.known & (walked.state == OrderState.LIVE))
@@ -114,8 +120,8 @@ class Watch(wiring.Component):
                 m.d.sync += first_unanswered.eq(self.number)
         with m.If(self.clear):
             m.d.sync += [
-                self.open_orders.eq(0),
-                self.unanswered.eq(0),
+                *counts[0].takes(0),
+                *counts[1].takes(0),
                 self.overdue.eq(0),
                 first_open.eq(following),
                 first_unanswered.eq(following),
