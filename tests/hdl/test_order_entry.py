@@ -13,6 +13,7 @@ from simulated import Simulated
 from tickgate.hdl.eth import Receive
 from tickgate.hdl.order.cancels import PACKET_SIZE
 from tickgate.hdl.order.entry import OrderEntry
+from tickgate.hdl.order.manager import OrderManager
 from tickgate.hdl.order.tcp.sender import Sender
 from tickgate.hdl.order.tcp.types import State
 from tickgate.hdl.stream import Side
@@ -252,7 +253,12 @@ def test_an_order_leaves_on_the_session_and_its_fill_is_in_the_position_in_time(
         assert entered["symbol"] == "AAPL" and bench.cycles - at <= 110 // width + 10
 
         accepted = report("A", user_ref_num=1, quantity=100, order_state="L")
-        await bench.send(ctx, accepted + report("E", user_ref_num=1, quantity=30, price=1_234_400))
+        filled = report("E", user_ref_num=1, quantity=30, price=1_234_400)
+        last = await bench.send(ctx, accepted + filled)
+        while ctx.get(dut.account.position) != 30:
+            await bench.cycle(ctx)
+        # Each report of a segment waits for that before it.
+        assert bench.cycles - last <= dut.position_latency + OrderManager.SPACING
         for _ in range(60):
             await bench.cycle(ctx)
         assert ctx.get(dut.account.position) == 30 and ctx.get(dut.account.open_buys) == 70

@@ -72,7 +72,7 @@ class Pending(wiring.Component):
         m.d.comb += [
             to_head.eq(~head_full & (read == write) & ~asked.any() & ~just_passed),
             leaves.eq(head_full & head_good & ~self.pause),
-            asks.eq((read != committed) & ~self.pause & ~asked.any() & ~head_full & ~just_passed),
+            asks.eq((read != committed) & ~self.pause & ~asked.any() & ~head_full),
             write_port.en.eq(self.records.valid & ~to_head),
             write_port.addr.eq(write),
             write_port.data.eq(self.records.payload),
