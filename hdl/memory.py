@@ -55,7 +55,8 @@ class Sweep(wiring.Component):
 
     def __init__(self, *, depth: int) -> None:
         self._depth = depth
-        self.done, self.runs = Signal(init=self.SWEPT), Signal(init=not self.SWEPT)
+        self.done = Signal(init=self.SWEPT, name="done")
+        self.runs = Signal(init=not self.SWEPT, name="runs")
         super().__init__({"active": Out(1), "address": Out(range(depth)), "broken": Out(1)})
 
     def elaborate(self, platform) -> Module:

@@ -88,7 +88,8 @@ class TradingState(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         message = self.messages.payload
-        trading, halted = Signal(self._symbols), Signal(self._symbols)
+        trading = Signal(self._symbols)
+        halted = Signal(self._symbols)
         restricted = Signal(self._symbols)
         twins = [Twin(each) for each in (trading, halted, restricted)]
         session, breach = Twin(self.regular_session), Twin(self.breach)
