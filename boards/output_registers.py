@@ -1,7 +1,7 @@
 """Puts the registers behind block RAM into the block RAM, which Yosys leaves outside.
 
-A block RAM of an ECP5 gives its data 5 ns after the clock edge without its output register, and 0.9
-with it. `python -m tickgate.boards.output_registers FILE` does it to a netlist of Yosys in place.
+Without its output register, a block RAM of an ECP5 gives its data when most of a cycle is over.
+`python -m tickgate.boards.output_registers FILE` does it to a netlist of Yosys in place.
 
 Ref: Yosys manual, `write_json`; Lattice FPGA-TN-02204 (ECP5 memory), "Output Register".
 """

@@ -1,7 +1,7 @@
 """The core alone on the device of the ECPIX-5: the clock it closes, and the paths that set it.
 
 A core of more octets a cycle than a board's port has can be timed without that port; so can some
-of its parts, in minutes, among registers that stand for the others.
+of its parts, among registers that stand for the others.
 """
 
 import math

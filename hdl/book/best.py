@@ -36,8 +36,8 @@ class BestLevels(wiring.Component):
         The symbol of the update of the next cycle, unless that comes `alone`.
     near : In(1)
         There may be an update in this cycle.
-    alone : In(1), alone_symbol : In
-        It is of this symbol, and changes no level.
+    alone : In(1), alone_symbol : In, alone_near : In(1)
+        It is of this symbol, and changes no level; that it may be so, known early.
     update_valid : In(1), update : In(Update)
     found_valid : In(1), found : In(Found), found_taken : Out(1), found_late : Out(1)
         Taken in a cycle in which no update comes, nor is made; late if one of its side is made.
@@ -66,6 +66,7 @@ class BestLevels(wiring.Component):
                 "near": In(1),
                 "alone": In(1),
                 "alone_symbol": In(range(geometry.symbols)),
+                "alone_near": In(1),
                 "update_valid": In(1),
                 "update": In(Update(geometry)),
                 "found_valid": In(1),
@@ -127,7 +128,8 @@ class BestLevels(wiring.Component):
             m.d.comb += [
                 grown.eq(Mux(found.void, other, list_grown(other, found.level, g))),
                 memory.address(0).eq(symbol),
-                memory.address(1).eq(Mux(self.alone, self.alone_symbol, request.symbol)),
+                # Nothing that is found is taken where something may go alone: that is `near`.
+                memory.address(1).eq(Mux(self.alone_near, self.alone_symbol, request.symbol)),
                 memory.write.eq((valid & (row_side == name)) | (takes & ~found.void)),
                 memory.write_address.eq(Mux(self.now_valid, row_symbol, request.symbol)),
                 memory.write_data.eq(Mux(self.now_valid, levels.after, grown)),
@@ -138,8 +140,14 @@ class BestLevels(wiring.Component):
                 levels.before.eq(Mux(self.alone, other, read)),
             ]
             for n in range(g.LEVELS):
+                # Whose shares are taken is known last.
+                equal = Mux(
+                    update.takes_order,
+                    ~(read.shares[n] ^ update.order_shares).any(),
+                    ~(read.shares[n] ^ update.message_shares).any(),
+                )
                 m.d.sync += levels.places[n].eq(
-                    place_of(read.live[n], read.keys[n], read.shares[n], update.key, update.shares)
+                    place_of(read.live[n], read.keys[n], update.key, equal)
                 )
         m.d.comb += self.ready.eq(m.submodules.buy.ready & m.submodules.sell.ready)
 

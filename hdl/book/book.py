@@ -191,6 +191,7 @@ class OrderBook(wiring.Component):
             top.near.eq(trust.out_near),
             top.alone.eq(trust.out_alone),
             top.alone_symbol.eq(trust.out_alone_symbol),
+            top.alone_near.eq(trust.out_alone_near),
             top.update_valid.eq(trust.out_valid),
             top.update.eq(trust.out),
             top.lost.eq(trust.pending),

@@ -255,6 +255,9 @@ class MessageFlow(wiring.Component):
             # Of a removal, nothing is told.
             self.update.sequence.eq(now.message.sequence),
             self.update.stamp.eq(now.message.stamp),
+            self.update.order_shares.eq(order.shares),
+            self.update.message_shares.eq(now.message.shares),
+            self.update.shares.eq(Mux(self.update.takes_order, order.shares, now.message.shares)),
             self.update.side.eq(Mux(now_adds, now.message.side, order.side)),
             self.update.key.eq(Mux(now_inserts, place.key, order.key)),
         ]
@@ -273,7 +276,7 @@ class MessageFlow(wiring.Component):
         ]
         if first_half:
             # What is found does not wait for whether it is meant; only facts do.
-            self._remove(m, update, order, order.shares, known)
+            self._remove(m, update, order, known)
             self._address(m, write, found)
             m.d.comb += [
                 update.last.eq(0),
@@ -284,6 +287,7 @@ class MessageFlow(wiring.Component):
 
         m.d.comb += [
             update.last.eq(1),
+            update.takes_order.eq(0),
             update.trust.eq(held.trust),
             update.changes.eq(0),
             update.escapes.eq(0),
@@ -296,8 +300,9 @@ class MessageFlow(wiring.Component):
                 room = self._same_room(m, found)
                 waits = known & (order.escape == Escape.UNPLACED)
                 self._insert(m, place, store, room, message, order.shares, waits)
+                m.d.comb += update.takes_order.eq(1)
             with m.Case(MessageKind.UNPLACE):
-                self._remove(m, update, order, order.shares, known)
+                self._remove(m, update, order, known)
                 self._address(m, write, found)
                 m.d.comb += [
                     store.write.eq(known & (order.escape != Escape.UNPLACED)),
@@ -326,9 +331,10 @@ class MessageFlow(wiring.Component):
         m.d.comb += wholly.eq(
             (message.kind == MessageKind.DELETE) | (message.shares >= order.shares)
         )
-        self._remove(m, update, order, Mux(wholly, order.shares, message.shares), known)
+        self._remove(m, update, order, known)
         self._address(m, write, found)
         m.d.comb += [
+            update.takes_order.eq(wholly),
             update.escapes.eq(known & wholly & is_outside(order.escape)),
             store.write.eq(known),
             write.live.eq(~wholly),
@@ -351,7 +357,6 @@ class MessageFlow(wiring.Component):
             update.escape.eq(place.escape),
             update.add.eq(1),
             update.price.eq(message.price),
-            update.shares.eq(shares),
             self.duplicate_reference.eq(wanted & finding.hit),
             self.store_overflow.eq(new & finding.full),
             update.distrust.eq(finding.hit | finding.full),
@@ -384,13 +389,13 @@ class MessageFlow(wiring.Component):
         return room
 
     @staticmethod
-    def _remove(m, update, order: StoredOrder, shares, known) -> None:
+    def _remove(m, update, order: StoredOrder, known) -> None:
         m.d.comb += [
             update.changes.eq(known & (order.escape == Escape.NONE) & order.shares.any()),
             update.escapes.eq(known & is_outside(order.escape)),
             update.escape.eq(order.escape),
             update.add.eq(0),
-            update.shares.eq(shares),
+            update.takes_order.eq(1),
         ]
 
     @staticmethod

@@ -4,7 +4,7 @@ Ref: docs/architecture.md, "The book".
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.book.priority import lowest_set
@@ -115,8 +115,6 @@ class Ladder(wiring.Component):
                 entry.symbol.eq(self.ask.symbol),
                 entry.side.eq(self.ask.side),
                 entry.key.eq(self.ask.after),
-                entry.base.eq(self.ask.base),
-                entry.cent.eq(self.ask.cent),
                 bounded.eq(self.ask_valid & self.ask.bounded),
             ]
 
@@ -129,6 +127,16 @@ class Ladder(wiring.Component):
             return copies
 
         valid, update = carried(self.update_valid, 0), carried(entry, 0)
+        # The window is wanted late, and whether an update is near by much.
+        was_near = Signal()
+        window = Signal(data.StructLayout({"base": 32, "cent": 1}), reset_less=True)
+        m.d.sync += [
+            was_near.eq(self.near),
+            window.base.eq(self.ask.base),
+            window.cent.eq(self.ask.cent),
+        ]
+        with m.If(~was_near):
+            m.d.sync += [update[2].base.eq(window.base), update[2].cent.eq(window.cent)]
         changes = carried(self.update_valid & self.update.changes, 0)
         slow, claim_valid, claim = (
             carried(value, 1) for value in (self.slow, self.claim_valid, self.claim)
@@ -143,12 +151,24 @@ class Ladder(wiring.Component):
         def word(stage):
             return update[stage].key[g.bit_bits :]
 
-        def is_same(what, ahead):
-            """In stage 2, known a stage before: whether the update `ahead` changes the same."""
+        def forwarded(what, made, read, most):
+            """In stage 2: what one of the `most` updates ahead made of the same, else `read`.
+
+            Known a stage before, but for what the update just ahead makes of it in this stage.
+            """
             before = self.MODIFY - 1
-            same = Signal(name=f"same_{ahead}")
-            m.d.sync += same.eq(changes[before + ahead] & (what(before + ahead) == what(before)))
-            return same
+            same = [
+                changes[before + ahead] & (what(before + ahead) == what(before))
+                for ahead in range(1, most + 1)
+            ]
+            just_ahead, ahead = Signal(), Signal()
+            value = Signal(len(read), reset_less=True)
+            m.d.sync += [just_ahead.eq(same[0]), ahead.eq(Cat(same[1:]).any())]
+            m.d.sync += value.eq(made[before + most])
+            for n in range(most - 1, 1, -1):
+                with m.If(same[n - 1]):
+                    m.d.sync += value.eq(made[before + n])
+            return Mux(just_ahead, made[self.MODIFY + 1], Mux(ahead, value, read))
 
         # Stage 0: ask for the total of the level and the word of the bitmap it is in.
         m.d.comb += words.address(0).eq(Cat(word(0), row(0)))
@@ -162,16 +182,13 @@ class Ladder(wiring.Component):
         occupied = carried(word_occupied, at, self.STORE)
         bounded = carried(bounded, 0, self.STORE)
         old_total, old_word = Signal(32), Signal(1 << g.bit_bits)
-        m.d.comb += [old_total.eq(totals.data()), old_word.eq(words.data(0))]
-        for ahead in range(self.WRITE + BlockMemory.READ_LATENCY - at, 0, -1):
-            with m.If(is_same(level, ahead)):
-                m.d.comb += old_total.eq(total[at + ahead])
-        for ahead in range(self.STORE + BlockMemory.READ_LATENCY - at, 0, -1):
-            with m.If(is_same(lambda stage: Cat(word(stage), row(stage)), ahead)):
-                m.d.comb += old_word.eq(bitmap[at + ahead])
-        bit = Signal(1 << g.bit_bits)
         m.d.comb += [
-            bit.eq(1 << update[at].key[: g.bit_bits]),
+            old_total.eq(forwarded(level, total, totals.data(), self.WRITE)),
+            old_word.eq(
+                forwarded(
+                    lambda stage: Cat(word(stage), row(stage)), bitmap, words.data(0), self.STORE
+                )
+            ),
             self.overflow_symbol.eq(update[at].symbol),
             self.level_overflow.eq(changes[at] & update[at].add & overflow),
         ]
@@ -180,35 +197,46 @@ class Ladder(wiring.Component):
             m.d.comb += Cat(new_total, overflow).eq(old_total + update[at].shares)
         with m.Else():
             m.d.comb += new_total.eq(old_total - update[at].shares)
-        with m.If(update[at].add | (old_total != update[at].shares)):
-            m.d.comb += [new_word.eq(old_word | bit), word_occupied.eq(1)]
-        with m.Else():
-            m.d.comb += [new_word.eq(old_word & ~bit), word_occupied.eq(new_word.any())]
-
-        # What lies after the level of a request, in its word and in the others.
-        with m.If(bounded[at]):
-            m.d.comb += [
-                new_word.eq(old_word & ~(bit | (bit - 1))),
-                word_occupied.eq(new_word.any()),
-            ]
+        # The bit of the level; of a request also those before, so that what lies after is left.
+        bit, before = Signal(len(old_word)), Signal(len(old_word))
+        mask, without = Signal(len(old_word), reset_less=True), Signal(len(old_word))
+        key, remains = update[at - 1].key[: g.bit_bits], Signal()
+        m.d.comb += [
+            bit.eq(1 << key),
+            before.eq(~(~0 << key)),
+            remains.eq(~bounded[at] & (update[at].add | (old_total != update[at].shares))),
+            without.eq(old_word & ~mask),
+            new_word.eq(Mux(remains, old_word | mask, without)),
+            # Not of the new word: whether the level remains is the last to be known.
+            word_occupied.eq(remains | without.any()),
+        ]
+        m.d.sync += mask.eq(Mux(bounded[at - 1], bit | before, bit))
         words_after = Signal(1 << g.word_bits)
         m.d.comb += words_after.eq(~0)
         with m.If(bounded[at]):
             m.d.comb += words_after.eq(~0 << (word(at) + 1))
         words_after = carried(words_after, at, self.STORE)
 
+        # The summary of the next stage, and the bit of the word in it.
+        summary = Signal(1 << g.word_bits)
+        kept, mark = (Signal.like(summary, name=n, reset_less=True) for n in ("kept", "mark"))
+        same_row = Signal()
+        m.d.comb += summaries.address().eq(row(at))
+        m.d.sync += [
+            same_row.eq(changes[at] & (row(at) == row(at - 1))),
+            kept.eq(Mux(same_row, summary, summaries.data())),
+            mark.eq(1 << word(at)),
+        ]
+
         # Stage 3: store the word, and find the first one with a level in it.
         at = self.STORE
-        summary, mark = Signal(1 << g.word_bits), Signal(1 << g.word_bits)
         candidates, stays = Signal(1 << g.word_bits), Signal()
         first_word, any_level, in_own_word = Signal(g.word_bits), Signal(), Signal()
         m.d.comb += [
             words.write.eq(changes[at]),
             words.write_address.eq(Cat(word(at), row(at))),
             words.write_data.eq(bitmap[at]),
-            mark.eq(1 << word(at)),
-            summaries.address().eq(row(at)),
-            summary.eq(summaries.data()),
+            summary.eq(kept),
             summaries.write.eq(changes[at]),
             summaries.write_address.eq(row(at)),
             summaries.write_data.eq(summary),
@@ -220,9 +248,7 @@ class Ladder(wiring.Component):
             words.address(1).eq(Cat(first_word, row(at))),
         ]
         with m.If(changes[at]):
-            m.d.comb += summary.eq(
-                Mux(occupied[at], summaries.data() | mark, summaries.data() & ~mark)
-            )
+            m.d.comb += summary.eq(Mux(occupied[at], kept | mark, kept & ~mark))
         first_word = carried(first_word, at, self.FIND)
         any_level = carried(any_level, at)
         in_own_word = carried(in_own_word, at, self.FIND)

@@ -98,26 +98,23 @@ def grown(levels, level, geometry: Geometry) -> Levels:
 class Place(data.Struct):
     """How a listed level stands to a change: better or worse than its level, or that level.
 
-    `equal`: it has the shares of the change.
+    `whole`: it is that level, and has just the shares of the change.
     """
 
     better: 1
     worse: 1
     same: 1
-    equal: 1
+    whole: 1
 
 
-def place_of(live, key, shares, changed, change) -> Place:
-    """The place of a level, if it is listed, beside the level `changed` by `change` shares."""
+def place_of(live, key, changed, equal) -> Place:
+    """The place of a level, if it is listed, beside the level `changed`.
+
+    `equal`: it has the shares of the change.
+    """
     # Bit by bit: synthesis would take `==` from the carry chain of `<`, which is slower.
-    return Place(
-        Cat(
-            live & (key < changed),
-            live & (key > changed),
-            live & ~(key ^ changed).any(),
-            ~(shares ^ change).any(),
-        )
-    )
+    same = live & ~(key ^ changed).any()
+    return Place(Cat(live & (key < changed), live & (key > changed), same, same & equal))
 
 
 class LevelList(wiring.Component):
@@ -170,9 +167,9 @@ class LevelList(wiring.Component):
         count = self._geometry.LEVELS
         full = old.live[-1]
         better, worse, same = Signal(count), Signal(count), Signal(count)
-        equal = Signal(count)
+        whole = Signal(count)
         m.d.comb += [
-            Cat(bits[n] for n in range(count) for bits in (better, worse, same, equal)).eq(
+            Cat(bits[n] for n in range(count) for bits in (better, worse, same, whole)).eq(
                 self.places
             )
         ]
@@ -180,7 +177,7 @@ class LevelList(wiring.Component):
         adds, removes, inserts = Signal(), Signal(), Signal()
         m.d.comb += [
             adds.eq(self.enable & change.add),
-            removes.eq(self.enable & ~change.add & (same & equal).any()),
+            removes.eq(self.enable & ~change.add & whole.any()),
             inserts.eq(adds & ~same.any() & (~old.more | worse.any())),
             self.dropped.eq(adds & ~same.any() & worse.any() & full),
             self.beyond.eq(

@@ -440,15 +440,18 @@ class Recovery(wiring.Component):
                         self._fail(m, RecoveryCause.MISSING)
             with m.Case(Step.DRAIN):
                 m.d.comb += queue.r_en.eq(queue.r_rdy)
+                # What is dropped is taken over too, and by the next one: the comparison comes late.
+                m.d.sync += [change[name].eq(held[name]) for name in Held.as_shape().members]
+                m.d.sync += [
+                    Cat(self._low, self._tag).eq(held.reference),
+                    change.replaces.eq(held.kind == MessageKind.REPLACE),
+                ]
+                with m.If(held.kind == MessageKind.REPLACE):
+                    m.d.sync += change.kind.eq(MessageKind.DELETE)
                 with m.If(queue.r_rdy & self._is_before(join, held.sequence)):
-                    m.d.sync += [change[name].eq(held[name]) for name in Held.as_shape().members]
-                    m.d.sync += [Cat(self._low, self._tag).eq(held.reference)]
                     self._go(m, Step.SETS)
                     with m.If(held.kind == MessageKind.ADD):
                         self._place(m)
-                    m.d.sync += change.replaces.eq(0)
-                    with m.If(held.kind == MessageKind.REPLACE):
-                        m.d.sync += [change.replaces.eq(1), change.kind.eq(MessageKind.DELETE)]
                 with m.If(~waits & self._seen_known & ~self._is_before(self._seen, join)):
                     self._go(m, Step.DECLARE)
             with m.Case(Step.DECLARE):

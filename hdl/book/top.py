@@ -42,8 +42,8 @@ class TopOfBook(wiring.Component):
         The symbol of the update of the next cycle, unless that comes `alone`.
     near : In(1)
         There may be an update in this cycle; known early.
-    alone : In(1), alone_symbol : In
-        It is of this symbol, and changes no level.
+    alone : In(1), alone_symbol : In, alone_near : In(1)
+        It is of this symbol, and changes no level; that it may be so, known early.
     update_valid : In(1), update : In(Update)
     lost : In(symbols), all_lost : In(1)
         Books whose loss of trust has yet to come with an update: a top is not exact if the loss is
@@ -74,6 +74,7 @@ class TopOfBook(wiring.Component):
                 "near": In(1),
                 "alone": In(1),
                 "alone_symbol": In(range(geometry.symbols)),
+                "alone_near": In(1),
                 "update_valid": In(1),
                 "update": In(Update(geometry)),
                 "lost": In(geometry.symbols),
@@ -105,6 +106,7 @@ class TopOfBook(wiring.Component):
             best.near.eq(self.near),
             best.alone.eq(self.alone),
             best.alone_symbol.eq(self.alone_symbol),
+            best.alone_near.eq(self.alone_near),
             best.update_valid.eq(self.update_valid),
             best.update.eq(self.update),
             ladder.near.eq(self.near),

@@ -35,8 +35,8 @@ class Trust(wiring.Component):
         There may be an update in this cycle.
     update_valid : In(1), update : In(Update)
     out_near : Out(1), out_valid : Out(1), out : Out(Update)
-    out_alone : Out(1), out_alone_symbol : Out
-        What leaves goes by itself; its symbol, known early.
+    out_alone : Out(1), out_alone_symbol : Out, out_alone_near : Out(1)
+        What leaves goes by itself; its symbol, and that it may, known early.
     calm : In(1)
         No update is on its way in this cycle, nor is one `near`.
     gap : In(1), gap_sequence : In(32)
@@ -62,6 +62,7 @@ class Trust(wiring.Component):
                 "out_near": Out(1),
                 "out_alone": Out(1),
                 "out_alone_symbol": Out(symbol),
+                "out_alone_near": Out(1),
                 "out_valid": Out(1),
                 "out": Out(Update(geometry)),
                 "calm": In(1),
@@ -93,6 +94,7 @@ class Trust(wiring.Component):
             self.out_near.eq(self.near | ready),
             self.out_alone.eq(alone_valid),
             self.out_alone_symbol.eq(alone_symbol),
+            self.out_alone_near.eq(ready),
             self.out_valid.eq(self.update_valid | alone_valid),
             self.out.eq(self.update),
         ]

@@ -147,7 +147,8 @@ class StoreWrite(data.StructLayout):
 class Update(data.StructLayout):
     """One change of one side of one book, or of its trust; messages are one or two of them.
 
-    `changes`: the level `key` gains (`add`) or loses `shares`.
+    `changes`: the level `key` gains (`add`) or loses `shares`. These are `order_shares` if it
+    `takes_order`, else `message_shares`: both of them are known before that is.
     `escapes`: the side's count of orders in `escape` goes up (`add`) or down by one.
     `distrust`, `trust`: the symbol's book is known to be broken, or declared whole; the former
     prevails.
@@ -168,6 +169,9 @@ class Update(data.StructLayout):
                 "base": 32,
                 "cent": 1,
                 "shares": 32,
+                "order_shares": 32,
+                "message_shares": 32,
+                "takes_order": 1,
                 "distrust": 1,
                 "trust": 1,
                 "last": 1,

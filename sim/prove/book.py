@@ -75,7 +75,7 @@ class ListHarness(Harness):
         last = Signal(self.KEY)
         for n in range(g.LEVELS):
             m.d.comb += levels.places[n].eq(
-                place_of(before.live[n], before.keys[n], before.shares[n], self.key, self.amount)
+                place_of(before.live[n], before.keys[n], self.key, before.shares[n] == self.amount)
             )
             with m.If(before.live[n]):
                 m.d.comb += last.eq(before.keys[n])

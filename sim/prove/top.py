@@ -54,6 +54,8 @@ class TopHarness(Harness):
             update.key.eq(self.key),
             update.price.eq(Mux(self.side, self.key, ~self.key)),
             update.shares.eq(self.shares),
+            update.order_shares.eq(self.shares),
+            update.takes_order.eq(1),
             total.eq(totals[Cat(self.key, self.side)]),
         ]
         m.d.sync += was_valid.eq(self.valid)

@@ -90,6 +90,11 @@ def run(messages, *, exact=None):
                 ctx.set(update.key, tick if side else TICKS - 1 - tick)
                 ctx.set(update.price, BASE + CENT * tick)
                 ctx.set(update.shares, abs(shares))
+                # Those of the order or of the message, in turn; the others are in the way.
+                takes_order = cycle & 1
+                ctx.set(update.takes_order, takes_order)
+                ctx.set(update.order_shares, abs(shares) if takes_order else 7)
+                ctx.set(update.message_shares, 7 if takes_order else abs(shares))
                 ctx.set(update.last, last)
                 ctx.set(update.stamp, stamp)
             if ctx.get(dut.tops.valid):

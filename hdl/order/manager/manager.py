@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Own orders from the moment they are sent to the last report of the venue.
 
 Ref: docs/risk.md, "Accounting"; OUCH 5.0, section 3; SoupBinTCP 3.00, section 2.2 (sequence).
