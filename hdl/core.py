@@ -16,6 +16,7 @@ from tickgate.hdl.order.entry import OrderEntry
 from tickgate.hdl.order.hop import NextHop
 from tickgate.hdl.order.tcp.staging import HostOctet
 from tickgate.hdl.order.tcp.types import Outcome, State, Timing
+from tickgate.hdl.risk.executions import Executions
 from tickgate.hdl.risk.gate import Gate, RiskGate, Verdict
 from tickgate.hdl.strategy.taker import Taker
 from tickgate.hdl.stream import Octets, Top, pipe, require_width
@@ -140,6 +141,7 @@ class TickToTrade(wiring.Component):
         book = self._book
         m.submodules.strategy = strategy = self._strategy
         m.submodules.risk = risk = self._risk
+        m.submodules.executions = Executions()
         m.submodules.order = order = self._order
         m.submodules.hop = self._hop
         m.submodules.services = self._services
@@ -233,7 +235,13 @@ class TickToTrade(wiring.Component):
         ]
 
     def _tell_risk(self, m, feed, book, risk, order, control) -> None:
+        executions = m.submodules.executions
         m.d.comb += [
+            executions.executed.eq(order.executions),
+            executions.renew.eq(control.command.renew_strategy.valid),
+            executions.most.eq(control.account.account_max_executions),
+            control.status.strategy_executions.eq(executions.count),
+            control.alarm.strategy_off.eq(executions.latched),
             risk.messages.payload.eq(feed.message.payload),
             risk.messages.valid.eq(feed.message.valid),
             risk.tops.payload.eq(book.tops.payload),
@@ -246,6 +254,13 @@ class TickToTrade(wiring.Component):
             risk.armed.eq(control.armed),
             risk.killed.eq(control.killed),
             risk.standing.kill_sources.eq(control.unkilled),
+            risk.standing.host_heartbeat.eq(control.host_alive),
+            risk.standing.repeated_execution.eq(executions.passes),
+            risk.standing.token_order.eq(order.in_order),
+            risk.standing.unacknowledged.eq(order.answered),
+            risk.standing.reject_storm.eq(~control.kill_causes.reject_storm),
+            risk.standing.fill_integrity.eq(~control.kill_causes.fill_integrity),
+            risk.standing.audit_room.eq(control.events_room | control.account.account_unaudited),
             risk.time.eq(control.time),
             order.symbol.eq(risk.limits_symbol),
             risk.position.eq(order.account.position),
@@ -402,7 +417,11 @@ class TickToTrade(wiring.Component):
             control.breach.eq(risk.breach),
             control.kill.internal.eq(book.disagreement),
             control.kill.integrity.eq(risk.damaged),
-            control.kill.session.eq(order.violation),
+            control.kill.session.eq(order.lost),
+            control.kill.token_order.eq(order.reused_numbers),
+            control.kill.unacknowledged.eq(order.given_up),
+            control.kill.reject_storm.eq(order.storm),
+            control.kill.fill_integrity.eq(order.violation),
             control.kill_pin.eq(self.kill_pin),
             control.status.symbol_state.symbol.eq(risk.shown),
             control.status.symbol_state.trading.eq(risk.state.trading),
@@ -444,6 +463,10 @@ class TickToTrade(wiring.Component):
             order.heartbeat.eq(times[4].heartbeat),
             order.silence.eq(times[4].silence),
             order.timeout.eq(config.session_limits.order_timeout),
+            order.patience.eq(config.session_unanswered.kill_timeout),
+            order.most_unanswered.eq(config.session_unanswered.most),
+            order.most_rejects.eq(config.session_rejects.most),
+            order.reject_window.eq(config.session_rejects.window),
             order.isn.eq(config.session_isn),
             hop.connect.eq(opens & (order.state == State.CLOSED)),
             hop.stop.eq(command.session_close.valid | command.session_abort.valid),

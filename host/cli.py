@@ -38,7 +38,7 @@ from tickgate.host.config import (
     usd,
 )
 from tickgate.host.driver import Driver, Event, Recentred, RecoveryStatus
-from tickgate.host.errors import HostError, UserError
+from tickgate.host.errors import CardRefused, HostError, UserError
 from tickgate.host.fills import REPORTS, Fills
 from tickgate.host.fills import describe as describe_report
 from tickgate.host.numbers import NumberFile, default_path
@@ -427,10 +427,47 @@ def kill(context: typer.Context, port: Port) -> None:
 
 @app.command()
 def clear_kill(context: typer.Context, port: Port) -> None:
-    """Ends a kill; the card stays disarmed."""
+    """Ends a kill; the card stays disarmed until its alert is acknowledged and it is armed."""
     with _card(context, port) as card:
         card.clear_kill()
     typer.echo("kill cleared; disarmed")
+
+
+@app.command()
+def acknowledge(context: typer.Context, port: Port) -> None:
+    """Takes note of what the card alerts its host of, without which it cannot be armed."""
+    with _card(context, port) as card:
+        alerts = card.acknowledge()
+    typer.echo(f"acknowledged: {', '.join(alerts) or 'nothing'}")
+
+
+@app.command()
+def renew_strategy(context: typer.Context, port: Port) -> None:
+    """Enables the strategy anew after max_executions have latched it off."""
+    with _card(context, port) as card:
+        card.renew_strategy()
+    typer.echo("strategy enabled anew")
+
+
+@app.command()
+def watch(
+    context: typer.Context,
+    port: Port,
+    interval_ms: Annotated[
+        int, typer.Option(min=0, help="Milliseconds between answers to the card.")
+    ] = 100,
+) -> None:
+    """Stays at the card and shows it that its host is alive; ends when the card is killed.
+
+    So do `events --follow`, `fills --follow` and `recentre --watch`.
+    """
+    with _card(context, port) as card:
+        while True:
+            card.beat()
+            state = card.status()
+            if state.killed:
+                raise CardRefused(f"the card was killed by {', '.join(state.kill_causes)}")
+            time.sleep(interval_ms / 1000)
 
 
 @app.command()
@@ -599,6 +636,7 @@ def recentre(
         follower = Follower(card, symbols or None, pause_s=pause_ms / 1000)
         while True:
             for name in follower.symbols:
+                card.beat()
                 done = follower.look(name)
                 if done is not None:
                     tell(name, done)
@@ -670,6 +708,7 @@ def _take_events(card: Driver, interval_ms: int | None) -> Iterator[Event]:
     """The events that wait and, with an interval, all that come."""
     yield from card.events()
     while interval_ms is not None:
+        card.beat()
         time.sleep(interval_ms / 1000)
         yield from card.events()
 

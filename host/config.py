@@ -42,6 +42,7 @@ __all__ = [
     "AccountConfig",
     "Config",
     "FeedConfig",
+    "HostConfig",
     "LimitsConfig",
     "LiveConfig",
     "NetworkConfig",
@@ -328,6 +329,31 @@ class NetworkConfig(_Section):
         }
 
 
+class HostConfig(_Section):
+    """`[host]`: for how long the host of an armed card may be silent before the card is killed.
+
+    It must say one of both: a timeout, within which `tickgate watch` or another program that stays
+    at the card has to answer again and again, or `heartbeat_off = true`.
+    """
+
+    heartbeat_timeout_ms: U16 = 0
+    heartbeat_off: Bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.heartbeat_timeout_ms and self.heartbeat_off:
+            raise ValueError("heartbeat_off = true and a heartbeat_timeout_ms exclude each other")
+        return self
+
+    def registers(self) -> dict[str, int]:
+        """Register values by name."""
+        return {
+            "host_heartbeat": BY_NAME["host_heartbeat"].pack(
+                timeout=self.heartbeat_timeout_ms, off=int(self.heartbeat_off)
+            )
+        }
+
+
 class RerequestConfig(_Section):
     """`[rerequest]`: the server that retransmits what no line of the feed has brought.
 
@@ -397,7 +423,10 @@ class AccountConfig(_Section):
 
     But for the burst and the reserve, which may be 0: at most 1 + session_burst_ns /
     session_interval_ns messages leave at once, then one each interval; session_reserve_ns of the
-    burst is kept for cancels. They come into force with the next commit.
+    burst is kept for cancels. After `max_executions` the strategy is off until it is enabled anew
+    (`tickgate renew-strategy`). With `allow_unaudited`, orders leave even while the card's queue of
+    events, which the host has to read, has no room for their record. They come into force with the
+    next commit.
     """
 
     max_gross_usd: Usd64 = Decimal(0)
@@ -409,10 +438,12 @@ class AccountConfig(_Section):
     session_interval_ns: U32 = 0
     session_burst_ns: U32 = 0
     session_reserve_ns: U32 = 0
+    max_executions: U32 = 0
+    allow_unaudited: Bool = False
 
     def missing(self) -> list[str]:
         """The keys without which the card refuses every order."""
-        free = {"session_burst_ns", "session_reserve_ns"}
+        free = {"session_burst_ns", "session_reserve_ns", "allow_unaudited"}
         return [name for name, value in self if name not in free and not value]
 
     def registers(self) -> dict[str, int]:
@@ -427,6 +458,8 @@ class AccountConfig(_Section):
             "account_session_interval_ns": self.session_interval_ns,
             "account_session_burst_ns": self.session_burst_ns,
             "account_session_reserve_ns": self.session_reserve_ns,
+            "account_max_executions": self.max_executions,
+            "account_unaudited": int(self.allow_unaudited),
         }
 
 
@@ -603,8 +636,10 @@ class LiveConfig(_Section):
     Without this section they leave with the numbers of `[session]`, and nothing is received. All
     times are in milliseconds, 0 for never where that makes sense; `tick_us` is their unit in the
     card, which a slow simulation makes longer. `order_timeout_ms` is how long the venue may take to
-    answer an order before no other one leaves. With `cancel_on_disarm`, a card that is disarmed
-    cancels its open orders; one that is killed always does.
+    answer an order before no other one leaves, `order_kill_timeout_ms` before the card is killed;
+    `max_unanswered` orders may wait for their answers at a time. More than `max_rejects` orders
+    rejected within `reject_window_ms` kill the card. With `cancel_on_disarm`, a card that is
+    disarmed cancels its open orders; one that is killed always does.
     """
 
     tick_us: Annotated[int, Field(strict=True, ge=1, lt=1 << 16)] = 1_000
@@ -619,9 +654,22 @@ class LiveConfig(_Section):
     heartbeat_ms: Milliseconds = 1_000
     silence_ms: Milliseconds = 15_000
     order_timeout_ms: Milliseconds = 1_000
+    order_kill_timeout_ms: Milliseconds = 5_000
+    max_unanswered: Annotated[U16, Field(ge=1)] = 64
+    max_rejects: Annotated[int, Field(strict=True, ge=0, lt=1 << 4)] = 10
+    reject_window_ms: Milliseconds = 1_000
     retries: Annotated[int, Field(strict=True, ge=1, lt=1 << 8)] = 6
     keepalive_probes: Annotated[int, Field(strict=True, ge=1, lt=1 << 8)] = 5
     cancel_on_disarm: Bool = False
+
+    @model_validator(mode="after")
+    def _refuses_before_it_kills(self) -> Self:
+        if 0 < self.order_kill_timeout_ms < self.order_timeout_ms:
+            raise ValueError(
+                "order_kill_timeout_ms must be 0 (never) or at least order_timeout_ms "
+                f"({self.order_timeout_ms}), not {self.order_kill_timeout_ms}"
+            )
+        return self
 
     def registers(self) -> dict[str, int]:
         """Register values by name."""
@@ -636,6 +684,12 @@ class LiveConfig(_Section):
             keepalive_probes=self.keepalive_probes,
             order_timeout=self.order_timeout_ms,
         )
+        values["session_unanswered"] = BY_NAME["session_unanswered"].pack(
+            most=self.max_unanswered, kill_timeout=self.order_kill_timeout_ms
+        )
+        values["session_rejects"] = BY_NAME["session_rejects"].pack(
+            window=self.reject_window_ms, most=self.max_rejects
+        )
         return values
 
 
@@ -645,6 +699,7 @@ class Config(_Section):
     feed: FeedConfig
     session: SessionConfig
     network: NetworkConfig = NetworkConfig()
+    host: HostConfig = HostConfig()
     rerequest: RerequestConfig | None = None
     account: AccountConfig = AccountConfig()
     live: LiveConfig | None = None
@@ -659,8 +714,14 @@ class Config(_Section):
             twice = [value for value in values if values.count(value) > 1]
             if twice:
                 raise ValueError(f"two symbols have the {key} {twice[0]!r}")
+        trades = any(symbol.strategy.enabled for symbol in self.symbols)
+        if trades and not (self.host.heartbeat_timeout_ms or self.host.heartbeat_off):
+            raise ValueError(
+                "a strategy that is enabled needs host.heartbeat_timeout_ms above 0, or "
+                "host.heartbeat_off = true, or the card refuses each order"
+            )
         missing = self.account.missing()
-        if missing and any(symbol.strategy.enabled for symbol in self.symbols):
+        if missing and trades:
             raise ValueError(
                 "a strategy that is enabled needs every limit of the account above 0, or the card "
                 f"refuses each order; set account.{', account.'.join(missing)}"
@@ -696,7 +757,8 @@ class Config(_Section):
 
     def registers(self) -> dict[str, int]:
         """Configuration registers by name: all but the time."""
-        sections = [self.feed, self.session, self.network, self.rerequest, self.account, self.live]
+        sections = [self.feed, self.session, self.network, self.host, self.rerequest]
+        sections += [self.account, self.live]
         values = {
             name: 0
             for name, register in BY_NAME.items()

@@ -36,6 +36,7 @@ from tickgate.spec.registers import (
     Kind,
     RecoveryCause,
     RecoveryPhase,
+    account_checksum,
     bank_of,
     in_force_address,
     page_values,
@@ -89,9 +90,9 @@ class Identity:
 class CardStatus:
     """What a card is doing: the bits of register `state`, and the running numbers.
 
-    `kill_causes` are those since the last `clear_kill`, by the names of their bits.
-    `damaged`: where a flipped bit was seen since the last kill was cleared, as in register
-    `integrity`.
+    `kill_causes` are those since the last `clear_kill`, `alerts` what was not acknowledged, by the
+    names of their bits. `damaged`: where a flipped bit was seen since the last kill was cleared, as
+    in register `integrity`.
     """
 
     armed: bool
@@ -104,6 +105,7 @@ class CardStatus:
     regular_session: bool
     breach: bool
     kill_causes: tuple[str, ...]
+    alerts: tuple[str, ...]
     committed_checksum: int
     time_ns: int
     expected_sequence: int
@@ -295,6 +297,7 @@ class Driver:
         bits = BY_NAME["state"].unpack(numbers["state"])
         return CardStatus(
             kill_causes=self._set_in("kill_causes"),
+            alerts=self._set_in("alerts"),
             **{name: bool(bit) for name, bit in bits.items()},
             committed_checksum=numbers["committed_checksum"],
             next_user_ref_num=numbers["next_user_ref_num"],
@@ -780,9 +783,17 @@ class Driver:
     # Arming
 
     def arm(self, config: Config | None = None) -> None:
-        """Lets orders leave; with `config`, only if that is what the card acts by."""
+        """Lets orders leave; with `config`, only if that is what the card acts by.
+
+        The card is told by the hashes of its registers, its build and its configuration what is
+        meant, and arms only if they are its own: without `config`, those of what is in force.
+
+        Raises `NotInForce` if it acts by another configuration, or `CardRefused` that tells why it
+        does not arm, such as an alert that was not acknowledged.
+        """
         if config is not None:
             self.verify(config)
+        self.registers.write_many(self._meant(config))
         try:
             self.registers.command("arm")
         except CardRefused as error:
@@ -793,6 +804,35 @@ class Driver:
             ) from None
         if not self.registers.read_fields("state")["armed"]:
             raise CardRefused(f"the card did not arm: {self._obstacles()}")
+
+    def _meant(self, config: Config | None) -> dict[str, int]:
+        """What the host takes the card to be and to hold."""
+        if config is None:
+            held = self.registers.read_many(["committed_checksum", "account_checksum"])
+            pages, account = held["committed_checksum"], held["account_checksum"]
+        else:
+            pages = config.checksum(self.identity.symbols)
+            account = account_checksum(config.registers())
+        return {
+            "arm_map_hash": MAP_HASH,
+            "arm_build_hash": self.identity.build_hash,
+            "arm_pages": pages,
+            "arm_account": account,
+        }
+
+    def alerts(self) -> tuple[str, ...]:
+        """What has happened and was not acknowledged, by the names of the bits."""
+        return tuple(name for name, kept in self.registers.read_fields("alerts").items() if kept)
+
+    def acknowledge(self) -> tuple[str, ...]:
+        """Takes note of all alerts; returns them. Raises `CardRefused` if one comes again."""
+        alerts = self.alerts()
+        register = BY_NAME["acknowledge"]
+        noted = {field.name: int(field.name in alerts) for field in register.fields}
+        self.registers.write("acknowledge", register.pack(**noted))
+        if again := set(self.alerts()) & set(alerts):
+            raise CardRefused(f"the card alerts again: {', '.join(sorted(again))}")
+        return alerts
 
     def disarm(self) -> None:
         """Stops new orders."""
@@ -810,6 +850,17 @@ class Driver:
         if self.registers.read_fields("state")["killed"]:
             raise CardRefused("the card is still killed: something other than the host holds it")
 
+    def _mismatches(self) -> list[str]:
+        """What of the card is not what it is armed for."""
+        both = {
+            "arm_map_hash": "map_hash",
+            "arm_build_hash": "build_hash",
+            "arm_pages": "committed_checksum",
+            "arm_account": "account_checksum",
+        }
+        words = self.registers.read_many([*both, *both.values()])
+        return [own for meant, own in both.items() if words[meant] != words[own]]
+
     def _stop(self, command: str) -> None:
         self.registers.command(command)
         if self.registers.read_fields("state")["armed"]:
@@ -817,10 +868,13 @@ class Driver:
 
     def _obstacles(self) -> str:
         bits, causes = self.registers.read_fields("state"), ", ".join(self._set_in("kill_causes"))
+        alerts, others = ", ".join(self.alerts()), ", ".join(self._mismatches())
         reasons = [
             text
             for stands, text in (
                 (bits["killed"], f"it is killed by {causes or 'no known cause'} (clear the kill)"),
+                (alerts, f"it alerts the host, who has not acknowledged it: {alerts}"),
+                (others, f"it is not what the host takes it for: {others} differ"),
                 (not bits["config_valid"], "no configuration is in force (apply one)"),
                 (not bits["tables_ready"], "its tables are still being cleared (try again)"),
                 (bits["committing"], "a commit is under way (try again)"),
@@ -828,6 +882,17 @@ class Driver:
             if stands
         ]
         return ", and ".join(reasons) or "its state shows no reason; see `tickgate status`"
+
+    def beat(self) -> None:
+        """Answers the challenge of the card, so that it knows that its host is alive."""
+        challenge = self.registers.read("heartbeat_challenge")
+        self.registers.write("heartbeat_answer", ~challenge & 0xFFFF_FFFF)
+
+    def renew_strategy(self) -> None:
+        """Enables the strategy anew after so many executions that it was latched off."""
+        self.registers.command("renew_strategy")
+        if self.registers.read("strategy_executions"):
+            raise CardRefused("the card took renew_strategy and still counts its executions")
 
     # Events
 

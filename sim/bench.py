@@ -17,7 +17,7 @@ from tickgate.host.driver import Driver
 from tickgate.sim import market
 from tickgate.sim.capture import ItchFile
 from tickgate.sim.frames import Frames, Packer
-from tickgate.sim.session import ACCOUNT, FEED_ADDRESS, FEED_PORT, LIMITS, SESSION, STRATEGY
+from tickgate.sim.session import ACCOUNT, FEED_ADDRESS, FEED_PORT, HOST, LIMITS, SESSION, STRATEGY
 from tickgate.sim.virtual import Card, make_core
 from tickgate.sim.virtual.top import VirtualTop
 from tickgate.spec import ethernet
@@ -168,7 +168,7 @@ def market_config(instruments: Sequence[market.Instrument], *, ticks: int) -> Co
     ]
     feed = {"address": ethernet.format_ipv4(FEED_ADDRESS), "port": FEED_PORT}
     return Config.from_dict(
-        {"feed": feed, "session": SESSION, "account": ACCOUNT, "symbols": symbols}
+        {"feed": feed, "session": SESSION, "account": ACCOUNT, "host": HOST, "symbols": symbols}
     )
 
 

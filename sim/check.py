@@ -662,6 +662,7 @@ def _account(registers: Mapping[str, int]) -> AccountLimits:
         session_interval_ns=registers["account_session_interval_ns"],
         session_burst_ns=registers["account_session_burst_ns"],
         session_reserve_ns=registers["account_session_reserve_ns"],
+        max_executions=registers["account_max_executions"],
     )
 
 

@@ -27,7 +27,7 @@ from tickgate.sim.frames import Frames, line_rate_gaps
 from tickgate.sim.model.book import Top, Window
 from tickgate.sim.model.feed import Delivered, FeedModel, Gap, wire_struct
 from tickgate.sim.reception import CAUSES, receive, seal
-from tickgate.sim.session import ACCOUNT, FEED_ADDRESS, FEED_PORT, SESSION
+from tickgate.sim.session import ACCOUNT, FEED_ADDRESS, FEED_PORT, HOST, SESSION
 from tickgate.sim.trace import Trace
 from tickgate.sim.virtual.card import CLOCK_PERIOD_PS, SMALL, Card
 from tickgate.spec import ethernet, itch50, moldudp64
@@ -945,7 +945,13 @@ def _config() -> Config:
         "session_burst_ns": 1_000_000_000,
     }
     return Config.from_dict(
-        {"feed": feed, "session": SESSION, "account": account, "symbols": symbols},
+        {
+            "feed": feed,
+            "session": SESSION,
+            "account": account,
+            "symbols": symbols,
+            "host": HOST,
+        },
         source="the campaign",
     )
 

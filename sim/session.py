@@ -80,7 +80,11 @@ ACCOUNT = {
     "session_interval_ns": 1_000,
     "session_burst_ns": 1_000_000,
     "session_reserve_ns": 100_000,
+    "max_executions": 0xFFFF_FFFF,
+    # Who simulates does not read the events in time.
+    "allow_unaudited": True,
 }
+HOST = {"heartbeat_off": True}
 
 
 def default_config(
@@ -132,6 +136,7 @@ def default_config(
             },
             "session": SESSION,
             "account": ACCOUNT,
+            "host": HOST,
             "symbols": symbols,
         },
         source="the default configuration",

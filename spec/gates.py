@@ -98,23 +98,28 @@ class Gate:
 
 
 _TEST = "tests/hdl/test_risk.py::test_"
+_JUDGED_ELSEWHERE = f"{_TEST}a_gate_that_is_judged_elsewhere_is_asked_in_the_cycle_of_the_decision"
 
 GATES: tuple[Gate, ...] = (
     Gate(
         number=1,
         name="armed",
         passes="the card is armed (an 8-bit code, not one flip-flop) and not killed; a reset "
-        "disarms; arming needs a committed configuration and clear memories",
+        "disarms; arming needs a committed configuration, clear memories, the hashes of register "
+        "map, build and configuration, and that no alert is unacknowledged",
         scope="card",
         component="hdl/control/arming.py::Arming",
         properties=(
             "gate-1-armed",
             "killed-no-order",
             "reset-disarmed",
+            "alerts-kept",
         ),
         tests=(
             f"{_TEST}an_order_leaves_only_armed_and_not_killed_in_the_cycle_of_the_decision",
             "tests/hdl/test_control_arming.py::test_one_flipped_bit_of_either_code_stops_orders_and_is_not_forgotten",
+            "tests/hdl/test_control.py::test_a_card_is_armed_only_by_who_knows_what_it_is",
+            "tests/hdl/test_control.py::test_what_alerts_is_kept_until_it_is_acknowledged_and_lasting_is_no_alert_again",
         ),
     ),
     Gate(
@@ -126,8 +131,24 @@ GATES: tuple[Gate, ...] = (
         component="hdl/control/kill.py::KillSources",
         properties=("gate-2-kill-sources", "kill-causes", "killed-no-order"),
         tests=(
-            f"{_TEST}a_gate_that_is_judged_elsewhere_is_asked_in_the_cycle_of_the_decision",
+            _JUDGED_ELSEWHERE,
             "tests/hdl/test_control.py::test_each_cause_kills_and_is_told_until_it_is_cleared",
+        ),
+    ),
+    Gate(
+        number=3,
+        name="host heartbeat",
+        passes="the milliseconds since the host last answered the challenge of the card, or armed "
+        "it, are at most `host_heartbeat.timeout`, which must not be 0; or `host_heartbeat.off`; "
+        "a silence that is longer kills an armed card",
+        scope="card",
+        limits=("host_heartbeat",),
+        component="hdl/control/heartbeat.py::Heartbeat",
+        properties=("gate-3-host-heartbeat", "heartbeat-in-time"),
+        tests=(
+            _JUDGED_ELSEWHERE,
+            "tests/hdl/test_control_heartbeat.py::test_a_host_that_is_silent_for_longer_than_it_may_be_is_told",
+            "tests/hdl/test_control.py::test_a_silent_host_kills_an_armed_card",
         ),
     ),
     Gate(
@@ -320,6 +341,22 @@ GATES: tuple[Gate, ...] = (
         "start of day",
     ),
     Gate(
+        number=20,
+        name="token order",
+        passes="without `[live]`; or the user reference number is the one after that of the last "
+        "order, or the first after a login, higher than all since reset, and below "
+        "`session_number_end`; a number that was used twice kills",
+        scope="session",
+        limits=("session_number_end",),
+        component="hdl/order/manager/numbers.py::Numbers",
+        properties=("gate-20-token-order", "numbers-rise", "number-once"),
+        tests=(
+            _JUDGED_ELSEWHERE,
+            "tests/hdl/test_order_standing.py::test_numbers_follow_one_another_and_none_is_used_twice",
+            "tests/hdl/test_order_entry.py::test_no_order_may_go_with_a_number_that_was_used_or_is_not_given",
+        ),
+    ),
+    Gate(
         number=21,
         name="duplicate",
         passes="of the last 4 orders of the symbol that were approved, fewer than `max_duplicates` "
@@ -377,6 +414,20 @@ GATES: tuple[Gate, ...] = (
         tests=(f"{_TEST}prices_are_on_the_tick_and_quantities_in_whole_lots",),
     ),
     Gate(
+        number=27,
+        name="repeated execution",
+        passes="executions of own orders since the strategy was enabled < "
+        "`account_max_executions`; as many latch it off until `renew_strategy`",
+        scope="strategy",
+        limits=("account_max_executions",),
+        component="hdl/risk/executions.py::Executions",
+        properties=("gate-27-repeated-execution", "executions-counted"),
+        tests=(
+            _JUDGED_ELSEWHERE,
+            "tests/hdl/test_risk_executions.py::test_a_strategy_is_off_after_so_many_executions_until_it_is_enabled_anew",
+        ),
+    ),
+    Gate(
         number=29,
         name="daily totals",
         passes="with this order, orders <= `account_max_day_orders`, shares <= "
@@ -393,6 +444,51 @@ GATES: tuple[Gate, ...] = (
         tests=(f"{_TEST}the_totals_of_the_day_are_within_their_limits",),
     ),
     Gate(
+        number=31,
+        name="unacknowledged",
+        passes="without `[live]`; or the oldest order without an answer is not older than "
+        "`order_timeout`, and fewer than `session_unanswered.most` are without; one older than "
+        "`kill_timeout` kills",
+        scope="session",
+        limits=("session_limits", "session_unanswered"),
+        component="hdl/order/manager/watch.py::Watch",
+        properties=("gate-31-unacknowledged", "unanswered-capped"),
+        tests=(
+            _JUDGED_ELSEWHERE,
+            "tests/hdl/test_order_manager.py::test_an_order_without_an_answer_stops_others_and_then_kills",
+            "tests/hdl/test_order_manager.py::test_so_many_orders_may_be_without_an_answer_and_no_more",
+        ),
+        missing="P: there are no quotes to pull",
+    ),
+    Gate(
+        number=32,
+        name="reject storm",
+        passes="since the kill was cleared, the venue has rejected at most "
+        "`session_rejects.most` orders within any `session_rejects.window`; more kill",
+        scope="session",
+        limits=("session_rejects",),
+        component="hdl/order/manager/rejects.py::Rejects",
+        properties=("gate-32-reject-storm", "rejects-counted"),
+        tests=(
+            _JUDGED_ELSEWHERE,
+            "tests/hdl/test_order_standing.py::test_more_rejects_than_allowed_within_the_window_are_a_storm",
+        ),
+    ),
+    Gate(
+        number=33,
+        name="fill integrity",
+        passes="since the kill was cleared, every report of the venue could be: it named an order "
+        "of the card, executed no more than was open, suited the state, could be read, and none "
+        "was missing; what could not be kills",
+        scope="session",
+        component="hdl/order/manager/manager.py::OrderManager",
+        properties=("gate-33-fill-integrity", "killed-no-order"),
+        tests=(
+            _JUDGED_ELSEWHERE,
+            "tests/hdl/test_order_manager.py::test_what_does_not_fit_together_is_counted_once_and_is_a_violation",
+        ),
+    ),
+    Gate(
         number=34,
         name="memory integrity",
         passes="no flipped bit is seen in what the gates go by, and none was since `clear_kill`: "
@@ -406,6 +502,20 @@ GATES: tuple[Gate, ...] = (
             f"{_TEST}a_flipped_bit_in_any_memory_of_the_gate_refuses_the_order_that_reads_it",
             f"{_TEST}a_sum_that_differs_from_its_copy_refuses_and_is_told",
             "tests/hdl/test_control_parameters.py::test_a_flipped_bit_is_told_to_who_reads_it",
+        ),
+    ),
+    Gate(
+        number=35,
+        name="audit room",
+        passes="the queue of events has room for the record of this order and of 15 other events; "
+        "or `account_unaudited`",
+        scope="card",
+        limits=("account_unaudited",),
+        component="hdl/control/events.py::EventQueue",
+        properties=("gate-35-audit-room", "audit-room-lasts"),
+        tests=(
+            _JUDGED_ELSEWHERE,
+            "tests/hdl/test_control_events.py::test_room_and_pending_follow_the_queue",
         ),
     ),
 )
@@ -439,6 +549,7 @@ OBLIGATORY_OF_ACCOUNT: tuple[str, ...] = (
     "max_day_shares",
     "max_day_notional",
     "session_interval_ns",
+    "max_executions",
 )
 """Limits of the account that it wants not to be zero."""
 

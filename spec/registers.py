@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from tickgate.spec import events
 
 __all__ = [
+    "ACCOUNT_REGISTERS",
     "ARMED_CODE",
     "BANK_SYMBOLS",
     "BY_ADDRESS",
@@ -51,6 +52,7 @@ __all__ = [
     "RecoveryPhase",
     "Register",
     "Status",
+    "account_checksum",
     "bank_of",
     "build_hash",
     "in_force_address",
@@ -127,7 +129,8 @@ _STATUS_DOC = {
     Status.UNKNOWN_OPCODE: "the card does not know this opcode",
     Status.BAD_VALUE: "a reserved bit is set, a code is wrong or an index is out of range",
     Status.NOT_NOW: "the card's state does not allow it: a commit is under way, or it cannot be "
-    "armed (killed, no valid configuration, tables not ready); see `state`",
+    "armed (killed, no valid configuration, tables not ready, an alert, another hash than in "
+    "`arm_...`); see `state` and `alerts`",
 }
 
 
@@ -146,7 +149,10 @@ class Need(enum.Enum):
 
     DISARMED = "disarmed"
     SETTLED = "no commit under way"
-    ARMABLE = "not killed, configuration valid, tables ready, no commit under way"
+    ARMABLE = (
+        "not killed, configuration valid, tables ready, no commit under way, no alert, and all "
+        "hashes in arm_... those of the card"
+    )
 
     @property
     def refusal(self) -> Status:
@@ -587,6 +593,26 @@ REGISTERS: tuple[Register, ...] = (
         "cancel_order",
         "cancels the own order with this user reference number; see own_cancels",
     ),
+    _command(
+        0x0138,
+        "heartbeat_answer",
+        "the bits of heartbeat_challenge, inverted: the host is alive",
+    ),
+    _command(
+        0x0139,
+        "renew_strategy",
+        "enables the strategy anew after so many executions that it was latched off",
+        code=0x5245_4E57,
+    ),
+    _command(
+        0x013A,
+        "acknowledge",
+        "takes note of the alerts whose bits are set",
+        fields=(
+            BitField("killed", 0, 1, "see alerts"),
+            BitField("strategy_off", 1, 1),
+        ),
+    ),
     _config(0x0200, "feed_address", "multicast IPv4 address of the feed, line A"),
     _config(0x0201, "feed_port", "UDP port of the feed, line A", width=16),
     _config(0x0202, "feed_enable", "1: line A is received", width=1),
@@ -729,6 +755,17 @@ REGISTERS: tuple[Register, ...] = (
     _config(0x025A, "account_session_burst_ns", "how far messages may be ahead of that, in ns"),
     _config(0x025B, "account_session_reserve_ns", "how much of that is kept for cancels, in ns"),
     _config(
+        0x025C,
+        "account_unaudited",
+        "1: orders may leave though the queue of events has no room for their record",
+        width=1,
+    ),
+    _config(
+        0x025D,
+        "account_max_executions",
+        "limit, in executions since the strategy was enabled: as many latch it off",
+    ),
+    _config(
         0x0260,
         "session_live",
         "1: orders leave on the card's own TCP connection; 0: with the numbers of tcp_*",
@@ -775,6 +812,42 @@ REGISTERS: tuple[Register, ...] = (
         "1: while disarmed, own orders that are open are cancelled, as they are by a kill",
         width=1,
     ),
+    _config(
+        0x026E,
+        "session_unanswered",
+        "what of orders without an answer stops others",
+        fields=(
+            BitField("most", 0, 16, "orders that may be unanswered at a time"),
+            BitField(
+                "kill_timeout",
+                16,
+                16,
+                "in ticks: how old one may be until it kills the card; 0: any age",
+            ),
+        ),
+    ),
+    _config(
+        0x026F,
+        "session_rejects",
+        "how many orders the venue may reject",
+        fields=(
+            BitField("window", 0, 16, "within so many ticks, from the first to the last"),
+            BitField("most", 16, 4, "so many; one more kills the card"),
+        ),
+    ),
+    _config(
+        0x0270,
+        "host_heartbeat",
+        "how long the host of an armed card may be silent",
+        fields=(
+            BitField("timeout", 0, 16, "in ms; 0: none is programmed, and no order may leave"),
+            BitField("off", 31, 1, "1: for ever"),
+        ),
+    ),
+    _config(0x0271, "arm_map_hash", "map_hash of the card that arm is meant for"),
+    _config(0x0272, "arm_build_hash", "its build_hash"),
+    _config(0x0273, "arm_pages", "its committed_checksum"),
+    _config(0x0274, "arm_account", "its account_checksum"),
     _config(0x0268, "report_sequence_start_low", "what load_report_sequence sets, low half"),
     _config(0x0269, "report_sequence_start_high", "its high half"),
     _status(
@@ -868,9 +941,30 @@ REGISTERS: tuple[Register, ...] = (
                 "a bit has flipped: of what register integrity names, or of the code for armed "
                 "or killed",
             ),
-            BitField("session", 3, 1, "reports of the venue cannot be, or cannot be read"),
+            BitField("session", 3, 1, "what the venue sends cannot be read; as long as that lasts"),
             BitField("internal", 4, 1, "the two paths to the top of a book disagree"),
+            BitField("token_order", 5, 1, "gate 20: a user reference number was used twice"),
+            BitField(
+                "unacknowledged",
+                6,
+                1,
+                "gate 31: an order was not answered within the timeout for a kill; until it is",
+            ),
+            BitField("reject_storm", 7, 1, "gate 32: the venue has rejected too many orders"),
+            BitField("fill_integrity", 8, 1, "gate 33: reports of the venue cannot be"),
+            BitField("host_heartbeat", 9, 1, "gate 3: the host has not answered in time"),
         ),
+    ),
+    _status(
+        0x030C,
+        "heartbeat_challenge",
+        "what heartbeat_answer must answer, all bits inverted; changes with each right answer",
+        inside=True,
+    ),
+    _status(
+        0x030D,
+        "strategy_executions",
+        "executions of own orders since renew_strategy, or since reset",
     ),
     _status(
         0x030E,
@@ -895,6 +989,22 @@ REGISTERS: tuple[Register, ...] = (
             BitField("accounts", 15, 1, "positions, open and traded shares"),
             BitField("own_orders", 16, 1, "own orders"),
         ),
+    ),
+    _status(
+        0x0310,
+        "alerts",
+        "what has happened and was not acknowledged; none, or the card cannot be armed",
+        inside=True,
+        fields=(
+            BitField("killed", 0, 1, "the card was killed"),
+            BitField("strategy_off", 1, 1, "gate 27: the strategy was latched off"),
+        ),
+    ),
+    _status(
+        0x030F,
+        "account_checksum",
+        "CRC-32 of the registers account_... that are in force; 0 if none",
+        inside=True,
     ),
     _status(
         0x0380,
@@ -1087,6 +1197,7 @@ REGISTERS: tuple[Register, ...] = (
     _counter(0x0462, "refused_busy", "refused: the transmit port was taken"),
     _counter(0x0463, "refused_gate_1", "refused by gate 1, armed"),
     _counter(0x046C, "refused_gate_2", "refused by gate 2, kill sources"),
+    _counter(0x046D, "refused_gate_3", "refused by gate 3, host heartbeat"),
     _counter(0x0464, "refused_gate_4", "refused by gate 4, limits present"),
     _counter(0x0465, "refused_gate_5", "refused by gate 5, worst-case long"),
     _counter(0x0466, "refused_gate_6", "refused by gate 6, worst-case short"),
@@ -1106,6 +1217,12 @@ REGISTERS: tuple[Register, ...] = (
     _counter(0x0473, "refused_gate_17", "refused by gate 17, limit up/down band"),
     _counter(0x0474, "refused_gate_18", "refused by gate 18, message rate"),
     _counter(0x0475, "refused_gate_19", "refused by gate 19, open orders"),
+    _counter(0x0476, "refused_gate_20", "refused by gate 20, token order"),
+    _counter(0x047D, "refused_gate_27", "refused by gate 27, repeated execution"),
+    _counter(0x0485, "refused_gate_31", "refused by gate 31, unacknowledged"),
+    _counter(0x0486, "refused_gate_32", "refused by gate 32, reject storm"),
+    _counter(0x0487, "refused_gate_33", "refused by gate 33, fill integrity"),
+    _counter(0x0488, "refused_gate_35", "refused by gate 35, audit room"),
     _counter(0x0477, "refused_gate_21", "refused by gate 21, duplicate"),
     _counter(0x047C, "refused_gate_29", "refused by gate 29, daily totals"),
     _counter(0x04B4, "refused_gate_34", "refused by gate 34, memory integrity"),
@@ -1124,6 +1241,8 @@ REGISTERS: tuple[Register, ...] = (
         "request frames that were too long or came while one was waiting",
         inside=True,
     ),
+    _counter(0x048A, "heartbeats", "right answers of the host to heartbeat_challenge", inside=True),
+    _counter(0x048B, "heartbeats_wrong", "wrong ones", inside=True),
     _counter(0x0490, "net_arp_requests", "ARP requests for the card"),
     _counter(0x0491, "net_arp_ignored", "ARP packets that are no business of the card"),
     _counter(0x0492, "net_arp_malformed", "ARP packets that are short or of other networks"),
@@ -1189,6 +1308,7 @@ REGISTERS: tuple[Register, ...] = (
                 ("cancels", "Cancel Orders made"),
                 ("cancels_pending", "Cancel Pending of the venue"),
                 ("cancels_refused", "Cancel Reject of the venue"),
+                ("rejects", "Rejected of the venue"),
             )
         )
     ),
@@ -1292,6 +1412,13 @@ def _by_name(entries: Iterable) -> dict:
 BY_NAME: Mapping[str, Register] = _by_name(REGISTERS)
 BY_ADDRESS: Mapping[int, Register] = {register.address: register for register in REGISTERS}
 PARAMETERS_BY_NAME: Mapping[str, Parameter] = _by_name(PARAMETERS)
+ACCOUNT_REGISTERS: tuple[Register, ...] = tuple(
+    sorted(
+        (r for r in REGISTERS if r.kind is Kind.CONFIG and r.name.startswith("account_")),
+        key=lambda register: register.address,
+    )
+)
+"""The limits of the account: they come into force with a commit."""
 WORD_MASKS: tuple[int, ...] = tuple(
     sum(parameter.mask for parameter in PARAMETERS if parameter.word == word)
     for word in range(PAGE_WORDS)
@@ -1352,6 +1479,14 @@ def parameter_checksum(pages: Iterable[Sequence[int]]) -> int:
     for page in pages:
         for word in page:
             crc = zlib.crc32(word.to_bytes(4, "little"), crc)
+    return crc
+
+
+def account_checksum(values: Mapping[str, int]) -> int:
+    """The card's `account_checksum` when these registers, by name, are in force."""
+    crc = 0
+    for register in ACCOUNT_REGISTERS:
+        crc = zlib.crc32(values[register.name].to_bytes(4, "little"), crc)
     return crc
 
 

@@ -8,10 +8,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
+from tickgate.hdl.control.account import AccountInForce
+from tickgate.hdl.control.alerts import Alert, Alerts
 from tickgate.hdl.control.arming import Arming
 from tickgate.hdl.control.counters import CounterBank
 from tickgate.hdl.control.events import MAX_SOURCES, Event, EventQueue
 from tickgate.hdl.control.frames import FrameReceiver, FrameTransmitter
+from tickgate.hdl.control.heartbeat import Heartbeat
 from tickgate.hdl.control.kill import Causes, KillSources
 from tickgate.hdl.control.parameters import READ_ERRORS, READERS, ParameterStore, reader_ports
 from tickgate.hdl.control.registers import (
@@ -26,6 +29,7 @@ from tickgate.hdl.control.time import Microsecond, NanosecondTime
 from tickgate.hdl.guard import parity
 from tickgate.spec.events import EventKind
 from tickgate.spec.registers import (
+    ACCOUNT_REGISTERS,
     BY_NAME,
     MAGIC,
     MAP_HASH,
@@ -37,9 +41,6 @@ from tickgate.spec.registers import (
 )
 
 __all__ = ["Control"]
-
-ACCOUNT = [r for r in registers_of(Kind.CONFIG) if r.name.startswith("account_")]
-"""Registers whose values come into force with a commit."""
 
 OWN_SOURCES = 2
 """Events that are made here: a change of state, a commit."""
@@ -93,7 +94,7 @@ class Control(wiring.Component):
     events : In(stream.Signature(Event(symbols), always_ready=True)).array(event_sources)
         Lower sources go first.
     events_room : Out(1)
-        At least 16 more events fit.
+        At least 16 more events fit: gate 35.
     time : Out(64)
         In ns.
     microsecond : Out(1)
@@ -103,12 +104,16 @@ class Control(wiring.Component):
         The core's own reasons to kill; strobes are enough.
     kill_pin : In(1)
         Of whatever clock: 1 kills, if it is held for a few cycles.
-    unkilled : Out(1)
-        Gate 2 passes.
+    unkilled, host_alive : Out(1)
+        Gates 2 and 3 pass.
+    kill_causes : Out(Causes)
+        Those that are kept.
     refitted : Out(1)
         Strobe: in the next cycle other names, ticks or windows are in force.
     movable : In(1)
         The window of the symbol that `recovery` reads may change while armed.
+    alarm : In(Alert)
+        What the core has to alert the host of; levels.
     tables_ready, regular_session, breach : In(1)
         Shown in `state`; the card cannot be armed before `tables_ready`.
     """
@@ -155,7 +160,7 @@ class Control(wiring.Component):
                 "control_rx": In(stream.Signature(8)),
                 "control_tx": Out(stream.Signature(8)),
                 "config": Out(ports_of(registers_of(Kind.CONFIG))),
-                "account": Out(ports_of(ACCOUNT)),
+                "account": Out(ports_of(ACCOUNT_REGISTERS)),
                 "command": Out(commands_of(registers_of(Kind.COMMAND))),
                 "status": In(ports_of(registers_of(Kind.STATUS, inside=False))),
                 "count": In(amounts_of(registers_of(Kind.COUNTER, inside=False))),
@@ -171,8 +176,11 @@ class Control(wiring.Component):
                 "kill": In(Causes),
                 "kill_pin": In(1),
                 "unkilled": Out(1),
+                "host_alive": Out(1),
+                "kill_causes": Out(Causes),
                 "refitted": Out(1),
                 "movable": In(1),
+                "alarm": In(Alert),
                 "tables_ready": In(1),
                 "regular_session": In(1),
                 "breach": In(1),
@@ -202,17 +210,16 @@ class Control(wiring.Component):
             depth=built["event_depth"],
         )
         m.submodules.counters = counters = CounterBank()
+        m.submodules.heartbeat = heartbeat = Heartbeat()
         wiring.connect(m, bank.config, wiring.flipped(self.config))
         wiring.connect(m, bank.command, wiring.flipped(self.command))
         for reader in READERS:
             wiring.connect(m, getattr(parameters, reader), wiring.flipped(getattr(self, reader)))
         self._serve(m, bank, parameters, queue, counters)
         self._guard(m, bank, parameters, arming)
+        wiring.connect(m, bank.command.heartbeat_answer, heartbeat.answer)
         self._show(m, bank, parameters, queue)
-        with m.If(parameters.committed):
-            for register in ACCOUNT:
-                in_force = getattr(self.account, register.name)
-                m.d.sync += in_force.eq(getattr(bank.config, register.name))
+        self._arm(m, bank, parameters, arming, identity)
         self._check_account(m, parameters)
         self._report(m, bank, parameters, queue)
         m.d.comb += [
@@ -227,7 +234,9 @@ class Control(wiring.Component):
     def _check_account(self, m: Module, parameters) -> None:
         """What is in force has the parity that it had when it came into force."""
         expected, coming = Signal(), Signal(2)
-        values = [Value.cast(getattr(self.account, register.name)) for register in ACCOUNT]
+        values = [
+            Value.cast(getattr(self.account, register.name)) for register in ACCOUNT_REGISTERS
+        ]
         odd = parity(m, Cat(values), name="account_odd")
         m.d.sync += coming.eq(Cat(parameters.committed, coming))
         with m.If(coming[1]):
@@ -259,6 +268,8 @@ class Control(wiring.Component):
             "serial_crc_errors": receiver.crc_error,
             "serial_framing_errors": receiver.framing_error,
             "serial_overruns": receiver.overrun,
+            "heartbeats": m.submodules.heartbeat.right,
+            "heartbeats_wrong": m.submodules.heartbeat.wrong,
         }
         for register in registers_of(Kind.COUNTER):
             name = register.name
@@ -275,7 +286,13 @@ class Control(wiring.Component):
         m.submodules.kill_sources = sources = KillSources()
         pressed = Signal()
         m.submodules.kill_pin = FFSynchronizer(self.kill_pin, pressed)
-        own = {"host": command.kill.valid, "pin": pressed, "integrity": arming.corrupt}
+        heartbeat = m.submodules.heartbeat
+        own = {
+            "host": command.kill.valid,
+            "pin": pressed,
+            "integrity": arming.corrupt,
+            "host_heartbeat": heartbeat.silent & arming.armed,
+        }
         m.d.comb += [
             *(
                 sources.now[name].eq(self.kill[name] | own.get(name, 0))
@@ -284,12 +301,18 @@ class Control(wiring.Component):
             sources.killed.eq(arming.killed),
             sources.clear.eq(command.clear_kill.valid),
             self.unkilled.eq(sources.passes),
+            heartbeat.microsecond.eq(self.microsecond),
+            heartbeat.armed.eq(arming.armed),
+            heartbeat.timeout.eq(bank.config.host_heartbeat.timeout),
+            heartbeat.off.eq(bank.config.host_heartbeat.off),
+            bank.values.heartbeat_challenge.eq(heartbeat.challenge),
+            self.host_alive.eq(heartbeat.passes & ~self.kill_causes.host_heartbeat),
             bank.values.kill_causes.eq(sources.causes),
+            self.kill_causes.eq(sources.causes),
             arming.arm.eq(command.arm.valid),
             arming.disarm.eq(command.disarm.valid),
             arming.kill.eq(sources.kill),
             arming.clear_kill.eq(command.clear_kill.valid),
-            arming.prepared.eq(parameters.valid & parameters.settled & self.tables_ready),
             self.armed.eq(arming.armed),
             self.killed.eq(arming.killed),
             bank.armed.eq(arming.armed),
@@ -303,6 +326,41 @@ class Control(wiring.Component):
             parameters.commit.eq(command.commit.valid),
             parameters.commit_checksum.eq(command.commit.payload),
             parameters.bank.eq(bank.config.page_bank),
+        ]
+
+    def _arm(self, m: Module, bank, parameters, arming, identity) -> None:
+        """What it takes: the host has seen all alerts, and knows what it arms."""
+        m.submodules.account = account = AccountInForce()
+        m.submodules.alerts = alerts = Alerts()
+        wiring.connect(m, bank.command.acknowledge, alerts.acknowledge)
+        for register in ACCOUNT_REGISTERS:
+            m.d.comb += [
+                getattr(account.written, register.name).eq(getattr(bank.config, register.name)),
+                getattr(self.account, register.name).eq(getattr(account.in_force, register.name)),
+            ]
+        config, known = bank.config, Signal()
+        # Not in the way of a clock: the host has written them long before it arms.
+        m.d.sync += known.eq(
+            (config.arm_map_hash == identity["map_hash"])
+            & (config.arm_build_hash == identity["build_hash"])
+            & (config.arm_pages == parameters.checksum)
+            & (config.arm_account == account.checksum)
+        )
+        m.d.comb += [
+            account.take.eq(parameters.committed),
+            alerts.now.eq(self.alarm.as_value() | Cat(arming.killed)),
+            bank.values.alerts.eq(alerts.kept),
+            bank.values.account_checksum.eq(account.checksum),
+            arming.prepared.eq(
+                Cat(
+                    parameters.valid,
+                    parameters.settled,
+                    account.settled,
+                    known,
+                    ~alerts.kept.as_value().any(),
+                    self.tables_ready,
+                ).all()
+            ),
         ]
 
     def _show(self, m: Module, bank, parameters, queue) -> None:

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from tickgate.spec.events import FIELDS, RECORD_WORDS
 
-__all__ = ["MAX_SOURCES", "Event", "EventQueue", "HeadSignature"]
+__all__ = ["MAX_SOURCES", "ROOM", "Event", "EventQueue", "HeadSignature"]
 
 MAX_SOURCES = 16
 ROOM = 16
@@ -93,10 +93,13 @@ class EventQueue(wiring.Component):
     pending : Out(32)
         Events in the queue.
     room : Out(1)
-        At least 16 more events fit (half the depth if that is less).
+        At least 16 more events fit (half the depth if that is less), as of the cycle before: none
+        of them that is taken from its source up to `ROOM_LASTS` cycles later is lost.
     lost : Out(8)
         Events lost in this cycle.
     """
+
+    ROOM_LASTS = ROOM - 4
 
     def __init__(self, *, symbols: int, sources: int, depth: int) -> None:
         if not 1 <= sources <= MAX_SOURCES:
@@ -151,8 +154,8 @@ class EventQueue(wiring.Component):
             numbers.eq(sum(overtaken)),
             self.lost.eq(numbers + refused),
             self.pending.eq(fifo.level),
-            self.room.eq(fifo.level <= self._depth - min(ROOM, self._depth // 2)),
         ]
+        m.d.sync += self.room.eq(fifo.level <= self._depth - min(ROOM, self._depth // 2))
         m.d.sync += sequence.eq(sequence + numbers + taken)
         self._show(m, fifo)
         return m

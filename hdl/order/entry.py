@@ -56,8 +56,11 @@ class OrderEntry(wiring.Component):
     approved : In(stream of Order)
     busy : Out(1)
         No order may be approved in the next cycle: one is leaving, the session is not one on which
-        orders may go, the venue is silent, the window or the ring is full, there is no slot or no
-        number for it, or an order is overdue.
+        orders may go, the venue is silent, the window or the ring is full, or there is no slot for
+        it.
+    in_order, answered : Out(1)
+        Gates 20 and 31: the next number may be used; no order is overdue, nor are too many
+        unanswered. Both pass while not `live`.
     template : In(SessionRegisters)
         Must not change but while the connection is closed; `acknowledgement` and `window` are
         looked up in the connection instead.
@@ -92,6 +95,7 @@ class OrderEntry(wiring.Component):
     )
     OF_MANAGER = (
         *("timeout", "symbol", "account", "open_orders", "unanswered", "overdue"),
+        *("most_unanswered", "patience", "given_up", "most_rejects", "reject_window", "storm"),
         *("overdue_symbol", "violation", "clear", "ready", "watched", "watched_account"),
         *("released_buys", "released_sells", "next_number", "end_number", "spent"),
         *("load_position", "load_symbol", "start_position", "told"),
@@ -131,6 +135,8 @@ class OrderEntry(wiring.Component):
                 "sending": Out(1),
                 "approved": In(stream.Signature(Order(symbols), always_ready=True)),
                 "busy": Out(1),
+                "in_order": Out(1),
+                "answered": Out(1),
                 "template": In(SessionRegisters),
                 "name_symbol": Out(range(symbols)),
                 "name": In(64),
@@ -179,6 +185,9 @@ class OrderEntry(wiring.Component):
             encoder.approved.valid.eq(self.approved.valid),
             manager.sent.payload.eq(self.approved.payload),
             manager.tick.eq(self.tick),
+            manager.begins.eq(self.load_sequence),
+            self.in_order.eq(~self.live | manager.in_order),
+            self.answered.eq(~self.live | manager.answered),
             self.name_symbol.eq(encoder.name_symbol),
             encoder.name.eq(self.name),
             self.next_tcp_sequence.eq(encoder.sequence),
@@ -203,8 +212,7 @@ class OrderEntry(wiring.Component):
         pipe(m, encoder.octets, session.orders)
         pipe(m, session.reports, manager.reports)
         goes = self.approved.valid & self.live
-        kept = manager.room & ~manager.spent & ~manager.overdue
-        blocked = ~session.may_order | session.silent | ~kept
+        blocked = ~session.may_order | session.silent | ~manager.room
         m.d.comb += [
             manager.sent.valid.eq(goes),
             session.order.eq(goes),

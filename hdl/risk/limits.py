@@ -67,7 +67,7 @@ class AccountLimits(data.Struct):
 
     `max_gross`, `max_net`, `max_day_notional`: 1e-4 USD. `max_day_shares`: shares.
     `max_open_orders`, `max_day_orders`: orders. `session_interval_ns`, `session_burst_ns`,
-    `session_reserve_ns`: ns.
+    `session_reserve_ns`: ns. `max_executions`: executions.
     """
 
     max_gross: 64
@@ -79,6 +79,7 @@ class AccountLimits(data.Struct):
     session_interval_ns: 32
     session_burst_ns: 32
     session_reserve_ns: 32
+    max_executions: 32
 
 
 def nanoseconds(microseconds):

@@ -15,3 +15,10 @@ class Standing(data.Struct):
     """
 
     kill_sources: 1
+    host_heartbeat: 1
+    token_order: 1
+    repeated_execution: 1
+    unacknowledged: 1
+    reject_storm: 1
+    fill_integrity: 1
+    audit_room: 1

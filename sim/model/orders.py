@@ -70,6 +70,7 @@ class OrderManager:
             (
                 "repetitions",
                 "executions",
+                "rejects",
                 "cancels_pending",
                 "cancels_refused",
                 "unknown_orders",
@@ -203,6 +204,7 @@ class OrderManager:
             count["unfit"] += 1
             return
         count["unreconciled"] += report.kind in UNRECONCILED
+        count["rejects"] += report.kind == "REJECTED"
         if report.kind in WITHOUT_ORDER:
             return
         order = self.orders.get(report.values.get("user_ref_num", 0))

@@ -14,10 +14,15 @@ from tickgate.spec.gates import LOT_SIZES, ORDER_TICKS
 
 __all__ = ["GATES", "STANDING", "Limits", "Order", "RiskModel", "Verdict"]
 
-GATES = (1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 19, 21, 23, 24, 25, 26, 29, 34)
+GATES = (
+    *(1, 2, 3, 4, 5, 6, 7, 8, 9),
+    *(10, 11, 13, 14, 15, 16, 17, 18, 19),
+    *(20, 21, 23, 24, 25, 26, 27, 29),
+    *(31, 32, 33, 34, 35),
+)
 """The gates that the card has; gate g is bit g of the reasons. Bit 0: the transmit port is busy."""
 
-STANDING = (2,)
+STANDING = (2, 3, 20, 27, 31, 32, 33, 35)
 """Those of them that hold whatever the order is, by what is known outside of this model."""
 BUSY = 0
 COUNTING = (7, 8, 18, 19, 21, 29)
@@ -142,7 +147,8 @@ class Limits:
 class AccountLimits:
     """The limits of all symbols together; one of 0 is not programmed, which gate 4 refuses.
 
-    1e-4 USD, orders, shares, and nanoseconds. `session_burst_ns` and `session_reserve_ns` may be 0.
+    1e-4 USD, orders, shares, executions, and nanoseconds. `session_burst_ns` and
+    `session_reserve_ns` may be 0.
     """
 
     max_gross: int = 0
@@ -154,6 +160,7 @@ class AccountLimits:
     session_interval_ns: int = 0
     session_burst_ns: int = 0
     session_reserve_ns: int = 0
+    max_executions: int = 0
 
     @property
     def present(self) -> bool:
@@ -167,6 +174,7 @@ class AccountLimits:
                 self.max_day_shares,
                 self.max_day_notional,
                 self.session_interval_ns,
+                self.max_executions,
             )
         )
 

@@ -136,6 +136,8 @@ def configuration(mac: str, *, rest: bool = False) -> Config:
         made["session"] |= {"time_in_force": "day"}
     # A second of the simulation is about a fifth of one of the card.
     made["live"] = {"rto_initial_ms": 100, "rto_min_ms": 40, "order_timeout_ms": 5_000}
+    made["host"] = {"heartbeat_timeout_ms": 10_000}
+    made["live"] |= {"order_kill_timeout_ms": 30_000}
     for symbol in made["symbols"]:
         symbol["strategy"] |= {"min_interval_ns": 20_000_000}
         symbol["limits"] |= {"allow_time_in_force": [made["session"]["time_in_force"]]}
@@ -320,6 +322,7 @@ def _follow(
     """
     recovered, deadline = 0, time.monotonic() + options.seconds
     for name in itertools.cycle(names):
+        driver.beat()
         notes.take(driver, options.orders)
         progress(f"{len(notes.sent):,} of {options.orders:,} orders")
         if len(notes.sent) >= options.orders or time.monotonic() > deadline:

@@ -52,6 +52,9 @@ tcp_sequence_start = 4294967290
 user_ref_num_start = 5
 clordid = "COCOTB"
 
+[host]
+heartbeat_off = true
+
 [account]
 max_gross_usd = 1000000000
 max_net_usd = 1000000000
@@ -61,6 +64,7 @@ max_day_shares = 1000000000
 max_day_notional_usd = 10000000000
 session_interval_ns = 1
 session_burst_ns = 1000000
+max_executions = 1000000
 [[symbols]]
 name = "ZVZZT"
 stock_locate = {LOCATE}

@@ -45,6 +45,9 @@ BUILT = {
 PATIENCE = 1500
 """Cycles that a reply may take; the longest request takes fewer."""
 
+ROOMY_AND_SLOW = {"event_depth": 16, "clock_period_ps": 1_000_000}
+"""Of a card whose cycles take a microsecond."""
+
 ZERO_CHECKSUM = parameter_checksum([[0] * PAGE_WORDS] * SYMBOLS)
 """Names the pages as they are after reset."""
 
@@ -214,8 +217,27 @@ class Host:
         self.ctx.set(self.dut.tables_ready, 1)
         assert await self.write("commit", ZERO_CHECKSUM) is Status.OK
         await self.settle()
-        assert await self.command("arm") is Status.OK
+        assert await self.arm() is Status.OK
         assert self.ctx.get(self.dut.armed)
+
+    async def arm(self, **changes: int) -> Status:
+        """Arms for the card as it is, but for what is to be different."""
+        meant = {
+            "arm_map_hash": "map_hash",
+            "arm_build_hash": "build_hash",
+            "arm_pages": "committed_checksum",
+            "arm_account": "account_checksum",
+        }
+        words = {name: await self.read(own) for name, own in meant.items()} | changes
+        first = BY_NAME["arm_map_hash"].address
+        assert await self.write_words(first, list(words.values())) is Status.OK
+        return await self.command("arm")
+
+    async def acknowledge(self) -> list[str]:
+        """Acknowledges all alerts that there are."""
+        word = await self.read("alerts")
+        assert await self.write("acknowledge", word) is Status.OK
+        return [name for name, bit in BY_NAME["alerts"].unpack(word).items() if bit]
 
 
 @cache
@@ -742,7 +764,7 @@ def test_a_card_is_armed_only_with_a_valid_configuration_and_clear_tables_and_no
         ctx.set(dut.tables_ready, 1)
         assert await host.write("arm", 1) is Status.BAD_VALUE
         assert not ctx.get(dut.armed)
-        assert await host.command("arm") is Status.OK
+        assert await host.arm() is Status.OK
         assert ctx.get(dut.armed)
         assert (await host.state()).armed
         assert await host.write("disarm", 0) is Status.BAD_VALUE
@@ -765,6 +787,8 @@ def test_a_killed_card_is_disarmed_and_stays_so_until_the_kill_is_cleared_and_it
             assert await host.command("arm") is Status.NOT_NOW
         assert await host.command("clear_kill") is Status.OK
         assert (ctx.get(dut.armed), ctx.get(dut.killed)) == (0, 0)
+        assert await host.command("arm") is Status.NOT_NOW
+        assert await host.acknowledge() == ["killed"]
         assert await host.command("arm") is Status.OK
         ctx.set(dut.kill, {"internal": 1})
         await ctx.tick()
@@ -798,6 +822,7 @@ def test_each_cause_kills_and_is_told_until_it_is_cleared():
             assert await told() == sorted({cause, "host"}, key=causes.index)
             assert await host.command("clear_kill") is Status.OK
             assert await told() == []
+            assert await host.acknowledge() == ["killed"]
             assert await host.command("arm") is Status.OK
         ctx.set(dut.kill_pin, 1)
         await ctx.tick().repeat(4)
@@ -811,6 +836,85 @@ def test_each_cause_kills_and_is_told_until_it_is_cleared():
         assert await told() == []
 
     run(scenario)
+
+
+def test_a_card_is_armed_only_by_who_knows_what_it_is(generator):
+    names = ("arm_map_hash", "arm_build_hash", "arm_pages", "arm_account")
+
+    async def scenario(host):
+        account = {r.name: generator.getrandbits(32) & r.mask for r in registers.ACCOUNT_REGISTERS}
+        for name, word in account.items():
+            assert await host.write(name, word) is Status.OK
+        assert await host.read("account_checksum") == 0
+        await host.get_armed()
+        assert await host.read("account_checksum") == registers.account_checksum(account)
+        assert await host.write("arm_pages", 0) is Status.ARMED
+        assert await host.command("disarm") is Status.OK
+        # What is not in force counts for nothing.
+        assert await host.write("account_max_gross_low", 5) is Status.OK
+        assert await host.read("account_checksum") == registers.account_checksum(account)
+        for name in names:
+            wrong = generator.getrandbits(32)
+            assert await host.arm(**{name: wrong}) is Status.NOT_NOW
+            assert not host.ctx.get(host.dut.armed)
+        assert await host.arm() is Status.OK
+
+    run(scenario)
+
+
+def test_what_alerts_is_kept_until_it_is_acknowledged_and_lasting_is_no_alert_again():
+    async def scenario(host):
+        ctx, dut = host.ctx, host.dut
+        await host.get_armed()
+        assert await host.acknowledge() == []
+        ctx.set(dut.alarm, {"strategy_off": 1})
+        await ctx.tick().repeat(2)
+        # It stops no card that is armed.
+        assert ctx.get(dut.armed)
+        assert await host.command("disarm") is Status.OK
+        assert await host.command("arm") is Status.NOT_NOW
+        assert await host.write("acknowledge", 1) is Status.OK
+        assert await host.command("arm") is Status.NOT_NOW
+        assert await host.acknowledge() == ["strategy_off"]
+        assert await host.command("arm") is Status.OK
+        ctx.set(dut.alarm, {})
+        await ctx.tick().repeat(2)
+        ctx.set(dut.alarm, {"strategy_off": 1})
+        await ctx.tick().repeat(2)
+        ctx.set(dut.alarm, {})
+        assert await host.command("kill") is Status.OK
+        assert await host.acknowledge() == ["killed", "strategy_off"]
+
+    run(scenario)
+
+
+def test_a_silent_host_kills_an_armed_card():
+    heartbeat = BY_NAME["host_heartbeat"]
+
+    async def scenario(host):
+        ctx, dut = host.ctx, host.dut
+
+        async def beat() -> None:
+            challenge = await host.read("heartbeat_challenge")
+            assert await host.write("heartbeat_answer", challenge ^ 0xFFFF_FFFF) is Status.OK
+
+        assert await host.write("host_heartbeat", heartbeat.pack(timeout=1, off=0)) is Status.OK
+        await host.get_armed()
+        assert await host.write("host_heartbeat", heartbeat.pack(timeout=9, off=0)) is Status.ARMED
+        for _ in range(4):
+            await ctx.tick().repeat(700)
+            await beat()
+        assert await host.write("heartbeat_answer", 0) is Status.OK
+        assert ctx.get(dut.armed) and ctx.get(dut.host_alive)
+        await ctx.tick().repeat(2100)
+        assert not ctx.get(dut.armed) and not ctx.get(dut.host_alive)
+        causes = BY_NAME["kill_causes"].unpack(await host.read("kill_causes"))
+        assert [name for name, came in causes.items() if came] == ["host_heartbeat"]
+        assert (await host.read("heartbeats"), await host.read("heartbeats_wrong")) == (4, 1)
+        assert await host.command("clear_kill") is Status.OK
+        assert ctx.get(dut.host_alive)
+
+    run(scenario, **ROOMY_AND_SLOW)
 
 
 def test_the_time_is_set_by_command_and_goes_on_without_drift():
@@ -926,7 +1030,7 @@ def test_every_change_of_state_and_every_commit_is_an_event():
         times = [record["time"] for record in records]
         assert times == sorted(times)
 
-    run(scenario, event_depth=16)
+    run(scenario, **ROOMY_AND_SLOW)
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,7 @@ def test_only_the_number_after_a_delivered_event_removes_it():
 def test_room_and_pending_follow_the_queue():
     async def scenario(queue):
         ctx, dut = queue.ctx, queue.dut
+        await queue.settle()
         for n in range(40):
             assert ctx.get(dut.pending) == n
             assert ctx.get(dut.room) == (n <= 40 - 16)

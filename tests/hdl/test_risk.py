@@ -66,6 +66,7 @@ ACCOUNT = {
     "session_interval_ns": 1,
     "session_burst_ns": WORD,
     "session_reserve_ns": 0,
+    "max_executions": 1,
 }
 OPTIONAL = {
     *("extended_hours", "allow_buy", "allow_sell", "short_locates", "order_burst_ns"),
@@ -350,6 +351,7 @@ def some_account_limits(generator) -> dict:
         "session_interval_ns": [1000, 0],
         "session_burst_ns": [0, 5000],
         "session_reserve_ns": [0, 4000, WORD],
+        "max_executions": [1, WORD],
     }
     return {
         name: generator.choice(tight[name]) if generator.random() < 0.15 else value

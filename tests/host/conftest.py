@@ -34,6 +34,9 @@ clordid = "DESK-7"
 user_ref_num_start = 100
 tcp_sequence_start = 4000000000
 
+[host]
+heartbeat_off = true
+
 [account]
 max_gross_usd = 1000000000
 max_net_usd = 1000000000
@@ -43,6 +46,7 @@ max_day_shares = 1000000000
 max_day_notional_usd = 10000000000
 session_interval_ns = 1
 session_burst_ns = 1000000
+max_executions = 1000000
 [[symbols]]
 name = "AAPL"
 stock_locate = 13
@@ -85,6 +89,14 @@ name = "MSFT"
 stock_locate = 21
 window_base_usd = 150
 """
+
+
+MEANT = {
+    "arm_map_hash": "map_hash",
+    "arm_build_hash": "build_hash",
+    "arm_pages": "committed_checksum",
+    "arm_account": "account_checksum",
+}
 
 
 def stuff(octets: bytes) -> bytes:
@@ -136,6 +148,7 @@ class FakeCard:
         self._delivered = False
         self.heard = b""
         self.cancelled = []
+        self.answers = []
         self.venue = lambda packet: b""
         self.state = {f.name: 0 for f in spec.BY_NAME["state"].fields} | {"tables_ready": 1}
         identity = {
@@ -260,7 +273,10 @@ class FakeCard:
             lacks = {
                 spec.Need.DISARMED: self.state["armed"],
                 spec.Need.SETTLED: self._committing,
-                spec.Need.ARMABLE: self.state["killed"] or not armable,
+                spec.Need.ARMABLE: self.state["killed"]
+                or not armable
+                or self.get("alerts")
+                or any(self.get(meant) != self.get(own) for meant, own in MEANT.items()),
             }[need]
             if lacks:
                 return int(need.refusal)
@@ -279,9 +295,16 @@ class FakeCard:
             case "kill":
                 self.state |= {"armed": 0, "killed": 1}
                 self.set_fields("kill_causes", host=1)
+                self.set_fields("alerts", killed=1)
             case "clear_kill":
                 self.state["killed"] = 0
                 self.set_fields("kill_causes")
+            case "acknowledge":
+                self.set("alerts", self.get("alerts") & ~word)
+            case "heartbeat_answer":
+                self.answers.append(word)
+            case "renew_strategy":
+                self.set("strategy_executions", 0)
             case "commit":
                 self._commit(word)
             case "whole":
@@ -379,6 +402,8 @@ class FakeCard:
         if not self.state["commit_failed"]:
             self.in_force = list(self.shadow)
             self.set("committed_checksum", checksum)
+            account = {r.name: self.get(r.name) for r in spec.ACCOUNT_REGISTERS}
+            self.set("account_checksum", spec.account_checksum(account))
             self.state["config_valid"] = 1
             self._committing = self.commit_reads
 

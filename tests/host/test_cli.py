@@ -194,6 +194,30 @@ def test_a_day_from_reset_to_kill(card, tickgate, file, config):
     assert card.state["killed"]
     assert tickgate("clear-kill") == (0, "kill cleared; disarmed\n", "")
     assert not card.state["killed"]
+    code, _, err = tickgate("arm")
+    assert (code, "has not acknowledged it: killed" in err) == (4, True)
+    assert tickgate("acknowledge") == (0, "acknowledged: killed\n", "")
+    assert tickgate("acknowledge") == (0, "acknowledged: nothing\n", "")
+    assert tickgate("arm") == (0, "armed\n", "")
+
+
+def test_a_host_that_watches_answers_until_the_card_is_killed(card, configured, monkeypatch):
+    def pause(_):
+        if len(card.answers) == 3:
+            card.state["killed"] = 1
+            card.set_fields("kill_causes", pin=1, internal=1)
+
+    monkeypatch.setattr(cli.time, "sleep", pause)
+    code, _, err = configured("watch")
+    assert (code, err) == (4, "tickgate: the card was killed by pin, internal\n")
+    assert card.answers == [0xFFFF_FFFF] * 4
+    assert "pin internal" in configured("status")[1]
+
+
+def test_a_strategy_that_was_latched_off_is_enabled_anew(card, configured):
+    card.set("strategy_executions", 7)
+    assert configured("renew-strategy") == (0, "strategy enabled anew\n", "")
+    assert card.get("strategy_executions") == 0
 
 
 def test_configure_clears_old_locates(card, configured, file):

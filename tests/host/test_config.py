@@ -51,11 +51,16 @@ def test_every_configuration_register_but_the_time_has_its_value(config):
         "account_session_interval_ns": 1,
         "account_session_burst_ns": 1_000_000,
         "account_session_reserve_ns": 0,
+        "account_max_executions": 1_000_000,
+        "account_unaudited": 0,
+        "host_heartbeat": 1 << 31,
         "session_live": 0,
         "session_cancel_on_disarm": 0,
         "session_tick_us": 0,
         **{f"session_times_{n}": 0 for n in range(5)},
         "session_limits": 0,
+        "session_unanswered": 0,
+        "session_rejects": 0,
         "destination_mac_low": 0x5E10_00FE,
         "destination_mac_high": 0x0200,
         "next_hop": 0,
@@ -80,6 +85,7 @@ def test_every_configuration_register_but_the_time_has_its_value(config):
     others = {"time_low", "time_high", "page_bank", "session_isn"}
     others |= {"report_sequence_start_low", "report_sequence_start_high"}
     others |= {"session_number_end", "position_start"}
+    others |= {name for name in names if name.startswith("arm_")}
     assert names == expected.keys() | others
 
 
@@ -298,6 +304,31 @@ def test_a_mistake_is_named_with_its_file_and_key(text, before, after, complaint
         Config.from_text(text.replace(before, after, 1), source="desk.toml")
     assert str(caught.value).startswith("desk.toml: ")
     assert complaint in str(caught.value)
+
+
+def test_a_strategy_needs_a_word_on_the_heartbeat_of_its_host(text):
+    silent = text.replace("heartbeat_off = true\n", "")
+    with pytest.raises(ConfigError, match=r"needs host\.heartbeat_timeout_ms above 0, or host"):
+        Config.from_text(silent, source="desk.toml")
+    Config.from_text(silent.replace("enabled = true", "enabled = false"), source="desk.toml")
+    alive = silent.replace("[host]\n", "[host]\nheartbeat_timeout_ms = 2000\n")
+    assert Config.from_text(alive, source="desk.toml").registers()["host_heartbeat"] == 2000
+    both = text.replace("[host]\n", "[host]\nheartbeat_timeout_ms = 2000\n")
+    with pytest.raises(ConfigError, match="exclude each other"):
+        Config.from_text(both, source="desk.toml")
+
+
+def test_orders_are_refused_before_the_card_is_killed_for_want_of_an_answer(text):
+    def live(timeout: int, kill: int) -> str:
+        times = f"order_timeout_ms = {timeout}\norder_kill_timeout_ms = {kill}\n"
+        return f"{text}\n[live]\n{times}max_unanswered = 9\nmax_rejects = 3\n"
+
+    for kill in (0, 300, 301):
+        registers = Config.from_text(live(300, kill), source="x").registers()
+        assert registers["session_unanswered"] == kill << 16 | 9
+        assert registers["session_rejects"] == 3 << 16 | 1000
+    with pytest.raises(ConfigError, match=r"must be 0 \(never\) or at least order_timeout_ms"):
+        Config.from_text(live(300, 299), source="x")
 
 
 def test_a_strategy_needs_the_limits_of_the_account(text):

@@ -366,7 +366,48 @@ def test_arming_disarming_and_killing_show_in_the_state(driver, config):
     with pytest.raises(CardRefused, match=r"it is killed by host \(clear the kill\)"):
         driver.arm()
     driver.clear_kill()
+    with pytest.raises(CardRefused, match="has not acknowledged it: killed"):
+        driver.arm()
+    assert driver.status().alerts == ("killed",)
+    assert driver.acknowledge() == ("killed",)
+    assert driver.acknowledge() == ()
     driver.arm()
+
+
+def test_an_alert_that_comes_again_is_not_acknowledged(card, driver):
+    card.set_fields("alerts", killed=1)
+    card._command = lambda register, word: None
+    with pytest.raises(CardRefused, match="alerts again: killed"):
+        driver.acknowledge()
+
+
+@pytest.mark.parametrize(
+    "name", ["map_hash", "build_hash", "committed_checksum", "account_checksum"]
+)
+def test_a_card_that_is_not_what_the_host_takes_it_for_does_not_arm(card, driver, config, name):
+    driver.apply(config)
+    card.set(name, card.get(name) ^ 1)
+    # What is compared before is right.
+    driver.verify = lambda config: None
+    with pytest.raises(CardRefused, match=f"not what the host takes it for: {name} differ"):
+        driver.arm(config)
+    assert not card.state["armed"]
+
+
+def test_the_host_shows_that_it_is_alive_by_the_answer_to_the_challenge(card, driver):
+    card.set("heartbeat_challenge", 0x1234_5678)
+    driver.beat()
+    assert card.answers == [0xEDCB_A987]
+
+
+def test_a_strategy_is_enabled_anew(card, driver):
+    card.set("strategy_executions", 7)
+    driver.renew_strategy()
+    assert card.get("strategy_executions") == 0
+    card.set("strategy_executions", 7)
+    card._command = lambda register, word: None
+    with pytest.raises(CardRefused, match="still counts its executions"):
+        driver.renew_strategy()
 
 
 def test_a_card_without_configuration_says_why_it_does_not_arm(driver):

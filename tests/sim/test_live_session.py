@@ -379,6 +379,7 @@ def test_a_fill_of_an_order_that_is_not_the_card_s_kills_it(opened):
         assert not desk.play(lambda: len(venue.orders) > 3, messages=SOME)
         assert driver.counters()["refused_gate_1"] > refused
         driver.clear_kill()
+        driver.acknowledge()
         driver.arm(desk.config)
 
 
@@ -426,6 +427,7 @@ def test_whatever_stops_the_card_cancels_its_orders_and_the_host_may_cancel_one(
 
         # A session that breaks off: the cancels wait for the next one.
         driver.clear_kill()
+        driver.acknowledge()
         numbers = trade(2)
         venue.reset()
         driver.kill()
@@ -433,6 +435,7 @@ def test_whatever_stops_the_card_cancels_its_orders_and_the_host_may_cancel_one(
         desk.login(range(100, 1_000))
         assert sorted(cancelled()) == numbers and not venue.open
         driver.clear_kill()
+        driver.acknowledge()
         registers.write("session_cancel_on_disarm", 1)
         numbers = trade(2)
         driver.disarm()

@@ -45,6 +45,7 @@ ACCOUNT = AccountLimits(
     max_day_notional=1 << 64,
     session_interval_ns=1,
     session_burst_ns=0xFFFF_FFFF,
+    max_executions=1,
 )
 NUMBERS = [
     *("max_long", "max_short", "max_order_quantity", "max_order_notional", "collar_bps"),

@@ -278,6 +278,9 @@ destination_ip = "192.0.2.2"
 source_port = 5000
 destination_port = 6000
 user_ref_num_start = 700
+[host]
+heartbeat_off = true
+
 [account]
 max_gross_usd = 1000000000
 max_net_usd = 1000000000
@@ -287,6 +290,7 @@ max_day_shares = 1000000000
 max_day_notional_usd = 10000000000
 session_interval_ns = 1
 session_burst_ns = 1000000
+max_executions = 1000000
 [[symbols]]
 name = "BRVO"
 stock_locate = 407

@@ -20,7 +20,7 @@ NOT_LIMITS = {
     *("strategy_enable", "threshold", "max_spread", "quantity", "min_interval_ns"),
 }
 """Parameters that shape the book and the strategy."""
-THEOREMS = ("theorem 2", "theorem 3", "theorem 4")
+THEOREMS = ("theorem 2", "theorem 3", "theorem 4", "theorem 5")
 
 
 def test_the_numbers_rise_and_none_is_used_twice():
@@ -60,8 +60,9 @@ def test_component_and_tests_of_a_gate_exist(gate, repository):
 
 def test_every_limit_belongs_to_a_gate_and_every_gate_names_limits_that_there_are():
     named = {name for gate in GATES for name in gate.limits}
-    account = {name for name in registers.BY_NAME if name.startswith("account_")}
-    assert named == registers.PARAMETERS_BY_NAME.keys() - NOT_LIMITS | account
+    session = {name for name in registers.BY_NAME if name.startswith(("session_", "host_"))}
+    account = {register.name for register in registers.ACCOUNT_REGISTERS}
+    assert named - session == registers.PARAMETERS_BY_NAME.keys() - NOT_LIMITS | account
 
 
 def test_what_is_obligatory_is_a_limit_and_a_configuration_that_trades_must_have_it():

@@ -41,7 +41,7 @@ def test_every_command_is_guarded_by_a_code_or_by_fields_or_names_what_it_acts_u
     assert 0 not in codes
     free = [r.name for r in commands if r.code is None and not r.fields]
     # Those of a snapshot do nothing unless `recover` came before, and the book is not whole then.
-    # A cancel is of the order whose number it is, if that is open.
+    # A cancel is of the order whose number it is, if that is open. An answer is right or wrong.
     assert free == [
         "commit",
         "recover_reference_low",
@@ -50,6 +50,7 @@ def test_every_command_is_guarded_by_a_code_or_by_fields_or_names_what_it_acts_u
         "recover_price",
         "recover_join",
         "cancel_order",
+        "heartbeat_answer",
     ]
 
 

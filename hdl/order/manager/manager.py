@@ -8,14 +8,16 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from tickgate.hdl.guard import Twin, differ
+from tickgate.hdl.guard import Twin
 from tickgate.hdl.order.manager.accounts import (
     POSITION_BITS,
     RESERVE_BITS,
     Account,
     Accounts,
 )
+from tickgate.hdl.order.manager.numbers import Numbers
 from tickgate.hdl.order.manager.orders import OrderTable
+from tickgate.hdl.order.manager.rejects import Rejects
 from tickgate.hdl.order.manager.told import Teller, Told
 from tickgate.hdl.order.manager.watch import Watch
 from tickgate.hdl.stream import Order, Report, ReportKind, pipe
@@ -52,13 +54,14 @@ class OrderManager(wiring.Component):
         Of the report that is due.
     load : In(1), load_sequence : In(64)
         Sets it.
-    tick : In(1), timeout : In(16)
+    tick : In(1), timeout, patience : In(16), most_unanswered : In(16)
         See `Watch`.
-    room, open_orders, unanswered, overdue, overdue_symbol : Out
+    room, open_orders, unanswered, overdue, overdue_symbol, given_up, answered : Out
         Of `Watch`.
-    next_number : In(32), end_number : In(32), spent : Out(1)
-        The number of the next order, and the first one that no order may have. It may not have this
-        one either, if `spent`: 2 cycles later at most.
+    begins : In(1), next_number : In(32), end_number : In(32), spent, in_order : Out(1)
+        Of `Numbers`, `in_order` its `passes`.
+    most_rejects : In, reject_window : In(16), storm : Out(1)
+        Of `Rejects`.
     load_position, load_symbol, start_position
         `load`, `load_symbol` and `start` of `Accounts`.
     symbol : In(range(symbols)), account : Out(Account), released_buys, released_sells : Out,
@@ -79,17 +82,19 @@ class OrderManager(wiring.Component):
         The order of `sent` is followed.
     ended : Out(1), ended_number : Out(32)
         This order may not be executed any more, from this cycle on.
-    repetitions, executions : Out(1)
-        Counter strobes: reports that were there before; executions that counted.
+    repetitions, executions, rejects : Out(1)
+        Counter strobes: reports that were there before; executions that counted; Rejected.
     cancels_pending, cancels_refused : Out(1)
         Counter strobes: Cancel Pending, Cancel Reject; the order of `reports` stays as it is.
     unknown_orders, overfills, contradictions : Out(1)
         Counter strobes; see `OrderTable`. What an unknown order has executed is in no position:
         nothing tells its symbol.
-    unfit, unreconciled, missed, reused_numbers, overruns : Out(1)
+    unfit, unreconciled, missed, overruns : Out(1)
         Counter strobes: reports that cannot be read; broken and corrected trades, which name what
-        is kept by no one here; gaps in the sequence; orders whose number does not rise, which are
-        not followed; orders that take the slot of one that may be open.
+        is kept by no one here; gaps in the sequence; orders that take the slot of one that may be
+        open.
+    reused_numbers : Out(1)
+        Counter strobe: orders whose number does not rise, which are not followed.
     position_overflows, turnover_overflows : Out(1)
         Counter strobes of `Accounts`.
     """
@@ -103,18 +108,21 @@ class OrderManager(wiring.Component):
         "unfit",
         "unreconciled",
         "missed",
-        "reused_numbers",
         "overruns",
         "position_overflows",
         "turnover_overflows",
     )
-    COUNTERS = ("repetitions", "executions", "cancels_pending", "cancels_refused", *VIOLATIONS)
+    COUNTERS = (
+        *("repetitions", "executions", "rejects", "cancels_pending", "cancels_refused"),
+        *("reused_numbers", *VIOLATIONS),
+    )
 
     def __init__(self, *, symbols: int, slots: int = 64) -> None:
         self._orders = OrderTable(symbols=symbols, slots=slots)
         self._accounts = Accounts(symbols=symbols)
         self._watch = Watch(symbols=symbols, slots=slots)
         self._teller = Teller(symbols=symbols)
+        self._numbers, self._rejects = Numbers(), Rejects()
         count = range(slots + 1)
         super().__init__(
             {
@@ -126,14 +134,23 @@ class OrderManager(wiring.Component):
                 "load_sequence": In(64),
                 "tick": In(1),
                 "timeout": In(16),
+                "patience": In(16),
+                "most_unanswered": In(16),
                 "room": Out(1),
                 "open_orders": Out(count),
                 "unanswered": Out(count),
                 "overdue": Out(1),
                 "overdue_symbol": Out(range(symbols)),
+                "given_up": Out(1),
+                "answered": Out(1),
+                "begins": In(1),
                 "next_number": In(32),
                 "end_number": In(32),
                 "spent": Out(1),
+                "in_order": Out(1),
+                "most_rejects": In(Rejects.BITS),
+                "reject_window": In(16),
+                "storm": Out(1),
                 "load_position": In(1),
                 "load_symbol": In(range(symbols)),
                 "start_position": In(signed(POSITION_BITS)),
@@ -162,12 +179,15 @@ class OrderManager(wiring.Component):
         m.submodules.accounts = accounts = self._accounts
         m.submodules.watch = watch = self._watch
         m.submodules.teller = teller = self._teller
+        m.submodules.numbers = numbers = self._numbers
+        m.submodules.rejects = rejects = self._rejects
         pipe(m, teller.told, wiring.flipped(self.told))
-        order, report, time = self.sent.payload, self.reports.payload, Signal(16)
+        order, report, ticks = self.sent.payload, self.reports.payload, Signal(32)
+        time = ticks[:16]
         with m.If(self.tick):
-            m.d.sync += time.eq(time + 1)
+            m.d.sync += ticks.eq(ticks + 1)
         due = self._sequence(m)
-        sends = self.sent.valid & ~self.reused_numbers
+        sends = numbers.counts
         for part in (orders, accounts):
             m.d.comb += [part.sent.payload.eq(order), part.sent.valid.eq(sends)]
         m.d.comb += [
@@ -204,12 +224,29 @@ class OrderManager(wiring.Component):
             watch.answers.eq(orders.steps & orders.step.answers),
             watch.time.eq(time),
             watch.timeout.eq(self.timeout),
+            watch.patience.eq(self.patience),
+            watch.most_unanswered.eq(self.most_unanswered),
             watch.clear.eq(self.clear),
-            self.ready.eq(orders.ready & accounts.ready),
             self.account_error.eq(accounts.error),
+            numbers.sends.eq(self.sent.valid),
+            numbers.number.eq(order.user_ref_num),
+            numbers.begins.eq(self.begins),
+            numbers.next_number.eq(self.next_number),
+            numbers.end_number.eq(self.end_number),
+            self.reused_numbers.eq(numbers.reused),
+            self.spent.eq(numbers.spent),
+            self.in_order.eq(numbers.passes),
+            rejects.rejects.eq(self.rejects),
+            rejects.time.eq(ticks),
+            rejects.most.eq(self.most_rejects),
+            rejects.window.eq(self.reject_window),
+            rejects.clear.eq(self.clear),
+            self.storm.eq(rejects.storm),
+            self.ready.eq(orders.ready & accounts.ready & rejects.ready),
             self.room.eq(watch.room & self.ready),
         ]
-        for name in ("open_orders", "unanswered", "overdue", "overdue_symbol"):
+        counts = ("open_orders", "unanswered", "overdue", "overdue_symbol")
+        for name in (*counts, "given_up", "answered"):
             m.d.comb += getattr(self, name).eq(getattr(watch, name))
         self._count(m, due)
         return m
@@ -235,13 +272,13 @@ class OrderManager(wiring.Component):
         return due
 
     def _count(self, m: Module, due) -> None:
-        report, orders, last = self.reports.payload, self._orders, Signal(32)
-        newest = Twin(last, name="last")
+        report, orders = self.reports.payload, self._orders
         executed = report.kind == ReportKind.EXECUTED
         broken = report.kind == ReportKind.BROKEN_TRADE
         corrected = report.kind == ReportKind.TRADE_CORRECTION
         m.d.comb += [
             self.executions.eq(orders.steps & due & executed),
+            self.rejects.eq(due & report.fits & (report.kind == ReportKind.REJECTED)),
             self.cancels_pending.eq(orders.pending),
             self.cancels_refused.eq(orders.refused),
             self.unknown_orders.eq(orders.unknown),
@@ -249,19 +286,15 @@ class OrderManager(wiring.Component):
             self.contradictions.eq(orders.contradiction),
             self.unfit.eq(due & ~report.fits),
             self.unreconciled.eq(due & report.fits & (broken | corrected)),
-            self.reused_numbers.eq(self.sent.valid & (self.sent.payload.user_ref_num <= last)),
             self.overruns.eq(self._watch.overrun | (self.sent.valid & ~self.ready)),
             self.position_overflows.eq(self._accounts.position_overflow),
             self.turnover_overflows.eq(self._accounts.turnover_overflow),
         ]
-        m.d.sync += self.spent.eq(
-            (self.next_number <= last) | (self.next_number >= self.end_number)
-        )
-        with m.If(self.sent.valid & ~self.reused_numbers):
-            m.d.sync += newest.takes(self.sent.payload.user_ref_num)
         differs = Signal()
-        m.d.sync += differs.eq(differ((newest, self._due)))
-        m.d.comb += self.order_error.eq(orders.error | self._watch.error | differs)
+        m.d.sync += differs.eq(self._due.differs)
+        m.d.comb += self.order_error.eq(
+            orders.error | self._watch.error | self._numbers.error | differs
+        )
         violated = [getattr(self, name) for name in self.VIOLATIONS]
         any_of_them = violated[0]
         for each in violated[1:]:

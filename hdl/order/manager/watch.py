@@ -33,8 +33,11 @@ class Watch(wiring.Component):
         As in `Step`.
     walk : Out(32), walked : In(Entry)
         Of `OrderTable`.
-    time : In(16), timeout : In(16)
-        How old an unanswered order may be in ticks; 0: any age.
+    time : In(16), timeout, patience : In(16)
+        How old an unanswered order may be in ticks until it is overdue, and until it is given up;
+        0: any age.
+    most_unanswered : In(16)
+        Orders that may be unanswered at a time.
     room : Out(1)
         The order after the newest one finds a slot.
     overrun : Out(1)
@@ -44,6 +47,11 @@ class Watch(wiring.Component):
         The oldest unanswered order is older; its symbol. What became of it is not known.
     error : Out(1)
         A bit of the counts had flipped in the cycle before.
+    given_up : Out(1)
+        It is older than `patience`; until it is answered.
+    answered : Out(1)
+        Gate 31 passes: no order is overdue, and one more would not be too many. LATENCY cycles
+        after `unanswered` and `overdue`.
     clear : In(1)
         All orders are forgotten.
     """
@@ -63,6 +71,8 @@ class Watch(wiring.Component):
                 "walked": In(Entry(symbols)),
                 "time": In(16),
                 "timeout": In(16),
+                "patience": In(16),
+                "most_unanswered": In(16),
                 "room": Out(1),
                 "overrun": Out(1),
                 "open_orders": Out(count),
@@ -70,12 +80,15 @@ class Watch(wiring.Component):
                 "overdue": Out(1),
                 "overdue_symbol": Out(range(symbols)),
                 "error": Out(1),
+                "given_up": Out(1),
+                "answered": Out(1, init=1),
                 "clear": In(1),
             }
         )
 
     def elaborate(self, platform) -> Module:
         m = Module()
+        m.d.sync += self.answered.eq(~self.overdue & (self.unanswered < self.most_unanswered))
         following, first_open, first_unanswered = Signal(32), Signal(32), Signal(32)
         turn, settled = Signal(), Signal()
         used = Signal(32)
@@ -106,8 +119,10 @@ class Watch(wiring.Component):
         with m.If(settled & ~turn):
             age = (self.time - walked.time)[:16]
             late = self.timeout.any() & (age > self.timeout)
+            over = self.patience.any() & (age > self.patience)
             m.d.sync += [
                 self.overdue.eq(waits & (self.overdue | late)),
+                self.given_up.eq(waits & (self.given_up | over)),
                 self.overdue_symbol.eq(walked.symbol),
             ]
             with m.If(~waits & (first_unanswered != following)):
@@ -123,6 +138,7 @@ class Watch(wiring.Component):
                 *counts[0].takes(0),
                 *counts[1].takes(0),
                 self.overdue.eq(0),
+                self.given_up.eq(0),
                 first_open.eq(following),
                 first_unanswered.eq(following),
             ]
