@@ -30,6 +30,9 @@ SHORTEST_FRAME = 4
 CLOSED_FOR = 4 + NOTICE
 """Cycles after which no order leaves on a connection that has ended."""
 
+SENDING = (State.SYN_SENT, State.ESTABLISHED, State.CLOSE_WAIT)
+"""States in which more than one segment may have to be sent before the next one."""
+
 LATE = 3
 """Cycles that it takes to see that something is on its way."""
 
@@ -257,6 +260,7 @@ class Client(Harness):
             m.d.sync += closes.eq(1)
         with m.If(self.among(State.OPENING)):
             m.d.sync += closes.eq(0)
+        self.closing = closing
         late, flight = Signal(range(LATE + 2)), (numbers.nxt - numbers.una)[:32]
         under_way = flight.any()
         opens = self.among(State.OPENING, State.SYN_SENT)
@@ -331,9 +335,9 @@ class Way(Client):
         stays, before = Signal(range(self._within + 2)), Signal()
         here = alone & (client.state == self._left)
         m.d.sync += before.eq(here)
-        if self._left is State.SYN_SENT:
-            # More than one segment may have to be sent before the next state.
-            here &= ~self.picked.as_value().any()
+        opens = self.among(State.SYN_SENT)
+        if self._left in SENDING:
+            here &= (self.closing | opens) & ~self.picked.as_value().any()
         with m.If(~here):
             m.d.sync += stays.eq(0)
         with m.Elif(stays <= self._within):
@@ -376,6 +380,8 @@ WAYS = {
     State.CLOSING: (16, 13),
     State.TIME_WAIT: (4, 14),
     State.LAST_ACK: (16, 14),
+    State.ESTABLISHED: (16, 10),
+    State.CLOSE_WAIT: (16, 11),
 }
 """Of each state, within how many cycles it is left, and when a run can show that first."""
 
@@ -383,14 +389,16 @@ WAYS = {
 def _way(state: State, within: int, reached: int) -> Property:
     name = state.name.lower().replace("_", "-")
     left = f"{name} is left within {within} cycles"
-    if state is State.SYN_SENT:
+    if state in SENDING:
         left = f"within {within} cycles {name} is left, or a segment that is due leaves"
+    told = ", which `close` was told in" if state is State.ESTABLISHED else ""
     return Property(
         name=f"way-out-{name}",
         component="order: TCP client",
         claim=f"when the peer says nothing any more, {left}",
-        contract="each cycle a tick, the port free, a job done at once, an order's end, no packet "
-        "of the host in part; timeouts of 1 and 2 ticks, 1 retry; `unacked-timed`; " + NEIGHBOURS,
+        contract=f"each cycle a tick, the port free, a job done at once, an order's end, no packet "
+        f"of the host in part{told}; timeouts of 1 and 2 ticks, 1 retry; `unacked-timed`; "
+        + NEIGHBOURS,
         size=SIZE,
         cover="it is left",
         method=Method.INDUCTION,

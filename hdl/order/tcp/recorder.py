@@ -60,6 +60,7 @@ class Recorder(wiring.Component):
         # Counted from the beginning of the word that comes next.
         until_start = Signal(range(OPTIONS_AT + 1))
         until_stop = Signal(range(OPTIONS_AT + self._longest + 1))
+        self._ahead = at, until_start, until_stop
         with m.If(self.order):
             m.d.sync += [
                 at.eq(self.sequence - OPTIONS_AT),

@@ -63,7 +63,8 @@ class Ring(wiring.Component):
         depth = self._size // width
         data = self._rotated(self.write_data, self.write_at[:lane_bits], left=True, unit=8)
         mask = self._rotated(self.write_mask, self.write_at[:lane_bits], left=True, unit=1)
-        read, lane = [], Signal(max(1, lane_bits))
+        self._lane = lane = Signal(max(1, lane_bits))
+        read = []
         for bank in range(width):
             m.submodules[f"bank_{bank}"] = ram = memory.Memory(shape=8, depth=depth, init=[])
             write_port, read_port = ram.write_port(), ram.read_port()

@@ -76,6 +76,7 @@ class Staging(wiring.Component):
         taken = Signal.like(self.length)
         # In the middle of a packet whose beginning was discarded, or sent.
         inside, skipping = Signal(), Signal()
+        self._within = taken, inside, skipping
         transfers = self.octets.valid & self.octets.ready
         m.d.comb += [
             self.octets.ready.eq(~self.available & ~self.moving & ~self.fresh),
