@@ -7,6 +7,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.hdl.guard import Twin
 from tickgate.hdl.memory import TableMemory
 from tickgate.hdl.order.manager.orders import Step
 from tickgate.hdl.stream import Order, Side
@@ -185,14 +186,16 @@ class Accounts(wiring.Component):
         step, total = self.step, Signal(signed(POSITION_BITS + 1))
         high, low, loads = Signal(), Signal(), Signal()
         before = positions.data(1)
+        # Twice, for a flipped bit of it would set a position.
+        twin = Twin(loads, name="loads")
         with m.If(self.load):
-            m.d.sync += loads.eq(1)
+            m.d.sync += twin.takes(1)
         with m.Elif(~self.steps):
-            m.d.sync += loads.eq(0)
+            m.d.sync += twin.takes(0)
         m.d.comb += [
             positions.address(1).eq(step.symbol),
             positions.write_address.eq(Mux(self.steps, step.symbol, self.load_symbol)),
-            positions.write.eq(self.steps | loads),
+            positions.write.eq(self.steps | (loads & ~twin.copy)),
             total.eq(Mux(step.side == Side.BUY, before + step.fills, before - step.fills)),
             high.eq(total > HIGHEST),
             low.eq(total < LOWEST),
