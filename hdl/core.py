@@ -18,6 +18,8 @@ from tickgate.hdl.order.tcp.staging import HostOctet
 from tickgate.hdl.order.tcp.types import Outcome, State, Timing
 from tickgate.hdl.risk.executions import Executions
 from tickgate.hdl.risk.gate import Gate, RiskGate, Verdict
+from tickgate.hdl.risk.releases import Releases
+from tickgate.hdl.risk.valuation import Valuation
 from tickgate.hdl.strategy.taker import Taker
 from tickgate.hdl.stream import Octets, Top, pipe, require_width
 from tickgate.spec.ethernet import INTERFRAME_GAP, PREAMBLE_SIZE
@@ -103,6 +105,8 @@ class TickToTrade(wiring.Component):
         self._book = OrderBook(symbols=symbols, ticks=ticks, orders=orders)
         self._strategy = Taker(symbols=symbols)
         self._risk = RiskGate(symbols=symbols)
+        self._valuation = Valuation(symbols=symbols)
+        self._releases = Releases(symbols=symbols)
         self._order = OrderEntry(width=width, symbols=symbols, sessions=sessions)
         self._hop = NextHop()
         self._services = Services(width=width, verdict_latency=Receive.VERDICT_LATENCY)
@@ -142,6 +146,8 @@ class TickToTrade(wiring.Component):
         m.submodules.strategy = strategy = self._strategy
         m.submodules.risk = risk = self._risk
         m.submodules.executions = Executions()
+        m.submodules.valuation = self._valuation
+        m.submodules.releases = self._releases
         m.submodules.order = order = self._order
         m.submodules.hop = self._hop
         m.submodules.services = self._services
@@ -165,6 +171,7 @@ class TickToTrade(wiring.Component):
 
         self._tell_losses(m, receive, hold, feed, book, control)
         self._tell_risk(m, feed, book, risk, order, control)
+        self._value_positions(m, book, risk, order, control)
         self._configure(m, receive, hold, feed, book, strategy, risk, order, control)
         self._show_book(m, book.view, book.recovered, control.status)
         self._hold_session(m, order, control)
@@ -273,6 +280,41 @@ class TickToTrade(wiring.Component):
             risk.released_buys.eq(order.released_buys),
             risk.released_sells.eq(order.released_sells),
         ]
+
+    def _value_positions(self, m, book, risk, order, control) -> None:
+        """What is held and lost, and what is open no more, for the gates of the account."""
+        valuation, releases, status = self._valuation, self._releases, control.status
+        pipe(m, order.freed, releases.freed)
+        pipe(m, order.closed, releases.ended)
+        pipe(m, releases.released, risk.released)
+        pipe(m, releases.closed, risk.closed)
+        clears, flags = control.command.start_of_day.valid, status.valuation
+        m.d.comb += [
+            order.walked.eq(valuation.symbol),
+            valuation.position.eq(order.walked_position),
+            valuation.cash.eq(order.walked_cash),
+            valuation.positions_ready.eq(order.ready),
+            valuation.trades.payload.eq(book.trades.payload),
+            valuation.trades.valid.eq(book.trades.valid),
+            valuation.tops.payload.eq(book.tops.payload),
+            valuation.tops.valid.eq(book.tops.valid),
+            valuation.max_loss.eq(risk.account.max_loss),
+            valuation.clear.eq(clears),
+            releases.passed.eq(valuation.passed),
+            releases.clear.eq(clears),
+            risk.long_value.eq(valuation.long_value),
+            risk.short_value.eq(valuation.short_value),
+            risk.values_known.eq(valuation.known),
+            risk.held.eq(releases.held),
+            risk.standing.loss.eq(valuation.within_loss),
+            flags.known.eq(valuation.known),
+            flags.within_loss.eq(valuation.within_loss),
+            flags.beyond_loss.eq(valuation.beyond_loss),
+            flags.beyond_gross.eq(risk.beyond_gross),
+        ]
+        for name in ("long_value", "short_value", "profit"):
+            low, high = getattr(status, f"{name}_low"), getattr(status, f"{name}_high")
+            m.d.comb += Cat(low, high).eq(getattr(valuation, name))
 
     def _configure(self, m, receive, hold, feed, book, strategy, risk, order, control) -> None:
         config, command, session = control.config, control.command, order.template
@@ -423,6 +465,8 @@ class TickToTrade(wiring.Component):
             control.kill.reject_storm.eq(order.storm),
             control.kill.fill_integrity.eq(order.violation),
             control.kill_pin.eq(self.kill_pin),
+            control.kill.gross_exposure.eq(control.armed & risk.beyond_gross),
+            control.kill.loss.eq(control.armed & self._valuation.beyond_loss),
             control.status.symbol_state.symbol.eq(risk.shown),
             control.status.symbol_state.trading.eq(risk.state.trading),
             control.status.symbol_state.operational_halt.eq(risk.state.operational_halt),
@@ -489,6 +533,7 @@ class TickToTrade(wiring.Component):
             order.load_position.eq(command.set_position.valid),
             order.load_symbol.eq(loaded.symbol),
             order.start_position.eq(Cat(config.position_start, loaded.negative)),
+            order.start_cost.eq(Cat(config.position_cost_low, config.position_cost_high)),
             order.report_load.eq(command.load_report_sequence.valid),
             order.report_start.eq(
                 Cat(config.report_sequence_start_low, config.report_sequence_start_high)

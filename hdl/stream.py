@@ -10,11 +10,14 @@ from amaranth.utils import exact_log2
 from tickgate.spec.registers import RecoveryCause, RecoveryPhase
 
 __all__ = [
+    "CASH_BITS",
     "LINES",
+    "POSITION_BITS",
     "REPLIES",
     "SOURCES",
     "BookSide",
     "BookView",
+    "Freed",
     "Lookup",
     "Message",
     "MessageKind",
@@ -42,6 +45,12 @@ REPLIES = len(LINES)
 
 SOURCES = (*LINES, "replies")
 """All sources of the feed, by number."""
+
+POSITION_BITS = 33
+"""Of a position in shares, which is negative if it is short."""
+
+CASH_BITS = 66
+"""Of what was sold less what was bought, each of 64 bits, and less what a position had cost."""
 
 
 class Side(enum.Enum, shape=1):
@@ -275,6 +284,18 @@ class Order(data.StructLayout):
                 "user_ref_num": 32,
             }
         )
+
+
+class Freed(data.Struct):
+    """So many shares of an order, of this price in 1e-4 USD, are open no more.
+
+    `executed`: they are now part of the position, else they never will be.
+    """
+
+    side: Side
+    executed: 1
+    shares: 32
+    price: 32
 
 
 class ReportKind(enum.Enum, shape=5):

@@ -46,6 +46,7 @@ from tickgate.host.recentre import Follower
 from tickgate.host.registers import find
 from tickgate.host.snapshot import Snapshot
 from tickgate.host.transport import DEFAULT_BAUD, DEFAULT_TIMEOUT
+from tickgate.host.worth import worth
 from tickgate.spec.events import EventKind
 from tickgate.spec.registers import MAP_HASH, REGISTERS, Kind, page_values, page_words
 from tickgate.spec.registers import VERSION as PROTOCOL_VERSION
@@ -210,8 +211,10 @@ def status(context: typer.Context, port: Port, as_json: AsJson = False) -> None:
         state = dataclasses.asdict(card.status())
         symbols = card.symbols()
         identity = dataclasses.asdict(card.identity)
+        held = worth(card.registers)
     if as_json:
-        _print_json({"identity": identity, "status": state, "symbols": symbols})
+        worths = dataclasses.asdict(held)
+        _print_json({"identity": identity, "status": state, "symbols": symbols, "worth": worths})
         return
     table = _table("", "")
     for name in ("map_hash", "build_hash", "committed_checksum"):
@@ -225,6 +228,9 @@ def status(context: typer.Context, port: Port, as_json: AsJson = False) -> None:
             table.add_row(name, " ".join(value) or "none")
         elif name != "committed_checksum":
             table.add_row(name, f"{value:,}")
+    for name in ("long_value", "short_value", "profit"):
+        value = f"{usd(getattr(held, name)):,} USD"
+        table.add_row(name, value if held.known else "not known")
     table.add_row("symbols in force", " ".join(filter(None, symbols)) or "none")
     _show(table)
 
@@ -373,13 +379,22 @@ def position(
         int | None,
         typer.Option("--set", metavar="SHARES", help="What is held; less than 0 is short."),
     ] = None,
+    price: Annotated[
+        str | None,
+        typer.Option(
+            "--price", metavar="USD", help="With --set: what a share has cost, or its last close."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Shows what the card holds of a symbol, what is open, and what was turned over."""
+    cost = None if price is None else _price(price)
+    if shares and cost is None:
+        raise UserError("a position needs a --price, from which profit and loss count")
     with _card(context, port) as card:
         index = card.symbol_index(symbol)
         if shares is not None:
-            session_of_card.set_position(card.registers, index, shares)
+            session_of_card.set_position(card.registers, index, shares, price=cost or 0)
         held = dataclasses.asdict(session_of_card.account(card.registers, index))
     if as_json:
         _print_json(held)

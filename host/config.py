@@ -435,6 +435,7 @@ class AccountConfig(_Section):
     max_day_orders: U32 = 0
     max_day_shares: U32 = 0
     max_day_notional_usd: Usd64 = Decimal(0)
+    max_loss_usd: Usd64 = Decimal(0)
     session_interval_ns: U32 = 0
     session_burst_ns: U32 = 0
     session_reserve_ns: U32 = 0
@@ -455,6 +456,7 @@ class AccountConfig(_Section):
             "account_max_day_orders": self.max_day_orders,
             "account_max_day_shares": self.max_day_shares,
             **_halves("account_max_day_notional", units(self.max_day_notional_usd)),
+            **_halves("account_max_loss", units(self.max_loss_usd)),
             "account_session_interval_ns": self.session_interval_ns,
             "account_session_burst_ns": self.session_burst_ns,
             "account_session_reserve_ns": self.session_reserve_ns,

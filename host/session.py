@@ -111,10 +111,19 @@ def account(registers: Registers, symbol: int) -> Account:
     )
 
 
-def set_position(registers: Registers, symbol: int, shares: int) -> None:
-    """Tells a disarmed card what is held of the symbol with this index; less than 0 is short."""
+def set_position(registers: Registers, symbol: int, shares: int, *, price: int) -> None:
+    """Tells a disarmed card what is held of the symbol with this index; less than 0 is short.
+
+    `price` is that from which profit counts, in 1e-4 USD: what a share has cost, or its last close.
+    """
     if not -(1 << 32) <= shares < 1 << 32:
         raise UserError(f"a position must be within 2^32 shares, not {shares}")
+    if not 0 <= price < 1 << 32:
+        raise UserError(f"the price of a share must be below 2^32 of 1e-4 USD, not {price}")
+    cost = abs(shares) * price
+    registers.write_many(
+        {"position_cost_low": cost & 0xFFFF_FFFF, "position_cost_high": cost >> 32}
+    )
     registers.write("position_start", shares & 0xFFFF_FFFF)
     word = BY_NAME["set_position"].pack(symbol=symbol, negative=int(shares < 0))
     registers.write("set_position", word)

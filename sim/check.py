@@ -659,6 +659,7 @@ def _account(registers: Mapping[str, int]) -> AccountLimits:
         max_day_orders=registers["account_max_day_orders"],
         max_day_shares=registers["account_max_day_shares"],
         max_day_notional=whole("max_day_notional"),
+        max_loss=whole("max_loss"),
         session_interval_ns=registers["account_session_interval_ns"],
         session_burst_ns=registers["account_session_burst_ns"],
         session_reserve_ns=registers["account_session_reserve_ns"],

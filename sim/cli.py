@@ -346,6 +346,32 @@ def bench_recentre(
 
 
 @bench.command()
+def knight(
+    gates: Annotated[
+        list[int] | None,
+        typer.Option("--gate", metavar="N", help="Only this one; again for more."),
+    ] = None,
+    width: Width = 8,
+    json_file: Json = None,
+) -> None:
+    """Lets a strategy go wild, and shows where each gate that is there for it stops it."""
+    from tickgate.sim import knight as tests
+    from tickgate.sim.summary import knight_table
+
+    _require_width(width)
+    scenarios = {str(each.gate): each for each in tests.SCENARIOS}
+    wanted = [str(gate) for gate in gates] if gates else list(scenarios)
+    _require_known("--gate", wanted, scenarios)
+    console = Console(stderr=json_file == Path("-"))
+    with console.status("going wild"):
+        stops = [tests.run(scenarios[gate], width=width) for gate in wanted]
+    console.print(knight_table(stops))
+    _write_json(json_file, [stop.as_dict() for stop in stops])
+    if not all(stop.within for stop in stops):
+        raise typer.Exit(1)
+
+
+@bench.command()
 def scale(
     sizes: Annotated[
         list[str] | None,

@@ -77,6 +77,7 @@ ACCOUNT = {
     "max_day_orders": 1_000_000,
     "max_day_shares": 1_000_000_000,
     "max_day_notional_usd": Decimal(100_000_000_000),
+    "max_loss_usd": Decimal(100_000_000_000),
     "session_interval_ns": 1_000,
     "session_burst_ns": 1_000_000,
     "session_reserve_ns": 100_000,

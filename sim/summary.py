@@ -16,6 +16,7 @@ from rich.text import Text
 from tickgate.sim.bench import SimulationBench
 from tickgate.sim.campaign import Outcome
 from tickgate.sim.check import Difference
+from tickgate.sim.knight import Stop
 from tickgate.sim.latency import statistics
 from tickgate.sim.linerate import LineRate
 from tickgate.sim.moving import MovingBench
@@ -27,6 +28,7 @@ from tickgate.spec import itch50
 __all__ = [
     "GATE_NAMES",
     "campaign_table",
+    "knight_table",
     "latency_tables",
     "line_rate_tables",
     "moving_table",
@@ -132,6 +134,19 @@ def moving_table(measured: MovingBench) -> Table:
         ("differences", f"{len(measured.differences):,}"),
     ):
         table.add_row(name, value)
+    return table
+
+
+def knight_table(stops: Sequence[Stop]) -> Table:
+    """Where each gate has stopped a strategy gone wild."""
+    columns = ("gate", ">limit", ">used by the last order", ">orders", ">position")
+    table = _table("A strategy gone wild", *columns, ">held, USD", ">loss, USD", "stopped by")
+    for stop in stops:
+        told = stop.as_dict()
+        ends = "kill: " + ", ".join(stop.kill_causes) if stop.kill_causes else "refusals"
+        sums = (told["limit"], told["used"], f"{stop.orders:,}", f"{stop.position:,}")
+        gate = f"{stop.gate} {stop.name}"
+        table.add_row(gate, *map(str, sums), told["gross"], told["loss"], ends)
     return table
 
 

@@ -98,6 +98,7 @@ class Gate:
 
 
 _TEST = "tests/hdl/test_risk.py::test_"
+_VALUATION = "tests/hdl/test_valuation.py::test_"
 _JUDGED_ELSEWHERE = f"{_TEST}a_gate_that_is_judged_elsewhere_is_asked_in_the_cycle_of_the_decision"
 
 GATES: tuple[Gate, ...] = (
@@ -195,14 +196,21 @@ GATES: tuple[Gate, ...] = (
         number=7,
         name="gross exposure",
         passes="what all positions are worth + the notional of all open orders + quantity x price "
-        "<= `account_max_gross`",
+        "<= `account_max_gross`; kills when more than that is held and open, without a new order",
         scope="account",
         limits=("account_max_gross_low", "account_max_gross_high"),
         component="hdl/risk/account.py::AccountExposure",
-        properties=("gate-7-gross-exposure", "approved-within-limits"),
-        tests=(f"{_TEST}gross_exposure_is_within_its_limit",),
-        missing="K when measured above: nothing measures it yet. Positions are worth 0 and no "
-        "notional is released but by start of day, so that it holds all orders of the day",
+        properties=(
+            "gate-7-gross-exposure",
+            "gate-7-measured",
+            "released-once",
+            "approved-within-limits",
+        ),
+        tests=(
+            f"{_TEST}gross_exposure_is_within_its_limit",
+            f"{_VALUATION}more_held_and_open_than_the_gross_limit_is_beyond",
+            "tests/sim/test_knight.py::test_gross_exposure_stops_it",
+        ),
     ),
     Gate(
         number=8,
@@ -214,7 +222,6 @@ GATES: tuple[Gate, ...] = (
         component="hdl/risk/account.py::AccountExposure",
         properties=("gate-8-net-exposure",),
         tests=(f"{_TEST}net_exposure_is_within_its_limit_in_both_directions",),
-        missing="as gate 7",
     ),
     Gate(
         number=9,
@@ -336,9 +343,10 @@ GATES: tuple[Gate, ...] = (
         limits=("max_open_orders", "account_max_open_orders"),
         component="hdl/risk/counts.py::OpenOrders",
         properties=("gate-19-open-orders",),
-        tests=(f"{_TEST}no_more_orders_are_open_than_may_be",),
-        missing="reports of the venue do not close an order yet: once approved it counts until "
-        "start of day",
+        tests=(
+            f"{_TEST}no_more_orders_are_open_than_may_be",
+            f"{_VALUATION}an_order_that_ends_is_open_no_more",
+        ),
     ),
     Gate(
         number=20,
@@ -442,6 +450,27 @@ GATES: tuple[Gate, ...] = (
         component="hdl/risk/counts.py::DailyTotals",
         properties=("gate-29-daily-totals",),
         tests=(f"{_TEST}the_totals_of_the_day_are_within_their_limits",),
+    ),
+    Gate(
+        number=30,
+        name="loss",
+        passes="what was sold - what was bought + what positions are worth at the worse side of "
+        "the last top of book >= - `account_max_loss`, since start of day, and each position has a "
+        "price; kills when it is known to be below",
+        scope="account",
+        limits=("account_max_loss_low", "account_max_loss_high"),
+        component="hdl/risk/valuation.py::Valuation",
+        properties=(
+            "gate-30-loss",
+            "valuation-rounds",
+            "valuation-sums",
+            "valuation-prices",
+            "valuation-limit",
+        ),
+        tests=(
+            f"{_VALUATION}a_loss_is_within_its_limit_or_beyond",
+            "tests/sim/test_knight.py::test_a_loss_stops_it",
+        ),
     ),
     Gate(
         number=31,
@@ -548,6 +577,7 @@ OBLIGATORY_OF_ACCOUNT: tuple[str, ...] = (
     "max_day_orders",
     "max_day_shares",
     "max_day_notional",
+    "max_loss",
     "session_interval_ns",
     "max_executions",
 )

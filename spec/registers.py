@@ -580,7 +580,8 @@ REGISTERS: tuple[Register, ...] = (
     _command(
         0x0135,
         "set_position",
-        "sets the position of a symbol to position_start, in shares, less 2^32 if it is negative",
+        "sets the position of a symbol to position_start, in shares, less 2^32 if it is negative, "
+        "and what it has cost to position_cost",
         fields=(
             BitField("symbol", 0, 16, "symbol index", below="symbols"),
             BitField("negative", 31, 1, "1: short"),
@@ -747,6 +748,8 @@ REGISTERS: tuple[Register, ...] = (
     _config(0x0256, "account_max_day_shares", "limit, in shares"),
     _config(0x0257, "account_max_day_notional_low", "limit, in 1e-4 USD, low half"),
     _config(0x0258, "account_max_day_notional_high", "its high half"),
+    _config(0x0278, "account_max_loss_low", "limit, in 1e-4 USD, low half"),
+    _config(0x0279, "account_max_loss_high", "its high half"),
     _config(
         0x0259,
         "account_session_interval_ns",
@@ -806,6 +809,12 @@ REGISTERS: tuple[Register, ...] = (
         "on the order session, the first user reference number that no order may have",
     ),
     _config(0x026C, "position_start", "what set_position sets, modulo 2^32"),
+    _config(
+        0x0276,
+        "position_cost_low",
+        "what was paid for that position, or received for a short one, in 1e-4 USD; low half",
+    ),
+    _config(0x0277, "position_cost_high", "its high half"),
     _config(
         0x026D,
         "session_cancel_on_disarm",
@@ -953,6 +962,8 @@ REGISTERS: tuple[Register, ...] = (
             BitField("reject_storm", 7, 1, "gate 32: the venue has rejected too many orders"),
             BitField("fill_integrity", 8, 1, "gate 33: reports of the venue cannot be"),
             BitField("host_heartbeat", 9, 1, "gate 3: the host has not answered in time"),
+            BitField("gross_exposure", 16, 1, "gate 7: more is held and open than its limit"),
+            BitField("loss", 17, 1, "gate 30: more is lost than its limit"),
         ),
     ),
     _status(
@@ -1136,6 +1147,33 @@ REGISTERS: tuple[Register, ...] = (
         )
         for half in range(2)
     ),
+    _status(
+        0x03D4,
+        "valuation",
+        "what is known of the worth of all positions",
+        fields=(
+            BitField("known", 0, 1, "each one has a price; while not, gates 7, 8 and 30 fail"),
+            BitField("within_loss", 1, 1, "profit is not below the limit of gate 30"),
+            BitField("beyond_loss", 2, 1, "it is: kills while armed"),
+            BitField("beyond_gross", 3, 1, "more is held and open than gate 7 allows: so does it"),
+        ),
+    ),
+    *(
+        _status(
+            0x03D5 + 2 * n + half,
+            f"{what}_{('low', 'high')[half]}",
+            f"{doc}, in 1e-4 USD; {('low half, freezes the high one', 'high half')[half]}",
+            latched_by=f"{what}_low" if half else None,
+        )
+        for n, (what, doc) in enumerate(
+            (
+                ("long_value", "what all long positions are worth at the last prints"),
+                ("short_value", "what all short positions are worth at the last prints"),
+                ("profit", "sold - bought + position x best bid or ask; negative modulo 2^64"),
+            )
+        )
+        for half in range(2)
+    ),
     _counter(0x0400, "eth_frames", "frames received"),
     _counter(0x0401, "eth_fcs_errors", "frames with a wrong FCS"),
     _counter(0x0402, "eth_not_ip", "frames that are not IPv4"),
@@ -1225,6 +1263,7 @@ REGISTERS: tuple[Register, ...] = (
     _counter(0x0488, "refused_gate_35", "refused by gate 35, audit room"),
     _counter(0x0477, "refused_gate_21", "refused by gate 21, duplicate"),
     _counter(0x047C, "refused_gate_29", "refused by gate 29, daily totals"),
+    _counter(0x0489, "refused_gate_30", "refused by gate 30, loss"),
     _counter(0x04B4, "refused_gate_34", "refused by gate 34, memory integrity"),
     _counter(0x0480, "events_lost", "events that found the queue full", amount=8, inside=True),
     _counter(0x0481, "serial_frames", "request frames executed", inside=True),

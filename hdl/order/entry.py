@@ -98,7 +98,8 @@ class OrderEntry(wiring.Component):
         *("most_unanswered", "patience", "given_up", "most_rejects", "reject_window", "storm"),
         *("overdue_symbol", "violation", "clear", "ready", "watched", "watched_account"),
         *("released_buys", "released_sells", "next_number", "end_number", "spent"),
-        *("load_position", "load_symbol", "start_position", "told"),
+        *("load_position", "load_symbol", "start_position", "start_cost", "told"),
+        *("walked", "walked_position", "walked_cash", "freed", "closed"),
         *("order_error", "account_error"),
     )
     RENAMED = (

@@ -3,7 +3,7 @@
 Ref: docs/risk.md, gates 7 (gross exposure) and 8 (net exposure), "Accounting".
 """
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,7 +11,10 @@ from tickgate.hdl.guard import Twin, differ
 from tickgate.hdl.risk.limits import AccountLimits
 from tickgate.hdl.stream import Proposal, Side
 
-__all__ = ["AccountExposure", "Released"]
+__all__ = ["HELD_BITS", "AccountExposure", "Released"]
+
+HELD_BITS = 66
+"""Of notional of both sides."""
 
 
 class Released(data.Struct):
@@ -31,7 +34,10 @@ class AccountExposure(wiring.Component):
 
     - `within_gross`: long value + short value + open buys + open sells + n <= max_gross;
     - `within_net`: for a buy long value - short value + open buys + n <= max_net, for a sell
-      short value - long value + open sells + n <= max_net.
+      short value - long value + open sells + n <= max_net;
+
+    and both fail while the values are not known. Beside any order, `beyond_gross`: what positions
+    are worth and what is open now, without what is `held`, is known to be more than max_gross.
 
     An approval counts for the previews from `LATENCY_APPROVED` cycles after its own on. No sum can
     overflow: what is approved fits its limit.
@@ -50,13 +56,17 @@ class AccountExposure(wiring.Component):
     long_value, short_value : In(64)
         What positions are worth: the sum over the symbols that are long, and over those that are
         short, of abs(position) * reference price; in 1e-4 USD.
+    known : In(1)
+        These are the values of all positions.
+    held : In(HELD_BITS)
+        What is open no more of what `released` will tell; see `Releases`.
     approved : In(1)
         The preview of two cycles before is approved.
     released : In(stream.Signature(Released))
         Waits while an order is approved. More than is open leaves nothing open.
     clear : In(1)
         Nothing is open.
-    within_gross, within_net : Out(1)
+    within_gross, within_net, beyond_gross : Out(1)
     buys, sells : Out(64)
         Notional of the orders open on each side.
     error : Out(1)
@@ -78,11 +88,14 @@ class AccountExposure(wiring.Component):
                 "notional_inner": In(33),
                 "long_value": In(64),
                 "short_value": In(64),
+                "known": In(1),
+                "held": In(HELD_BITS),
                 "approved": In(1),
                 "released": In(stream.Signature(Released)),
                 "clear": In(1),
                 "within_gross": Out(1),
                 "within_net": Out(1),
+                "beyond_gross": Out(1),
                 "buys": Out(64),
                 "sells": Out(64),
                 "error": Out(1),
@@ -124,7 +137,13 @@ class AccountExposure(wiring.Component):
         used, long, short = Signal(66), Signal(signed(67)), Signal(signed(67))
         room_gross, room_net = Signal(signed(68)), Signal(signed(69))
         limits, sell = self.account, self.preview.side == Side.SELL
+        # Known as long ago as the values in either room are. What is released was taken off both
+        # there and from what is held. Out of reset, long before the card can be armed, both rooms
+        # are of nothing, and that is known.
+        known, held = Signal(3, init=0b111), Signal(HELD_BITS)
+        m.d.sync += [known.eq(Cat(self.known, known)), held.eq(self.held)]
         m.d.sync += [
+            self.beyond_gross.eq(known[-1] & (room_gross + held < 0)),
             value.eq(self.long_value + self.short_value),
             net.eq(self.long_value - self.short_value),
             used.eq(total + value),
@@ -135,6 +154,6 @@ class AccountExposure(wiring.Component):
         ]
         outer, inner = self.notional_outer, self.notional_inner << 16
         m.d.comb += [
-            self.within_gross.eq(room_gross - outer - inner >= 0),
-            self.within_net.eq(room_net - outer - inner >= 0),
+            self.within_gross.eq(known[-1] & (room_gross - outer - inner >= 0)),
+            self.within_net.eq(known[-1] & (room_net - outer - inner >= 0)),
         ]

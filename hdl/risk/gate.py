@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.bits import bit_of
 from tickgate.hdl.guard import Twin
-from tickgate.hdl.risk.account import AccountExposure, Released
+from tickgate.hdl.risk.account import HELD_BITS, AccountExposure, Released
 from tickgate.hdl.risk.band import PriceBand
 from tickgate.hdl.risk.collar import PriceCollar
 from tickgate.hdl.risk.counts import DailyTotals, OpenOrders
@@ -61,6 +61,7 @@ class Gate(enum.IntEnum):
     TICK_AND_LOT = 26
     REPEATED_EXECUTION = 27
     DAILY_TOTALS = 29
+    LOSS = 30
     UNACKNOWLEDGED = 31
     REJECT_STORM = 32
     FILL_INTEGRITY = 33
@@ -130,6 +131,8 @@ class RiskGate(wiring.Component):
     account : In(AccountLimits)
     long_value, short_value : In(64)
         What all positions are worth, in 1e-4 USD; see :class:`AccountExposure`.
+    values_known : In(1), held : In(HELD_BITS)
+        `known` and `held` of it.
     released : In(stream.Signature(Released))
         See :class:`AccountExposure`.
     released_buys, released_sells : In(33)
@@ -164,6 +167,8 @@ class RiskGate(wiring.Component):
     verdicts : Out(stream.Signature(Verdict(symbols), always_ready=True))
         Both, for those who watch.
     next_user_ref_num : Out(32)
+    beyond_gross : Out(1)
+        Of :class:`AccountExposure`.
     regular_session, breach : Out(1)
     shown : In(range(symbols)), state : Out(SymbolState)
         What the exchange has said of a symbol, 1 cycle later.
@@ -196,6 +201,8 @@ class RiskGate(wiring.Component):
                 "account": In(AccountLimits),
                 "long_value": In(64),
                 "short_value": In(64),
+                "values_known": In(1),
+                "held": In(HELD_BITS),
                 "released": In(stream.Signature(Released)),
                 "closed": In(stream.Signature(range(symbols))),
                 "released_buys": In(33),
@@ -219,6 +226,7 @@ class RiskGate(wiring.Component):
                 "refused": Out(strobed(Refusal(symbols))),
                 "verdicts": Out(strobed(Verdict(symbols))),
                 "next_user_ref_num": Out(32, init=1),
+                "beyond_gross": Out(1),
                 "regular_session": Out(1),
                 "breach": Out(1),
                 "shown": In(range(symbols)),
@@ -310,6 +318,9 @@ class RiskGate(wiring.Component):
             freshness.messages.valid.eq(self.messages.valid),
             account.long_value.eq(self.long_value),
             account.short_value.eq(self.short_value),
+            account.known.eq(self.values_known),
+            account.held.eq(self.held),
+            self.beyond_gross.eq(account.beyond_gross),
             collar.trades.payload.eq(self.trades.payload),
             collar.trades.valid.eq(self.trades.valid),
             sanity.tops.payload.eq(self.tops.payload),

@@ -65,7 +65,7 @@ class Limits(data.Struct):
 class AccountLimits(data.Struct):
     """Limits of all symbols together. A limit of zero has not been programmed.
 
-    `max_gross`, `max_net`, `max_day_notional`: 1e-4 USD. `max_day_shares`: shares.
+    `max_gross`, `max_net`, `max_day_notional`, `max_loss`: 1e-4 USD. `max_day_shares`: shares.
     `max_open_orders`, `max_day_orders`: orders. `session_interval_ns`, `session_burst_ns`,
     `session_reserve_ns`: ns. `max_executions`: executions.
     """
@@ -76,6 +76,7 @@ class AccountLimits(data.Struct):
     max_day_orders: 32
     max_day_shares: 32
     max_day_notional: 64
+    max_loss: 64
     session_interval_ns: 32
     session_burst_ns: 32
     session_reserve_ns: 32

@@ -18,6 +18,7 @@ class Standing(data.Struct):
     host_heartbeat: 1
     token_order: 1
     repeated_execution: 1
+    loss: 1
     unacknowledged: 1
     reject_storm: 1
     fill_integrity: 1

@@ -17,12 +17,12 @@ __all__ = ["GATES", "STANDING", "Limits", "Order", "RiskModel", "Verdict"]
 GATES = (
     *(1, 2, 3, 4, 5, 6, 7, 8, 9),
     *(10, 11, 13, 14, 15, 16, 17, 18, 19),
-    *(20, 21, 23, 24, 25, 26, 27, 29),
+    *(20, 21, 23, 24, 25, 26, 27, 29, 30),
     *(31, 32, 33, 34, 35),
 )
 """The gates that the card has; gate g is bit g of the reasons. Bit 0: the transmit port is busy."""
 
-STANDING = (2, 3, 20, 27, 31, 32, 33, 35)
+STANDING = (2, 3, 20, 27, 30, 31, 32, 33, 35)
 """Those of them that hold whatever the order is, by what is known outside of this model."""
 BUSY = 0
 COUNTING = (7, 8, 18, 19, 21, 29)
@@ -157,6 +157,7 @@ class AccountLimits:
     max_day_orders: int = 0
     max_day_shares: int = 0
     max_day_notional: int = 0
+    max_loss: int = 0
     session_interval_ns: int = 0
     session_burst_ns: int = 0
     session_reserve_ns: int = 0
@@ -173,6 +174,7 @@ class AccountLimits:
                 self.max_day_orders,
                 self.max_day_shares,
                 self.max_day_notional,
+                self.max_loss,
                 self.session_interval_ns,
                 self.max_executions,
             )
@@ -232,6 +234,8 @@ class RiskModel:
     account : AccountLimits
     long_value, short_value : int
         What positions are worth, those that are long and those that are short, in 1e-4 USD.
+    values_known : bool
+        Whether these are the values of all positions.
     time_in_force : str
         The OUCH code of all orders.
     damaged : bool
@@ -251,6 +255,7 @@ class RiskModel:
     damaged: bool = False
     long_value: int = 0
     short_value: int = 0
+    values_known: bool = True
     regular_session: bool = field(default=False, init=False)
     breach: bool = field(default=False, init=False)
 
@@ -382,8 +387,8 @@ class RiskModel:
             10: proposal.quantity * proposal.price <= limits.max_order_notional,
             11: self._within_collar(account, proposal.price, time_ns),
             13: account.exact and not self._recovering,
-            7: self._gross(proposal) <= self.account.max_gross,
-            8: self._net(proposal) <= self.account.max_net,
+            7: self.values_known and self._gross(proposal) <= self.account.max_gross,
+            8: self.values_known and self._net(proposal) <= self.account.max_net,
             14: self._is_recent(self._message_time, limits.feed_max_age_us, time_ns)
             and self._is_recent(account.message_time, limits.symbol_max_age_us, time_ns),
             15: self._is_sane(account),

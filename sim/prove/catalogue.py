@@ -12,11 +12,15 @@ from tickgate.sim.prove import (
     standing,
     tcp,
     top,
+    valuation,
 )
 from tickgate.sim.prove.engine import Property
 
 __all__ = ["PROPERTIES"]
 
-_PARTS = (book, ladder, top, memory, risk, standing, order, cancels, segments, tcp, control)
+_PARTS = (
+    *(book, ladder, top, memory, risk, standing, valuation),
+    *(order, cancels, segments, tcp, control),
+)
 
 PROPERTIES: dict[str, Property] = {each.name: each for part in _PARTS for each in part.PROPERTIES}

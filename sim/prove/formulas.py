@@ -27,6 +27,7 @@ __all__ = [
     "FORMULAS",
     "digits",
     "divides",
+    "measured",
     "quotient",
     "times",
     "within_gross",
@@ -119,18 +120,33 @@ def _fits(h, room):
     return room - outer - (inner << 16) >= 0
 
 
+def _known(h):
+    # Out of reset it is known that nothing is held.
+    return ~h.ago(~h.values_known, 2)
+
+
 def within_gross(h):
     """Gate 7, where no order is being accounted for."""
     held = h.knowledge.part("account_exposure")
     used = held.buys + held.sells + (h.long_value + h.short_value)
-    return h.ago(_fits(h, h.now.account.max_gross - h.ago(used, 2)), 2)
+    fits = _fits(h, h.now.account.max_gross - h.ago(used, 2))
+    return h.ago(_known(h) & fits, 2)
+
+
+def measured(h):
+    """Of gate 7, what kills."""
+    sums = h.knowledge.part("account_exposure")
+    used = sums.buys + sums.sells + (h.long_value + h.short_value)
+    room = h.account.max_gross - h.ago(used, 2) + h.held
+    return h.ago(_known(h) & (room < 0), 2)
 
 
 def _net(h):
     held, net = h.knowledge.part("account_exposure"), h.long_value - h.short_value
     long, short = h.ago(held.buys + net, 2), h.ago(held.sells - net, 2)
     sells = h.now.proposal.side == Side.SELL
-    return h.ago(_fits(h, h.now.account.max_net - Mux(sells, short, long)), 2)
+    fits = _fits(h, h.now.account.max_net - Mux(sells, short, long))
+    return h.ago(_known(h) & fits, 2)
 
 
 def _fresh(h, heard, heard_at, max_age_us):
@@ -286,16 +302,16 @@ _ALONE: dict[Gate, tuple[str, Callable[..., Value]]] = {
     Gate.GROSS_EXPOSURE: (
         (
             "what is long + what is short + notional of open buys and sells + quantity x price <= "
-            "`account_max_gross`, in full width; values and releases are those of two cycles "
-            "before the preview"
+            "`account_max_gross`, in full width, and these values are known; values and releases "
+            "are those of two cycles before the preview"
         ),
         within_gross,
     ),
     Gate.NET_EXPOSURE: (
         (
             "long - short + open buys + quantity x price <= `account_max_net` of a buy, short - "
-            "long + open sells + quantity x price of a sell, in full width; values and releases "
-            "are those of two cycles before the preview"
+            "long + open sells + quantity x price of a sell, in full width, and these values are "
+            "known; values and releases are those of two cycles before the preview"
         ),
         _net,
     ),

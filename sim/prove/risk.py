@@ -9,7 +9,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 
 from tickgate.hdl.control.arming import Arming
-from tickgate.hdl.risk.account import Released
+from tickgate.hdl.risk.account import HELD_BITS, Released
 from tickgate.hdl.risk.gate import COUNTING, Gate, RiskGate
 from tickgate.hdl.risk.integrity import Faults
 from tickgate.hdl.risk.limits import AccountLimits, Limits
@@ -20,6 +20,7 @@ from tickgate.sim.prove.formulas import (
     FORMULAS,
     digits,
     divides,
+    measured,
     quotient,
     times,
     within_gross,
@@ -58,6 +59,8 @@ INPUTS = {
     "released_sells": 33,
     "long_value": 64,
     "short_value": 64,
+    "values_known": 1,
+    "held": HELD_BITS,
     "released_valid": 1,
     "released": Released,
     "closed_valid": 1,
@@ -86,7 +89,7 @@ def drive(m: Module, harness: Harness, gate: RiskGate) -> Signal:
     proposal = Signal(Proposal(SYMBOLS))
     m.d.sync += proposal.eq(harness.preview)
     same = ("limits", "account", "position", "long_value", "short_value", "exact_now", "time")
-    for name in (*same, "standing"):
+    for name in (*same, "values_known", "held", "standing"):
         m.d.comb += getattr(gate, name).eq(getattr(harness, name))
     for port, name in (
         (gate.released, "released"),
@@ -134,6 +137,7 @@ def easy_day(harness: Harness, *, orders: int) -> Value:
         "account": all_ones(AccountLimits, session_reserve_ns=0),
         "released": {},
         "standing": all_ones(Standing),
+        "values_known": 1,
         "faults": {},
         "exact_now": (1 << SYMBOLS) - 1,
         "message_valid": 1,
@@ -163,7 +167,7 @@ class RiskHarness(Harness):
         super().__init__(
             {"which": range(SYMBOLS), **INPUTS, "armed": 1, "killed": 1},
             {"verdict": 1, "approved": 1, "reasons": 64},
-            claims=(*GROUPS, *CLAIMS, "within_limits"),
+            claims=(*GROUPS, *CLAIMS, "within_limits", "measured"),
         )
 
     def elaborate(self, platform) -> Module:
@@ -203,6 +207,7 @@ class RiskHarness(Harness):
         proved = Cat(~of_it | CLAIMS[gate.name.lower()][0](self) for gate in OF_LIMITS).all()
         within, takes_all = ~of_it | _is_within_limits(self), of_it & _takes_all_room(self)
         self._claim("within_limits", contract & proved, within, takes_all)
+        self._claim("measured", Const(1, 1), gate.beyond_gross == measured(self), gate.beyond_gross)
         m.d.comb += [
             self.verdict.eq(gate.verdicts.valid),
             self.approved.eq(gate.approved.valid),
@@ -605,6 +610,22 @@ THEOREMS = (
         reached=3,
         make=RiskHarness,
         of_many="within_limits",
+    ),
+    Property(
+        name="gate-7-measured",
+        component="risk: gates",
+        about="gate 7",
+        claim="it kills exactly when these values are known, and what is long + what is short + "
+        "notional of open buys and sells > `account_max_gross` + what is open no more of it, in "
+        "full width: four cycles later",
+        contract="none",
+        size="2 symbols, all numbers in full width",
+        cover="more is held than the limit",
+        method=Method.INDUCTION,
+        depth=5,
+        reached=4,
+        make=RiskHarness,
+        of_many="measured",
     ),
     _passage(
         "killed",

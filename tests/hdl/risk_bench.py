@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from verilated import Packed, Verilated
 
-from tickgate.hdl.risk.account import Released
+from tickgate.hdl.risk.account import HELD_BITS, Released
 from tickgate.hdl.risk.gate import STANDING, Refusal, RiskGate, Verdict
 from tickgate.hdl.risk.integrity import Faults
 from tickgate.hdl.risk.limits import AccountLimits, Limits
@@ -40,6 +40,8 @@ TOLD = {
     "account": AccountLimits,
     "long_value": 64,
     "short_value": 64,
+    "values_known": 1,
+    "held": HELD_BITS,
     "released_buys": 33,
     "released_sells": 33,
     "armed": 1,
@@ -61,7 +63,7 @@ VERDICTS = {
     "refused": Refusal(SYMBOLS),
 }
 SHOWN = {"ready": 1, "limits_symbol": range(SYMBOLS)}
-CLEARING = [{}] * (2 * SYMBOLS + 2)
+CLEARING = [{"values_known": 1}] * (2 * SYMBOLS + 2)
 """Cycles in which memories are cleared."""
 
 
@@ -128,7 +130,7 @@ def simulate(cycles: list[dict]) -> list[tuple]:
     told = [*cycles, *[idle] * (1 + RiskGate.LATENCY)]
     intents = [None, *(now["preview"] if now["meant"] else None for now in told)]
     words = [given.pack(ports(now, intent)) for now, intent in zip(told, intents, strict=False)]
-    shown = gate.run([*(given.pack({}) for _ in CLEARING), *words])
+    shown = gate.run([*map(given.pack, CLEARING), *words])
     assert not gives.unpack(shown[0])["ready"]
     assert gives.unpack(shown[len(CLEARING) - 1])["ready"]
     due = [None] * RiskGate.LATENCY + intents
@@ -155,6 +157,7 @@ def ports(now: dict, intent: dict | None) -> dict:
         "standing": {gate.name.lower(): int(gate in now["standing"]) for gate in STANDING},
         **{name: now[name] for name in ("limits", "account", "long_value", "short_value")},
         **{name: now[name] for name in ("faults", "forgive")},
+        **{name: now[name] for name in ("values_known", "held")},
         "released_buys": buys,
         "released_sells": sells,
         "exact_now": now["exact"],

@@ -63,6 +63,7 @@ ACCOUNT = {
     "max_day_orders": 1000,
     "max_day_shares": WORD,
     "max_day_notional": 2**64 - 1,
+    "max_loss": 2**64 - 1,
     "session_interval_ns": 1,
     "session_burst_ns": WORD,
     "session_reserve_ns": 0,
@@ -88,6 +89,8 @@ CYCLE = {
     "limits": LIMITS,
     "position": 0,
     "account": ACCOUNT,
+    "values_known": 1,
+    "held": 0,
     "long_value": 0,
     "short_value": 0,
     "released": None,
@@ -202,6 +205,7 @@ def judge(cycles) -> list[tuple]:
             risk.next_user_ref_num = now["load"]
         account = cycles[at - VALUES_KNOWN] if at >= VALUES_KNOWN else CYCLE
         risk.long_value, risk.short_value = account["long_value"], account["short_value"]
+        risk.values_known = bool(account["values_known"])
         risk.account = model.AccountLimits(**before["account"])
         if last and entered + ENTERED == at:
             sums.add(last)
@@ -348,6 +352,7 @@ def some_account_limits(generator) -> dict:
         "max_day_orders": [20, 50],
         "max_day_shares": [5_000, 10**6],
         "max_day_notional": [10**9, 10**12],
+        "max_loss": [1, 1, 1, 0],
         "session_interval_ns": [1000, 0],
         "session_burst_ns": [0, 5000],
         "session_reserve_ns": [0, 4000, WORD],
@@ -392,6 +397,8 @@ def a_random_cycle(generator, limits, account, references, time) -> dict:
         "meant": generator.random() < 0.7,
         "limits": limits[at],
         "account": account,
+        "values_known": rarely(0, 1, 0.05),
+        "held": 0,
         "long_value": rarely(generator.choice([0, 10**9, 2**64 - 1]), 0, 0.1),
         "short_value": rarely(generator.choice([0, 10**9, 2**64 - 1]), 0, 0.1),
         "closed": rarely(symbol, None, 0.02),
@@ -510,6 +517,7 @@ def a_life(generator, length: int) -> tuple[list[dict], int]:
             **facts,
             "limits": limits[symbol],
             "position": positions[symbol],
+            "values_known": int(generator.random() > 0.02),
             "long_value": value,
             "killed": int(down > 0),
             "closed": maybe(0.05, other),
@@ -1110,6 +1118,19 @@ def test_gross_exposure_is_within_its_limit(values, over, passes):
     cycles = orders({}, {"side": SELL, "symbol": 2}, {"symbol": 0}, **facts)
     held = [{**now, **facts} for now in cycles]
     assert outcome(*before, *held) == [0, 0, 0 if passes else bits(Gate.GROSS_EXPOSURE)]
+
+
+def test_while_it_is_not_known_what_positions_are_worth_no_order_is_within_exposure():
+    unknown = {**IDLE, "values_known": 0}
+    reasons = bits(Gate.GROSS_EXPOSURE) | bits(Gate.NET_EXPOSURE)
+    order = orders({})
+    assert outcome(*[unknown] * VALUES_KNOWN, {**order[0], "values_known": 0}, *order[1:]) == [
+        reasons
+    ]
+    known = [IDLE] * VALUES_KNOWN
+    assert outcome(*[unknown] * VALUES_KNOWN, *known, *order) == [0]
+    # Known now, and not known when the sums were made.
+    assert outcome(*[unknown] * VALUES_KNOWN, *known[2:], *order) == [reasons]
 
 
 @pytest.mark.parametrize(("over", "passes"), [(-1, True), (0, True), (1, False)])

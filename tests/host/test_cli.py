@@ -163,12 +163,18 @@ def test_a_login_that_is_refused_is_explained(live):
 
 def test_positions_are_shown_and_set_while_disarmed(live):
     tickgate = live.tickgate
-    assert (
-        json.loads(tickgate("position", "MSFT", "--set", "-300", "--json")[1])["position"] == -300
-    )
+    given = ("--set", "-300", "--price", "412.5001")
+    assert json.loads(tickgate("position", "MSFT", *given, "--json")[1])["position"] == -300
+    cost = live.card.get("position_cost_high") << 32 | live.card.get("position_cost_low")
+    assert cost == 300 * 412_5001
     assert json.loads(tickgate("position", "MSFT", "--json")[1])["position"] == -300
-    code, _, error = tickgate("position", "MSFT", "--set", str(1 << 32))
+    code, _, error = tickgate("position", "MSFT", "--set", str(1 << 32), "--price", "1")
     assert code == 2 and "within 2^32" in error
+    code, _, error = tickgate("position", "MSFT", "--set", "1")
+    assert code == 2 and "--price" in error
+    for price in ("none", "0.00001", "429497", "-1"):
+        code, _, error = tickgate("position", "MSFT", "--set", "1", "--price", price)
+        assert code == 2 and "price" in error
     live.card.state["armed"] = 1
     assert tickgate("position", "MSFT", "--set", "0")[0] == 4
 

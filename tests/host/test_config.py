@@ -48,6 +48,8 @@ def test_every_configuration_register_but_the_time_has_its_value(config):
         "account_max_day_shares": 10**9,
         "account_max_day_notional_low": 10**14 & 0xFFFF_FFFF,
         "account_max_day_notional_high": 10**14 >> 32,
+        "account_max_loss_low": 10**14 & 0xFFFF_FFFF,
+        "account_max_loss_high": 10**14 >> 32,
         "account_session_interval_ns": 1,
         "account_session_burst_ns": 1_000_000,
         "account_session_reserve_ns": 0,
@@ -86,6 +88,7 @@ def test_every_configuration_register_but_the_time_has_its_value(config):
     others |= {"report_sequence_start_low", "report_sequence_start_high"}
     others |= {"session_number_end", "position_start"}
     others |= {name for name in names if name.startswith("arm_")}
+    others |= {"position_cost_low", "position_cost_high"}
     assert names == expected.keys() | others
 
 

@@ -43,6 +43,7 @@ ACCOUNT = AccountLimits(
     max_day_orders=1 << 32,
     max_day_shares=1 << 40,
     max_day_notional=1 << 64,
+    max_loss=1 << 64,
     session_interval_ns=1,
     session_burst_ns=0xFFFF_FFFF,
     max_executions=1,

@@ -288,6 +288,7 @@ max_open_orders = 65535
 max_day_orders = 1000000
 max_day_shares = 1000000000
 max_day_notional_usd = 10000000000
+max_loss_usd = 10000000000
 session_interval_ns = 1
 session_burst_ns = 1000000
 max_executions = 1000000

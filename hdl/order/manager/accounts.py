@@ -3,18 +3,17 @@
 Ref: docs/risk.md, "Accounting"; gates 5, 6 and 30.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.guard import Twin
 from tickgate.hdl.memory import TableMemory
 from tickgate.hdl.order.manager.orders import Step
-from tickgate.hdl.stream import Order, Side
+from tickgate.hdl.stream import CASH_BITS, POSITION_BITS, Order, Side
 
-__all__ = ["OPEN_BITS", "POSITION_BITS", "RESERVE_BITS", "Account", "Accounts"]
+__all__ = ["OPEN_BITS", "RESERVE_BITS", "Account", "Accounts"]
 
-POSITION_BITS = 33
 HIGHEST, LOWEST = (1 << POSITION_BITS - 1) - 1, -(1 << POSITION_BITS - 1)
 RESERVE_BITS = 33
 OPEN_BITS = 44
@@ -80,9 +79,15 @@ class Accounts(wiring.Component):
     released_buys, released_sells : Out(RESERVE_BITS)
         What was released of `symbol` in all, modulo 2**RESERVE_BITS: for a gate that adds up itself
         what it reserves.
-    load : In(1), load_symbol : In(range(symbols)), start : In(signed(POSITION_BITS))
-        Sets the position of a symbol, in the next cycle without a step; the other two must not
-        change before.
+    walked : In(range(symbols)), walked_position : Out(signed(POSITION_BITS))
+        A third one, and its position, combinational.
+    walked_cash : Out(signed(CASH_BITS))
+        Of what was `walked` `CASH_LAG` cycles ago: what was sold of it less what was bought, and
+        less what the position had cost that was loaded, in 1e-4 USD. It is of the same executions
+        as `walked_position` was then.
+    load : In(1), load_symbol : In(range(symbols)), start : In(signed(POSITION_BITS)), cost : In(64)
+        Sets the position of a symbol, and what was paid for it (of a short one: received), in the
+        next cycle without a step; the other three must not change before.
     position_overflow, turnover_overflow : Out(1)
     ready : Out(1)
         Memories are clear.
@@ -94,6 +99,7 @@ class Accounts(wiring.Component):
 
     LATENCY = 1
     TURNOVER_LATENCY = 4
+    CASH_LAG = TURNOVER_LATENCY - LATENCY
 
     def __init__(self, *, symbols: int) -> None:
         if symbols < 1:
@@ -111,9 +117,13 @@ class Accounts(wiring.Component):
                 "watched_account": Out(Account),
                 "released_buys": Out(RESERVE_BITS),
                 "released_sells": Out(RESERVE_BITS),
+                "walked": In(range(symbols)),
+                "walked_position": Out(signed(POSITION_BITS)),
+                "walked_cash": Out(signed(CASH_BITS)),
                 "load": In(1),
                 "load_symbol": In(range(symbols)),
                 "start": In(signed(POSITION_BITS)),
+                "cost": In(64),
                 "position_overflow": Out(1),
                 "turnover_overflow": Out(1),
                 "ready": Out(1),
@@ -124,21 +134,24 @@ class Accounts(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
+        self._loads = Signal()
         tables = {
             name: ResetInserter(self.clear)(
-                TableMemory(depth=self._symbols, shape=shape, reads=3, checked=(0, 1))
+                TableMemory(depth=self._symbols, shape=shape, reads=reads, checked=checked)
             )
-            for name, shape in (
-                ("positions", signed(POSITION_BITS)),
-                ("reserved", _Open),
-                ("released", _Open),
-                ("turnover", _Turnover),
+            for name, shape, reads, checked in (
+                ("positions", signed(POSITION_BITS), 4, (0, 1, 3)),
+                ("reserved", _Open, 3, (0, 1)),
+                ("released", _Open, 3, (0, 1)),
+                ("turnover", _Turnover, 3, (0, 1)),
+                ("cash", signed(CASH_BITS), 2, (0, 1)),
             )
         }
         for name, table in tables.items():
             m.submodules[name] = table
+        positions, reserved, released, turnover, cash = tables.values()
+        for table in (positions, reserved, released, turnover):
             m.d.comb += [table.address(0).eq(self.symbol), table.address(2).eq(self.watched)]
-        positions, reserved, released, turnover = tables.values()
         m.d.comb += [
             self.ready.eq(~self._any_waits(tables)),
             self.error.eq(Cat(table.error for table in tables.values()).any()),
@@ -159,9 +172,21 @@ class Accounts(wiring.Component):
         self._add(m, released, self.steps, step.symbol, step.side, freed)
         m.d.comb += [
             self.position_overflow.eq(self._move(m, positions)),
-            self.turnover_overflow.eq(self._turn_over(m, turnover)),
+            self.turnover_overflow.eq(self._turn_over(m, turnover, cash)),
+            positions.address(3).eq(self.walked),
+            self.walked_position.eq(positions.data(3)),
+            cash.address(0).eq(self._later(m, self.walked, self.CASH_LAG)),
+            self.walked_cash.eq(cash.data(0)),
         ]
         return m
+
+    @staticmethod
+    def _later(m: Module, value, cycles: int):
+        for n in range(cycles):
+            kept = Signal.like(value, name=f"walked_{n}")
+            m.d.sync += kept.eq(value)
+            value = kept
+        return value
 
     @staticmethod
     def _any_waits(tables):
@@ -183,8 +208,8 @@ class Accounts(wiring.Component):
         ]
 
     def _move(self, m: Module, positions: TableMemory):
-        step, total = self.step, Signal(signed(POSITION_BITS + 1))
-        high, low, loads = Signal(), Signal(), Signal()
+        step, total, loads = self.step, Signal(signed(POSITION_BITS + 1)), self._loads
+        high, low = Signal(), Signal()
         before = positions.data(1)
         # Twice, for a flipped bit of it would set a position.
         twin = Twin(loads, name="loads")
@@ -205,40 +230,49 @@ class Accounts(wiring.Component):
             m.d.comb += positions.write_data.eq(self.start)
         return self.steps & (high | low)
 
-    def _turn_over(self, m: Module, turnover: TableMemory):
-        """The product takes its time; nothing waits for it."""
-        valid, symbol, side = self.steps, self.step.symbol, self.step.side
-        shares, product = self.step.fills, self.step.fills * self.price
+    def _turn_over(self, m: Module, turnover: TableMemory, cash: TableMemory):
+        """The product takes its time; nothing waits for it.
+
+        A position that is loaded takes the same way: as if it were bought, or sold short, for its
+        cost, but of no turnover.
+        """
+        step, begins = self.step, ~self.steps
+        now = {
+            "valid": self.steps | self._loads,
+            "begins": begins,
+            "symbol": Mux(begins, self.load_symbol, step.symbol),
+            "sells": Mux(begins, self.start < 0, step.side == Side.SELL),
+            "shares": step.fills,
+            "product": Mux(begins, self.cost, step.fills * self.price),
+        }
         for n in range(self.TURNOVER_LATENCY - 1):
-            later = [
-                Signal.like(value, name=f"{name}_{n}")
-                for name, value in (
-                    ("valid", valid),
-                    ("symbol", symbol),
-                    ("side", side),
-                    ("shares", shares),
-                    ("product", product),
-                )
-            ]
-            m.d.sync += [
-                kept.eq(value)
-                for kept, value in zip(later, (valid, symbol, side, shares, product), strict=True)
-            ]
-            valid, symbol, side, shares, product = later
+            later = {
+                name: Signal.like(Value.cast(value), name=f"{name}_{n}")
+                for name, value in now.items()
+            }
+            m.d.sync += [kept.eq(now[name]) for name, kept in later.items()]
+            now = later
+        valid, begins, symbol, sells, shares, product = now.values()
+        m.d.comb += [
+            cash.address(1).eq(symbol),
+            cash.write_address.eq(symbol),
+            cash.write.eq(valid),
+            cash.write_data.eq(Mux(begins, 0, cash.data(1)) + Mux(sells, product, -product)),
+        ]
         before, after = turnover.data(1), turnover.write_data
         m.d.comb += [
             turnover.address(1).eq(symbol),
             turnover.write_address.eq(symbol),
-            turnover.write.eq(valid),
+            turnover.write.eq(valid & ~begins),
         ]
         lost = Const(0, 1)
-        for mine, done in (("bought", Side.BUY), ("sold", Side.SELL)):
+        for mine, done in (("bought", ~sells), ("sold", sells)):
             for name, amount in (("shares", shares), ("notional", product)):
                 field = f"{mine}_{name}"
                 total = Signal(65, name=f"{field}_total")
                 m.d.comb += [
-                    total.eq(before[field] + Mux(side == done, amount, 0)),
+                    total.eq(before[field] + Mux(done, amount, 0)),
                     after[field].eq(Mux(total[-1], (1 << 64) - 1, total)),
                 ]
                 lost |= total[-1]
-        return valid & lost
+        return valid & ~begins & lost

@@ -9,18 +9,21 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from tickgate.hdl.guard import Twin
-from tickgate.hdl.order.manager.accounts import (
-    POSITION_BITS,
-    RESERVE_BITS,
-    Account,
-    Accounts,
-)
+from tickgate.hdl.order.manager.accounts import RESERVE_BITS, Account, Accounts
 from tickgate.hdl.order.manager.numbers import Numbers
 from tickgate.hdl.order.manager.orders import OrderTable
 from tickgate.hdl.order.manager.rejects import Rejects
 from tickgate.hdl.order.manager.told import Teller, Told
 from tickgate.hdl.order.manager.watch import Watch
-from tickgate.hdl.stream import Order, Report, ReportKind, pipe
+from tickgate.hdl.stream import (
+    CASH_BITS,
+    POSITION_BITS,
+    Freed,
+    Order,
+    Report,
+    ReportKind,
+    pipe,
+)
 
 __all__ = ["OrderManager"]
 
@@ -62,10 +65,11 @@ class OrderManager(wiring.Component):
         Of `Numbers`, `in_order` its `passes`.
     most_rejects : In, reject_window : In(16), storm : Out(1)
         Of `Rejects`.
-    load_position, load_symbol, start_position
-        `load`, `load_symbol` and `start` of `Accounts`.
+    load_position, load_symbol, start_position, start_cost
+        `load`, `load_symbol`, `start` and `cost` of `Accounts`.
     symbol : In(range(symbols)), account : Out(Account), released_buys, released_sells : Out,
-    watched : In(range(symbols)), watched_account : Out(Account)
+    watched : In(range(symbols)), watched_account : Out(Account), walked, walked_position,
+    walked_cash
         Of `Accounts`.
     violation : Out(1)
         Something is not as it should be, and position or open shares may not be those that the
@@ -78,6 +82,9 @@ class OrderManager(wiring.Component):
         user reference number.
     told : Out(stream of Told)
         For the host: what a report has made of an order, once.
+    freed : Out(stream of Freed), closed : Out(stream of range(symbols))
+        A report has freed shares of an order, or ended an order of this symbol: a strobe, a cycle
+        after the report. Shares that a venue adds are not told: that is a violation.
     followed : Out(1)
         The order of `sent` is followed.
     ended : Out(1), ended_number : Out(32)
@@ -154,6 +161,12 @@ class OrderManager(wiring.Component):
                 "load_position": In(1),
                 "load_symbol": In(range(symbols)),
                 "start_position": In(signed(POSITION_BITS)),
+                "start_cost": In(64),
+                "walked": In(range(symbols)),
+                "walked_position": Out(signed(POSITION_BITS)),
+                "walked_cash": Out(signed(CASH_BITS)),
+                "freed": Out(stream.Signature(Freed, always_ready=True)),
+                "closed": Out(stream.Signature(range(symbols), always_ready=True)),
                 "symbol": In(range(symbols)),
                 "account": Out(Account),
                 "watched": In(range(symbols)),
@@ -208,6 +221,10 @@ class OrderManager(wiring.Component):
             accounts.load.eq(self.load_position),
             accounts.load_symbol.eq(self.load_symbol),
             accounts.start.eq(self.start_position),
+            accounts.cost.eq(self.start_cost),
+            accounts.walked.eq(self.walked),
+            self.walked_position.eq(accounts.walked_position),
+            self.walked_cash.eq(accounts.walked_cash),
             self.account.eq(accounts.account),
             accounts.watched.eq(self.watched),
             self.watched_account.eq(accounts.watched_account),
@@ -248,8 +265,21 @@ class OrderManager(wiring.Component):
         counts = ("open_orders", "unanswered", "overdue", "overdue_symbol")
         for name in (*counts, "given_up", "answered"):
             m.d.comb += getattr(self, name).eq(getattr(watch, name))
+        self._free(m, orders)
         self._count(m, due)
         return m
+
+    def _free(self, m: Module, orders: OrderTable) -> None:
+        step, freed = orders.step, self.freed.payload
+        m.d.sync += [
+            self.freed.valid.eq(orders.steps & (step.after < step.before)),
+            freed.side.eq(step.side),
+            freed.price.eq(step.price),
+            freed.executed.eq(step.fills.any()),
+            freed.shares.eq(step.before - step.after),
+            self.closed.valid.eq(self.ended),
+            self.closed.payload.eq(step.symbol),
+        ]
 
     def _sequence(self, m: Module) -> Signal:
         """Returns whether a report counts."""

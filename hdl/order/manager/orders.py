@@ -32,7 +32,8 @@ class OrderState(enum.Enum, shape=3):
 class Step(data.StructLayout):
     """What a report does to an order.
 
-    `user_ref_num`, `symbol`, `side`: of the order. `before`, `after`: shares that are open.
+    `user_ref_num`, `symbol`, `side`, `price`: of the order. `before`, `after`: shares that are
+    open.
     `fills`: the quantity that is executed, if any, else 0. `ends`, `answers`: it was to be executed
     still, and is not any more; it was `SENT`.
     """
@@ -43,6 +44,7 @@ class Step(data.StructLayout):
                 "user_ref_num": 32,
                 "symbol": range(symbols),
                 "side": Side,
+                "price": 32,
                 "before": 32,
                 "after": 32,
                 "fills": 32,
@@ -61,6 +63,7 @@ class _Sent(data.StructLayout):
                 "user_ref_num": 32,
                 "symbol": range(symbols),
                 "side": Side,
+                "price": 32,
                 "quantity": 32,
                 "time": 16,
             }
@@ -84,6 +87,7 @@ class Entry(data.StructLayout):
                 "known": 1,
                 "symbol": range(symbols),
                 "side": Side,
+                "price": 32,
                 "quantity": 32,
                 "time": 16,
                 "state": OrderState,
@@ -192,7 +196,7 @@ class OrderTable(wiring.Component):
             sent.write_address.eq(order.user_ref_num[: self._slot_bits]),
             sent.write_data.time.eq(self.time),
         ]
-        for name in ("user_ref_num", "symbol", "side", "quantity"):
+        for name in ("user_ref_num", "symbol", "side", "price", "quantity"):
             m.d.comb += sent.write_data[name].eq(order[name])
         replaced, ends_previous, same = Signal(32), Signal(), Signal()
         m.d.sync += [
@@ -215,6 +219,7 @@ class OrderTable(wiring.Component):
             self.step.user_ref_num.eq(number),
             self.step.symbol.eq(entry.symbol),
             self.step.side.eq(entry.side),
+            self.step.price.eq(entry.price),
             self.step.before.eq(entry.open),
             self.step.after.eq(after),
         ]
@@ -237,6 +242,7 @@ class OrderTable(wiring.Component):
             entry.known.eq((order.user_ref_num == number) & number.any()),
             entry.symbol.eq(order.symbol),
             entry.side.eq(order.side),
+            entry.price.eq(order.price),
             entry.quantity.eq(order.quantity),
             entry.time.eq(order.time),
             entry.state.eq(Mux(heard, became.state, OrderState.SENT)),
