@@ -15,6 +15,7 @@ __all__ = [
     "SOURCES",
     "BookSide",
     "BookView",
+    "Execution",
     "Lookup",
     "Message",
     "MessageKind",
@@ -275,6 +276,13 @@ class Order(data.StructLayout):
                 "user_ref_num": 32,
             }
         )
+
+
+class Execution(data.StructLayout):
+    """So many shares of an own order were executed."""
+
+    def __init__(self, symbols: int) -> None:
+        super().__init__({"symbol": range(symbols), "shares": 32})
 
 
 class ReportKind(enum.Enum, shape=5):

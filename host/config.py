@@ -392,12 +392,18 @@ class StrategyConfig(_Section):
         )
 
 
+def _power_of_two(microseconds: int) -> int:
+    """The binary logarithm of ns that are at least as long; 0 for 0."""
+    return (microseconds * 1000 - 1).bit_length() if microseconds else 0
+
+
 class AccountConfig(_Section):
     """`[account]`: the risk limits of all symbols together. A limit of 0 lets no order pass.
 
     But for the burst and the reserve, which may be 0: at most 1 + session_burst_ns /
     session_interval_ns messages leave at once, then one each interval; session_reserve_ns of the
-    burst is kept for cancels. They come into force with the next commit.
+    burst is kept for cancels. `move_window_us` and `fill_window_us` are rounded up to a power
+    of two of ns. They come into force with the next commit.
     """
 
     max_gross_usd: Usd64 = Decimal(0)
@@ -409,6 +415,8 @@ class AccountConfig(_Section):
     session_interval_ns: U32 = 0
     session_burst_ns: U32 = 0
     session_reserve_ns: U32 = 0
+    move_window_us: U32 = 0
+    fill_window_us: U32 = 0
 
     def missing(self) -> list[str]:
         """The keys without which the card refuses every order."""
@@ -427,12 +435,15 @@ class AccountConfig(_Section):
             "account_session_interval_ns": self.session_interval_ns,
             "account_session_burst_ns": self.session_burst_ns,
             "account_session_reserve_ns": self.session_reserve_ns,
+            "account_move_window": _power_of_two(self.move_window_us),
+            "account_fill_window": _power_of_two(self.fill_window_us),
         }
 
 
 _NOT_NEEDED = {
     *("extended_hours", "allow_buy", "allow_sell", "short_locates_shares", "order_burst_ns"),
-    *("band_low_usd", "band_high_usd", "band_until_ns", "band_exempt"),
+    *("band_low_usd", "band_high_usd", "band_until_ns", "band_exempt", "allow_self_trade"),
+    *("max_fills", "max_fill_shares"),
 }
 
 
@@ -441,7 +452,9 @@ class LimitsConfig(_Section):
 
     But for `short_locates_shares`, with which 0 lets nothing be sold short, and `order_burst_ns`:
     at most 1 + order_burst_ns / order_interval_ns orders leave at once, then one each interval.
-    Either the limit up/down band is given or the symbol is exempt.
+    Either the limit up/down band is given or the symbol is exempt. `allow_self_trade` lets own
+    orders meet: without `[live]` nothing tells that they are over, and all stay in the way. With
+    `max_fills` or `max_fill_shares` of 0 the first fill stops the symbol.
     """
 
     max_long_shares: U32 = 0
@@ -470,6 +483,10 @@ class LimitsConfig(_Section):
     max_open_orders: U32 = 0
     max_duplicates: Annotated[int, Field(strict=True, ge=0, le=REMEMBERED_ORDERS)] = 0
     duplicate_window_ns: U32 = 0
+    allow_self_trade: Bool = False
+    max_move_usd: Usd32 = Decimal(0)
+    max_fills: U16 = 0
+    max_fill_shares: U32 = 0
 
     def missing(self) -> list[str]:
         """The keys without which the card refuses every order."""
@@ -512,6 +529,10 @@ class LimitsConfig(_Section):
             "max_open_orders": self.max_open_orders,
             "max_duplicates": self.max_duplicates,
             "duplicate_window_ns": self.duplicate_window_ns,
+            "allow_self_trade": int(self.allow_self_trade),
+            "max_move": units(self.max_move_usd),
+            "max_fills": self.max_fills,
+            "max_fill_shares": self.max_fill_shares,
         }
 
     @classmethod
@@ -547,6 +568,10 @@ class LimitsConfig(_Section):
             max_open_orders=values["max_open_orders"],
             max_duplicates=values["max_duplicates"],
             duplicate_window_ns=values["duplicate_window_ns"],
+            allow_self_trade=bool(values["allow_self_trade"]),
+            max_move_usd=usd(values["max_move"]),
+            max_fills=values["max_fills"],
+            max_fill_shares=values["max_fill_shares"],
         )
 
 
@@ -604,7 +629,8 @@ class LiveConfig(_Section):
     times are in milliseconds, 0 for never where that makes sense; `tick_us` is their unit in the
     card, which a slow simulation makes longer. `order_timeout_ms` is how long the venue may take to
     answer an order before no other one leaves. With `cancel_on_disarm`, a card that is disarmed
-    cancels its open orders; one that is killed always does.
+    cancels its open orders; one that is killed always does. With `pull_orders` the card cancels the
+    open orders of a symbol that a gate has stopped: 12, 13, 14, 15, 16 or 28.
     """
 
     tick_us: Annotated[int, Field(strict=True, ge=1, lt=1 << 16)] = 1_000
@@ -622,11 +648,13 @@ class LiveConfig(_Section):
     retries: Annotated[int, Field(strict=True, ge=1, lt=1 << 8)] = 6
     keepalive_probes: Annotated[int, Field(strict=True, ge=1, lt=1 << 8)] = 5
     cancel_on_disarm: Bool = False
+    pull_orders: Bool = True
 
     def registers(self) -> dict[str, int]:
         """Register values by name."""
         values = {"session_live": 1, "session_tick_us": self.tick_us}
         values["session_cancel_on_disarm"] = int(self.cancel_on_disarm)
+        values["session_keep_orders"] = int(not self.pull_orders)
         for name, register in BY_NAME.items():
             if name.startswith("session_times_"):
                 fields = {each.name: getattr(self, f"{each.name}_ms") for each in register.fields}

@@ -69,6 +69,11 @@ LIMITS = {
     "max_open_orders": 1_000_000,
     "max_duplicates": 4,
     "duplicate_window_ns": 1_000,
+    "max_move_usd": Decimal(400_000),
+    "max_fills": 0xFFFF,
+    "max_fill_shares": 1_000_000_000,
+    # Where there is no venue, nobody tells when an order is over.
+    "allow_self_trade": True,
 }
 ACCOUNT = {
     "max_gross_usd": Decimal(100_000_000_000),
@@ -80,6 +85,8 @@ ACCOUNT = {
     "session_interval_ns": 1_000,
     "session_burst_ns": 1_000_000,
     "session_reserve_ns": 100_000,
+    "move_window_us": 1_000_000,
+    "fill_window_us": 1_000_000,
 }
 
 

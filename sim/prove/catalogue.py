@@ -7,6 +7,7 @@ from tickgate.sim.prove import (
     ladder,
     memory,
     order,
+    patrol,
     risk,
     segments,
     standing,
@@ -17,6 +18,6 @@ from tickgate.sim.prove.engine import Property
 
 __all__ = ["PROPERTIES"]
 
-_PARTS = (book, ladder, top, memory, risk, standing, order, cancels, segments, tcp, control)
+_PARTS = (book, ladder, top, memory, risk, standing, patrol, order, cancels, segments, tcp, control)
 
 PROPERTIES: dict[str, Property] = {each.name: each for part in _PARTS for each in part.PROPERTIES}

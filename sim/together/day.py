@@ -138,7 +138,10 @@ def configuration(mac: str, *, rest: bool = False) -> Config:
     made["live"] = {"rto_initial_ms": 100, "rto_min_ms": 40, "order_timeout_ms": 5_000}
     for symbol in made["symbols"]:
         symbol["strategy"] |= {"min_interval_ns": 20_000_000}
-        symbol["limits"] |= {"allow_time_in_force": [made["session"]["time_in_force"]]}
+        symbol["limits"] |= {
+            "allow_time_in_force": [made["session"]["time_in_force"]],
+            "allow_self_trade": False,
+        }
     return Config.from_dict(made)
 
 

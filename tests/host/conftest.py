@@ -43,6 +43,8 @@ max_day_shares = 1000000000
 max_day_notional_usd = 10000000000
 session_interval_ns = 1
 session_burst_ns = 1000000
+move_window_us = 1000000
+fill_window_us = 1000
 [[symbols]]
 name = "AAPL"
 stock_locate = 13
@@ -79,6 +81,10 @@ order_burst_ns = 1000000
 max_open_orders = 65535
 max_duplicates = 4
 duplicate_window_ns = 1
+max_move_usd = 400000
+max_fills = 60000
+max_fill_shares = 1000000000
+allow_self_trade = true
 
 [[symbols]]
 name = "MSFT"
@@ -126,6 +132,7 @@ class FakeCard:
         self.stuck = {}
         self.locates = {}
         self.whole = {}
+        self.cleared: list[int] = []
         self.snapshot = []
         self.outcome = lambda sequence: {"phase": 4}
         self.unplaced = {"phase": 7}
@@ -282,6 +289,8 @@ class FakeCard:
             case "clear_kill":
                 self.state["killed"] = 0
                 self.set_fields("kill_causes")
+            case "clear_fill_burst":
+                self.cleared.append(word)
             case "commit":
                 self._commit(word)
             case "whole":

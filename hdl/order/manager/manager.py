@@ -17,7 +17,7 @@ from tickgate.hdl.order.manager.accounts import (
 from tickgate.hdl.order.manager.orders import OrderTable
 from tickgate.hdl.order.manager.told import Teller, Told
 from tickgate.hdl.order.manager.watch import Watch
-from tickgate.hdl.stream import Order, Report, ReportKind, pipe
+from tickgate.hdl.stream import Execution, Order, Report, ReportKind, pipe
 
 __all__ = ["OrderManager"]
 
@@ -74,6 +74,8 @@ class OrderManager(wiring.Component):
         user reference number.
     told : Out(stream of Told)
         For the host: what a report has made of an order, once.
+    executed : Out(stream of Execution)
+        Each report of an execution that counts.
     followed : Out(1)
         The order of `sent` is followed.
     ended : Out(1), ended_number : Out(32)
@@ -143,6 +145,7 @@ class OrderManager(wiring.Component):
                 "released_buys": Out(RESERVE_BITS),
                 "released_sells": Out(RESERVE_BITS),
                 "told": Out(stream.Signature(Told(symbols), always_ready=True)),
+                "executed": Out(stream.Signature(Execution(symbols), always_ready=True)),
                 "followed": Out(1),
                 "ended": Out(1),
                 "ended_number": Out(32),
@@ -192,6 +195,9 @@ class OrderManager(wiring.Component):
             self.watched_account.eq(accounts.watched_account),
             self.released_buys.eq(accounts.released_buys),
             self.released_sells.eq(accounts.released_sells),
+            self.executed.valid.eq(self.executions),
+            self.executed.payload.symbol.eq(orders.step.symbol),
+            self.executed.payload.shares.eq(orders.step.fills),
             self.followed.eq(sends),
             self.ended.eq(orders.steps & orders.step.ends),
             self.ended_number.eq(orders.step.user_ref_num),
