@@ -7,6 +7,7 @@ from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from tickgate.hdl.bits import bit_of
 from tickgate.hdl.book import OrderBook
 from tickgate.hdl.control import Control
 from tickgate.hdl.eth import Hold, Receive
@@ -165,6 +166,7 @@ class TickToTrade(wiring.Component):
         pipe(m, strategy.preview, risk.preview)
         pipe(m, strategy.intents, risk.intents)
         pipe(m, risk.approved, order.approved)
+        pipe(m, order.executed, risk.executions)
         self._share_port(m, receive, feed, order)
         pipe(m, wiring.flipped(self.control_rx), control.control_rx)
         pipe(m, control.control_tx, wiring.flipped(self.control_tx))
@@ -401,12 +403,16 @@ class TickToTrade(wiring.Component):
             book.window_base.eq(control.window.data.base),
             book.window_cent.eq(control.window.data.cent),
             control.strategy.symbol.eq(strategy.parameters_symbol),
+            strategy.idle_symbol.eq(risk.wanted),
             strategy.time.eq(control.time),
             control.limits.symbol.eq(risk.limits_symbol),
             risk.time_in_force.eq(config.order_attributes.time_in_force),
             risk.user_ref_num_start.eq(config.user_ref_num_start),
             risk.load_user_ref_num.eq(command.load_session.valid),
             risk.start_of_day.eq(command.start_of_day.valid),
+            risk.release.eq(command.clear_fill_burst.valid),
+            risk.release_symbol.eq(command.clear_fill_burst.payload.symbol),
+            control.caps.symbol.eq(risk.caps_symbol),
             risk.forgive.eq(command.clear_kill.valid),
             control.name.symbol.eq(risk.limits_symbol),
             order.name.eq(names[-1]),
@@ -442,6 +448,7 @@ class TickToTrade(wiring.Component):
         for reader, parameters in (
             (control.strategy.data, strategy.parameters),
             (control.limits.data, risk.limits),
+            (control.caps.data, risk.caps),
         ):
             for name, _ in data.Layout.cast(parameters.shape()):
                 m.d.comb += parameters[name].eq(reader[name])
@@ -469,6 +476,7 @@ class TickToTrade(wiring.Component):
             control.kill.loss.eq(control.armed & self._valuation.beyond_loss),
             control.status.symbol_state.symbol.eq(risk.shown),
             control.status.symbol_state.trading.eq(risk.state.trading),
+            control.status.symbol_state.fill_burst.eq(bit_of(risk.bursts, risk.shown)),
             control.status.symbol_state.operational_halt.eq(risk.state.operational_halt),
             control.status.symbol_state.short_sale_restricted.eq(risk.state.short_sale_restricted),
             control.status.feed_state.session_known.eq(feed.known),
@@ -523,6 +531,8 @@ class TickToTrade(wiring.Component):
             order.clear.eq(command.start_of_day.valid),
             order.next_number.eq(status.next_user_ref_num),
             order.end_number.eq(config.session_number_end),
+            order.pull.eq(self._risk.pulls.valid & ~config.session_keep_orders),
+            order.pull_symbol.eq(self._risk.pulls.payload),
             order.stopped.eq(control.killed | (config.session_cancel_on_disarm & ~control.armed)),
             order.cancel_all.eq(command.cancel_all.valid),
             order.cancel.eq(command.cancel_order.valid),

@@ -17,6 +17,7 @@ __all__ = [
     "SOURCES",
     "BookSide",
     "BookView",
+    "Execution",
     "Freed",
     "Lookup",
     "Message",
@@ -296,6 +297,13 @@ class Freed(data.Struct):
     executed: 1
     shares: 32
     price: 32
+
+
+class Execution(data.StructLayout):
+    """So many shares of an own order were executed."""
+
+    def __init__(self, symbols: int) -> None:
+        super().__init__({"symbol": range(symbols), "shares": 32})
 
 
 class ReportKind(enum.Enum, shape=5):

@@ -486,6 +486,19 @@ def watch(
 
 
 @app.command()
+def clear_fill_burst(
+    context: typer.Context,
+    port: Port,
+    symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL...")],
+) -> None:
+    """Lets symbols trade again that gate 28 has stopped for too many fills."""
+    with _card(context, port) as card:
+        for index in [card.symbol_index(name) for name in symbols]:
+            card.clear_fill_burst(index)
+    typer.echo(f"may be traded: {' '.join(symbols)}")
+
+
+@app.command()
 def trust(
     context: typer.Context,
     port: Port,

@@ -418,6 +418,11 @@ class StrategyConfig(_Section):
         )
 
 
+def _power_of_two(microseconds: int) -> int:
+    """The binary logarithm of ns that are at least as long; 0 for 0."""
+    return (microseconds * 1000 - 1).bit_length() if microseconds else 0
+
+
 class AccountConfig(_Section):
     """`[account]`: the risk limits of all symbols together. A limit of 0 lets no order pass.
 
@@ -425,8 +430,9 @@ class AccountConfig(_Section):
     session_interval_ns messages leave at once, then one each interval; session_reserve_ns of the
     burst is kept for cancels. After `max_executions` the strategy is off until it is enabled anew
     (`tickgate renew-strategy`). With `allow_unaudited`, orders leave even while the card's queue of
-    events, which the host has to read, has no room for their record. They come into force with the
-    next commit.
+    events, which the host has to read, has no room for their record. `move_window_us` and
+    `fill_window_us` are rounded up to a power of two of ns. They come into force with the next
+    commit.
     """
 
     max_gross_usd: Usd64 = Decimal(0)
@@ -441,6 +447,8 @@ class AccountConfig(_Section):
     session_reserve_ns: U32 = 0
     max_executions: U32 = 0
     allow_unaudited: Bool = False
+    move_window_us: U32 = 0
+    fill_window_us: U32 = 0
 
     def missing(self) -> list[str]:
         """The keys without which the card refuses every order."""
@@ -462,12 +470,15 @@ class AccountConfig(_Section):
             "account_session_reserve_ns": self.session_reserve_ns,
             "account_max_executions": self.max_executions,
             "account_unaudited": int(self.allow_unaudited),
+            "account_move_window": _power_of_two(self.move_window_us),
+            "account_fill_window": _power_of_two(self.fill_window_us),
         }
 
 
 _NOT_NEEDED = {
     *("extended_hours", "allow_buy", "allow_sell", "short_locates_shares", "order_burst_ns"),
-    *("band_low_usd", "band_high_usd", "band_until_ns", "band_exempt"),
+    *("band_low_usd", "band_high_usd", "band_until_ns", "band_exempt", "allow_self_trade"),
+    *("max_fills", "max_fill_shares"),
 }
 
 
@@ -476,7 +487,9 @@ class LimitsConfig(_Section):
 
     But for `short_locates_shares`, with which 0 lets nothing be sold short, and `order_burst_ns`:
     at most 1 + order_burst_ns / order_interval_ns orders leave at once, then one each interval.
-    Either the limit up/down band is given or the symbol is exempt.
+    Either the limit up/down band is given or the symbol is exempt. `allow_self_trade` lets own
+    orders meet: without `[live]` nothing tells that they are over, and all stay in the way. With
+    `max_fills` or `max_fill_shares` of 0 the first fill stops the symbol.
     """
 
     max_long_shares: U32 = 0
@@ -505,6 +518,10 @@ class LimitsConfig(_Section):
     max_open_orders: U32 = 0
     max_duplicates: Annotated[int, Field(strict=True, ge=0, le=REMEMBERED_ORDERS)] = 0
     duplicate_window_ns: U32 = 0
+    allow_self_trade: Bool = False
+    max_move_usd: Usd32 = Decimal(0)
+    max_fills: U16 = 0
+    max_fill_shares: U32 = 0
 
     def missing(self) -> list[str]:
         """The keys without which the card refuses every order."""
@@ -547,6 +564,10 @@ class LimitsConfig(_Section):
             "max_open_orders": self.max_open_orders,
             "max_duplicates": self.max_duplicates,
             "duplicate_window_ns": self.duplicate_window_ns,
+            "allow_self_trade": int(self.allow_self_trade),
+            "max_move": units(self.max_move_usd),
+            "max_fills": self.max_fills,
+            "max_fill_shares": self.max_fill_shares,
         }
 
     @classmethod
@@ -582,6 +603,10 @@ class LimitsConfig(_Section):
             max_open_orders=values["max_open_orders"],
             max_duplicates=values["max_duplicates"],
             duplicate_window_ns=values["duplicate_window_ns"],
+            allow_self_trade=bool(values["allow_self_trade"]),
+            max_move_usd=usd(values["max_move"]),
+            max_fills=values["max_fills"],
+            max_fill_shares=values["max_fill_shares"],
         )
 
 
@@ -641,7 +666,8 @@ class LiveConfig(_Section):
     answer an order before no other one leaves, `order_kill_timeout_ms` before the card is killed;
     `max_unanswered` orders may wait for their answers at a time. More than `max_rejects` orders
     rejected within `reject_window_ms` kill the card. With `cancel_on_disarm`, a card that is
-    disarmed cancels its open orders; one that is killed always does.
+    disarmed cancels its open orders; one that is killed always does. With `pull_orders` the card
+    cancels the open orders of a symbol that a gate has stopped: 12, 13, 14, 15, 16 or 28.
     """
 
     tick_us: Annotated[int, Field(strict=True, ge=1, lt=1 << 16)] = 1_000
@@ -663,6 +689,7 @@ class LiveConfig(_Section):
     retries: Annotated[int, Field(strict=True, ge=1, lt=1 << 8)] = 6
     keepalive_probes: Annotated[int, Field(strict=True, ge=1, lt=1 << 8)] = 5
     cancel_on_disarm: Bool = False
+    pull_orders: Bool = True
 
     @model_validator(mode="after")
     def _refuses_before_it_kills(self) -> Self:
@@ -677,6 +704,7 @@ class LiveConfig(_Section):
         """Register values by name."""
         values = {"session_live": 1, "session_tick_us": self.tick_us}
         values["session_cancel_on_disarm"] = int(self.cancel_on_disarm)
+        values["session_keep_orders"] = int(not self.pull_orders)
         for name, register in BY_NAME.items():
             if name.startswith("session_times_"):
                 fields = {each.name: getattr(self, f"{each.name}_ms") for each in register.fields}

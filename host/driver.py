@@ -547,6 +547,12 @@ class Driver:
         """Forgets the feed's session and expects the configured start sequence."""
         self.registers.command("restart_feed")
 
+    def clear_fill_burst(self, symbol: int | str) -> None:
+        """Lets a symbol trade again that gate 28 has stopped."""
+        index = self.symbol_index(symbol) if isinstance(symbol, str) else symbol
+        packed = BY_NAME["clear_fill_burst"].pack(symbol=index)
+        self.registers.write("clear_fill_burst", packed)
+
     def set_whole(self, symbol: int | str, whole: bool = True) -> None:
         """Declares that a symbol's book is whole (empty or complete) now, or that it is not."""
         index = self.symbol_index(symbol) if isinstance(symbol, str) else symbol

@@ -18,6 +18,8 @@ from tickgate.hdl.core import TickToTrade
 from tickgate.hdl.risk.collar import PriceCollar
 from tickgate.hdl.risk.freshness import Freshness
 from tickgate.hdl.risk.gate import RiskGate
+from tickgate.hdl.risk.interval import Interval
+from tickgate.hdl.risk.movement import Movement
 from tickgate.hdl.risk.trading_state import TradingState
 from tickgate.hdl.strategy.taker import Taker
 from tickgate.host.config import Config, RerequestConfig
@@ -40,6 +42,7 @@ STATE_KNOWN = TickToTrade.BOOK_AT + TradingState.LATENCY
 TRUST_LOST = TickToTrade.BOOK_AT + OrderBook.LATENCY
 TRADE_SEEN = TickToTrade.BOOK_AT + OrderBook.TRADE_LATENCY
 TRADE_KNOWN = TRADE_SEEN + 1 + PriceCollar.LATENCY
+MOVE_KNOWN = TRADE_SEEN + Movement.LATENCY_TRADE + Movement.LATENCY
 MESSAGE_KNOWN = TickToTrade.BOOK_AT + 1 + Freshness.LATENCY
 # From the strobe of a gap.
 GAP_KNOWN = 1
@@ -369,6 +372,7 @@ class Checker:
         if trade is not None:
             time = self._time_ns(t0 + TRADE_SEEN)
             self._later(t0 + TRADE_KNOWN, lambda: self._risk.trade(trade, time))
+            self._later(t0 + MOVE_KNOWN, lambda: self._risk.move(trade, time))
         return row
 
     def _compare_tops(self, trace: Trace, expected) -> Difference | None:
@@ -487,6 +491,7 @@ class Checker:
             verdict = self._risk.judge(
                 proposal,
                 self._time_ns(cycle + EXAMINED),
+                interval_ns=self._time_ns(cycle + EXAMINED - Interval.LATENCY),
                 transmit_busy=busy,
                 accounting=0 <= judged - self._sending[0] < RiskGate.ACCOUNTING,
             )
@@ -644,6 +649,10 @@ def _limits(values: Mapping[str, int]) -> Limits:
         max_open_orders=values["max_open_orders"],
         max_duplicates=values["max_duplicates"],
         duplicate_window_ns=values["duplicate_window_ns"],
+        allow_self_trade=bool(values["allow_self_trade"]),
+        max_move=values["max_move"],
+        max_fills=values["max_fills"],
+        max_fill_shares=values["max_fill_shares"],
     )
 
 
@@ -664,6 +673,8 @@ def _account(registers: Mapping[str, int]) -> AccountLimits:
         session_burst_ns=registers["account_session_burst_ns"],
         session_reserve_ns=registers["account_session_reserve_ns"],
         max_executions=registers["account_max_executions"],
+        move_window=registers["account_move_window"],
+        fill_window=registers["account_fill_window"],
     )
 
 

@@ -928,6 +928,8 @@ def _config() -> Config:
                 "max_open_orders": huge,
                 "max_duplicates": 4,
                 "duplicate_window_ns": 1,
+                "max_move_usd": 400_000,
+                "allow_self_trade": True,
             },
         }
         for locate, index in LOCATES.items()

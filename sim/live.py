@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from tickgate.hdl.order.entry import OrderEntry
 from tickgate.host import session
 from tickgate.host.config import Config
 from tickgate.host.driver import Driver
@@ -178,12 +179,17 @@ class Venue:
 class Desk:
     """A card on a market, with its host and its venue.
 
-    `sections` replace values of sections of the planned configuration.
+    `sections` replace values of sections of the planned configuration, `limits` those of every
+    symbol.
     """
 
-    def __init__(self, card: Card, planned: Plan, **sections: dict) -> None:
+    def __init__(
+        self, card: Card, planned: Plan, limits: dict | None = None, **sections: dict
+    ) -> None:
         self.card, self.planned = card, planned
         values = {**planned.config.model_dump(), "live": {"heartbeat_ms": 0}}
+        for symbol in values["symbols"]:
+            symbol["limits"] = {**symbol["limits"], "allow_self_trade": False, **(limits or {})}
         for name, section in sections.items():
             values[name] = {**values[name], **section}
         self.config = Config.from_dict(values)
@@ -199,6 +205,17 @@ class Desk:
             self._split(frames) for frames in planned.source.frames((int(feed.address), feed.port))
         )
         self.latencies: Counter[int] = Counter()
+
+    def lose(self, frames: int) -> int:
+        """Loses some of the market; how long after the card told it the last cancel was sent."""
+        octets = next(itertools.islice(self._frames, frames, None))
+        self.card.take()
+        drain = OrderEntry.cancels_within(width=self.card.width)
+        self.card.send(octets, np.array([len(octets)]), gap=20, drain=drain)
+        log = self.card.take()
+        self.venue.hear(log.tx_frames)
+        sent = [frame.first_cycle for frame in log.tx_frames if unpack_frame(frame.octets).length]
+        return max(sent) - int(log.gaps[0])
 
     @staticmethod
     def _split(frames) -> Iterator[np.ndarray]:

@@ -69,6 +69,11 @@ LIMITS = {
     "max_open_orders": 1_000_000,
     "max_duplicates": 4,
     "duplicate_window_ns": 1_000,
+    "max_move_usd": Decimal(400_000),
+    "max_fills": 0xFFFF,
+    "max_fill_shares": 1_000_000_000,
+    # Where there is no venue, nobody tells when an order is over.
+    "allow_self_trade": True,
 }
 ACCOUNT = {
     "max_gross_usd": Decimal(100_000_000_000),
@@ -84,6 +89,8 @@ ACCOUNT = {
     "max_executions": 0xFFFF_FFFF,
     # Who simulates does not read the events in time.
     "allow_unaudited": True,
+    "move_window_us": 1_000_000,
+    "fill_window_us": 1_000_000,
 }
 HOST = {"heartbeat_off": True}
 

@@ -259,6 +259,18 @@ GATES: tuple[Gate, ...] = (
         ),
     ),
     Gate(
+        number=12,
+        name="collar over time",
+        passes="highest - lowest price < `max_move`, of the prints of this interval and the one "
+        "before, and the last one before those; intervals of 2^`account_move_window` ns follow "
+        "each other, so that no move within this time is missed, and some count for twice as long",
+        scope="symbol",
+        limits=("max_move", "account_move_window"),
+        component="hdl/risk/movement.py::Movement",
+        properties=("gate-12-collar-over-time",),
+        tests=(f"{_TEST}the_reference_has_moved_less_than_its_cap_within_the_window",),
+    ),
+    Gate(
         number=13,
         name="feed trust",
         passes="the symbol's book is trusted in this very cycle",
@@ -266,7 +278,6 @@ GATES: tuple[Gate, ...] = (
         component="hdl/risk/gate.py::RiskGate",
         properties=("gate-13-feed-trust",),
         tests=(f"{_TEST}the_book_is_exact_in_the_cycle_of_the_decision",),
-        missing="P: there are no quotes to pull",
     ),
     Gate(
         number=14,
@@ -278,7 +289,6 @@ GATES: tuple[Gate, ...] = (
         component="hdl/risk/freshness.py::Freshness",
         properties=("gate-14-staleness",),
         tests=(f"{_TEST}feed_and_symbol_have_been_heard_of_lately",),
-        missing="P: there are no quotes to pull",
     ),
     Gate(
         number=15,
@@ -290,7 +300,6 @@ GATES: tuple[Gate, ...] = (
         component="hdl/risk/sanity.py::BookSanity",
         properties=("gate-15-book-sanity",),
         tests=(f"{_TEST}the_book_has_two_sides_apart_and_near_each_other",),
-        missing="P: there are no quotes to pull",
     ),
     Gate(
         number=16,
@@ -303,7 +312,6 @@ GATES: tuple[Gate, ...] = (
         component="hdl/risk/trading_state.py::TradingState",
         properties=("gate-16-trading-state",),
         tests=(f"{_TEST}the_symbol_trades_and_the_market_is_open",),
-        missing="P: there are no quotes to pull",
     ),
     Gate(
         number=17,
@@ -378,6 +386,23 @@ GATES: tuple[Gate, ...] = (
         "noticed",
     ),
     Gate(
+        number=22,
+        name="self-trade",
+        passes="for a buy, no own sell of the symbol is open, in flight or at the venue, or the "
+        "price is below that of all own sells approved since the last moment at which none was; "
+        "for a sell, the same with own buys, above. So the price of an order that is over may "
+        "still count: it errs on the safe side. Or own orders may meet (`allow_self_trade`), as "
+        "they must where nobody reports what has become of them",
+        scope="symbol",
+        limits=("allow_self_trade",),
+        component="hdl/risk/crossing.py::SelfTrade",
+        properties=("gate-22-self-trade",),
+        tests=(
+            f"{_TEST}no_own_order_meets_one_that_may_be_open",
+            f"{_TEST}own_orders_that_are_over_are_in_the_way_until_none_of_their_side_is_open",
+        ),
+    ),
+    Gate(
         number=23,
         name="short locate",
         passes="a buy, or open sells + quantity - position <= `short_locates`; 0: nothing is sold "
@@ -436,6 +461,22 @@ GATES: tuple[Gate, ...] = (
         ),
     ),
     Gate(
+        number=28,
+        name="fill burst",
+        passes="since the host last cleared it (start of day, or `clear_fill_burst`), no fill of "
+        "the symbol was one too many: the fills of its interval and of the one before, itself "
+        "included, were at most `max_fills`, and their shares at most `max_fill_shares`; intervals "
+        "are of 2^`account_fill_window` ns, so that no burst within this time is missed",
+        scope="symbol",
+        limits=("max_fills", "max_fill_shares", "account_fill_window"),
+        component="hdl/risk/fills.py::FillBurst",
+        properties=("gate-28-fill-burst",),
+        tests=(
+            f"{_TEST}more_fills_or_shares_than_the_caps_within_the_window_stop_a_symbol",
+            f"{_TEST}a_symbol_that_was_filled_too_fast_is_stopped_until_the_host_clears_it",
+        ),
+    ),
+    Gate(
         number=29,
         name="daily totals",
         passes="with this order, orders <= `account_max_day_orders`, shares <= "
@@ -487,7 +528,7 @@ GATES: tuple[Gate, ...] = (
             "tests/hdl/test_order_manager.py::test_an_order_without_an_answer_stops_others_and_then_kills",
             "tests/hdl/test_order_manager.py::test_so_many_orders_may_be_without_an_answer_and_no_more",
         ),
-        missing="P: there are no quotes to pull",
+        missing="P: open orders of the symbol stay",
     ),
     Gate(
         number=32,
@@ -532,6 +573,7 @@ GATES: tuple[Gate, ...] = (
             f"{_TEST}a_sum_that_differs_from_its_copy_refuses_and_is_told",
             "tests/hdl/test_control_parameters.py::test_a_flipped_bit_is_told_to_who_reads_it",
         ),
+        missing="what gates 12, 22 and 28 keep of a symbol has no parity bit",
     ),
     Gate(
         number=35,
@@ -567,6 +609,7 @@ OBLIGATORY: tuple[str, ...] = (
     "max_open_orders",
     "max_duplicates",
     "duplicate_window_ns",
+    "max_move",
 )
 """Limits of a symbol that gate 4 wants not to be zero."""
 
@@ -580,6 +623,8 @@ OBLIGATORY_OF_ACCOUNT: tuple[str, ...] = (
     "max_loss",
     "session_interval_ns",
     "max_executions",
+    "move_window",
+    "fill_window",
 )
 """Limits of the account that it wants not to be zero."""
 

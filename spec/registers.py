@@ -614,6 +614,12 @@ REGISTERS: tuple[Register, ...] = (
             BitField("strategy_off", 1, 1),
         ),
     ),
+    _command(
+        0x013B,
+        "clear_fill_burst",
+        "lets a symbol trade again that gate 28 has stopped",
+        fields=(BitField("symbol", 0, 16, "symbol index", below="symbols"),),
+    ),
     _config(0x0200, "feed_address", "multicast IPv4 address of the feed, line A"),
     _config(0x0201, "feed_port", "UDP port of the feed, line A", width=16),
     _config(0x0202, "feed_enable", "1: line A is received", width=1),
@@ -769,6 +775,18 @@ REGISTERS: tuple[Register, ...] = (
         "limit, in executions since the strategy was enabled: as many latch it off",
     ),
     _config(
+        0x025E,
+        "account_move_window",
+        "within what time max_move holds: the binary logarithm of ns",
+        width=6,
+    ),
+    _config(
+        0x025F,
+        "account_fill_window",
+        "within what time max_fills and max_fill_shares hold: the binary logarithm of ns",
+        width=6,
+    ),
+    _config(
         0x0260,
         "session_live",
         "1: orders leave on the card's own TCP connection; 0: with the numbers of tcp_*",
@@ -857,6 +875,12 @@ REGISTERS: tuple[Register, ...] = (
     _config(0x0272, "arm_build_hash", "its build_hash"),
     _config(0x0273, "arm_pages", "its committed_checksum"),
     _config(0x0274, "arm_account", "its account_checksum"),
+    _config(
+        0x0275,
+        "session_keep_orders",
+        "1: own orders stay open when a gate stops their symbol; 0: they are cancelled",
+        width=1,
+    ),
     _config(0x0268, "report_sequence_start_low", "what load_report_sequence sets, low half"),
     _config(0x0269, "report_sequence_start_high", "its high half"),
     _status(
@@ -933,6 +957,7 @@ REGISTERS: tuple[Register, ...] = (
             BitField("trading", 16, 1, "trading action T, and no other since"),
             BitField("operational_halt", 17, 1, "Nasdaq has halted it on its own market"),
             BitField("short_sale_restricted", 18, 1, "Reg SHO short sale price test in force"),
+            BitField("fill_burst", 19, 1, "gate 28 has stopped it, until clear_fill_burst"),
         ),
     ),
     _status(
@@ -1242,9 +1267,11 @@ REGISTERS: tuple[Register, ...] = (
     _counter(0x0467, "refused_gate_9", "refused by gate 9, order quantity"),
     _counter(0x0468, "refused_gate_10", "refused by gate 10, order notional"),
     _counter(0x0469, "refused_gate_11", "refused by gate 11, price collar"),
+    _counter(0x0470, "refused_gate_12", "refused by gate 12, collar over time"),
     _counter(0x046A, "refused_gate_13", "refused by gate 13, feed trust"),
     _counter(0x046B, "refused_gate_16", "refused by gate 16, trading state"),
     _counter(0x0472, "refused_gate_15", "refused by gate 15, book sanity"),
+    _counter(0x047E, "refused_gate_22", "refused by gate 22, self-trade"),
     _counter(0x0478, "refused_gate_23", "refused by gate 23, short locate"),
     _counter(0x0479, "refused_gate_24", "refused by gate 24, short-sale restriction"),
     _counter(0x047A, "refused_gate_25", "refused by gate 25, permission"),
@@ -1262,6 +1289,7 @@ REGISTERS: tuple[Register, ...] = (
     _counter(0x0487, "refused_gate_33", "refused by gate 33, fill integrity"),
     _counter(0x0488, "refused_gate_35", "refused by gate 35, audit room"),
     _counter(0x0477, "refused_gate_21", "refused by gate 21, duplicate"),
+    _counter(0x047F, "refused_gate_28", "refused by gate 28, fill burst"),
     _counter(0x047C, "refused_gate_29", "refused by gate 29, daily totals"),
     _counter(0x0489, "refused_gate_30", "refused by gate 30, loss"),
     _counter(0x04B4, "refused_gate_34", "refused by gate 34, memory integrity"),
@@ -1420,6 +1448,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         width=4,
     ),
     Parameter("band_exempt", 17, "1: no limit up/down band applies", low=24, width=1),
+    Parameter("allow_self_trade", 17, "1: own orders may meet", low=25, width=1),
     Parameter("short_locates", 18, "shares that may be sold short; 0: none"),
     Parameter("feed_max_age_us", 19, "limit, in microseconds"),
     Parameter("symbol_max_age_us", 20, "limit, in microseconds"),
@@ -1432,6 +1461,9 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("max_open_orders", 27, "limit, in orders"),
     Parameter("duplicate_window_ns", 28, "how long an order is remembered, in ns"),
     Parameter("max_duplicates", 29, "limit, in orders: 1 to 4 that are the same", width=4),
+    Parameter("max_fills", 29, "limit, in fills", low=16, width=16),
+    Parameter("max_fill_shares", 31, "limit, in shares"),
+    Parameter("max_move", 30, "limit of what the reference may move, in 1e-4 USD"),
 )
 
 ARMED_CODE = 0xA5

@@ -70,7 +70,10 @@ READERS = {
         "max_open_orders": ("max_open_orders",),
         "max_duplicates": ("max_duplicates",),
         "duplicate_window_ns": ("duplicate_window_ns",),
+        "allow_self_trade": ("allow_self_trade",),
+        "max_move": ("max_move",),
     },
+    "caps": {"max_fills": ("max_fills",), "max_fill_shares": ("max_fill_shares",)},
     "name": {"name": ("name_low", "name_high")},
 }
 """Who reads what: for each reader its members, each made of parameters, the lowest bits first."""
@@ -124,7 +127,7 @@ class ParametersInForce(wiring.Component):
         Strobe.
     address_0, address_1 : In, data_0, data_1 : Out(32)
         Two ports that read words in force.
-    window, recovery, strategy, limits, name : Out(wiring.Signature)
+    window, recovery, strategy, limits, caps, name : Out(wiring.Signature)
         A port for each of `READERS`: `symbol` in, `data` out.
     errors : Out(data.StructLayout)
         One bit for each of `READERS`: of what it has read in the cycle before a bit has flipped.
@@ -397,7 +400,7 @@ class ParameterStore(wiring.Component):
         Strobe: new pages are in force from the next cycle on; what is fixed while armed is another.
     errors : Out(data.StructLayout)
         Of :class:`ParametersInForce`.
-    window, recovery, strategy, limits, name : Out(wiring.Signature)
+    window, recovery, strategy, limits, caps, name : Out(wiring.Signature)
         As in :class:`ParametersInForce`.
     """
 

@@ -138,13 +138,14 @@ class Canceller(wiring.Component):
     ----------
     slots : int
         Of `OrderManager`.
+    symbols : int
     segment_size : int
         Most octets that are sent together.
 
     Members
     -------
-    sent : In(1), number : In(32)
-        An order with this number leaves.
+    sent : In(1), number : In(32), symbol : In(range(symbols))
+        An order of this symbol leaves, with this number.
     ends : In(1), ended : In(32)
         This one may not be executed any more.
     answers : In(1), answered : In(32)
@@ -153,6 +154,8 @@ class Canceller(wiring.Component):
         A cause for all, as long as it is high.
     cancel_all : In(1)
         A cause for all that were sent before this cycle or leave in it.
+    pull : In(1), pull_symbol : In(range(symbols))
+        A cause for all of this symbol that were sent before this cycle.
     cancel : In(1), cancel_number : In(32)
         A cause for this one; not in two cycles in a row.
     found : Out(1)
@@ -179,7 +182,7 @@ class Canceller(wiring.Component):
         """From a cause to the last octet of the last cancel, at most: one may be under way."""
         return cls.CYCLES_EACH * (slots + 1)
 
-    def __init__(self, *, slots: int, segment_size: int) -> None:
+    def __init__(self, *, slots: int, symbols: int, segment_size: int) -> None:
         if segment_size < PACKET_SIZE:
             raise ValueError(f"segment_size must be at least {PACKET_SIZE}, not {segment_size}")
         self._slots, self._slot_bits = slots, exact_log2(slots)
@@ -190,12 +193,15 @@ class Canceller(wiring.Component):
             {
                 "sent": In(1),
                 "number": In(32),
+                "symbol": In(range(symbols)),
                 "ends": In(1),
                 "ended": In(32),
                 "answers": In(1),
                 "answered": In(32),
                 "stopped": In(1),
                 "cancel_all": In(1),
+                "pull": In(1),
+                "pull_symbol": In(range(symbols)),
                 "cancel": In(1),
                 "cancel_number": In(32),
                 "found": Out(1),
@@ -251,7 +257,8 @@ class Canceller(wiring.Component):
         """Which orders are open, whose cancel is wanted, and whose was asked for."""
         alive, asked, was_stopped = (Signal(self._slots), Signal(self._slots), Signal())
         every = self.cancel_all | (self.stopped & ~was_stopped)
-        concerned = alive & (named | every.replicate(self._slots))
+        pulled = self._of_symbol(m, sent) & self.pull.replicate(self._slots)
+        concerned = alive & (named | pulled | every.replicate(self._slots))
         again = asked & self.closed.replicate(self._slots)
         unanswered = (asked | taken) & ~answered & ~again
         new = sent & (self.stopped | every).replicate(self._slots)
@@ -269,3 +276,11 @@ class Canceller(wiring.Component):
             m.d.sync += self.found.eq((named & alive).any())
         with m.If(self.clear):
             m.d.sync += [alive.eq(0), asked.eq(0), wanted.eq(0)]
+
+    def _of_symbol(self, m: Module, sent):
+        """A bit for each slot whose order is of the symbol that is pulled."""
+        symbols = [Signal.like(self.symbol, name=f"symbol_{n}") for n in range(self._slots)]
+        for n, symbol in enumerate(symbols):
+            with m.If(sent[n]):
+                m.d.sync += symbol.eq(self.symbol)
+        return Cat(symbol == self.pull_symbol for symbol in symbols)

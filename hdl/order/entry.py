@@ -75,10 +75,10 @@ class OrderEntry(wiring.Component):
         Of the report that the manager waits for; what a login should ask for.
     report_load, report_start
         `load`, `load_sequence` of `OrderManager`.
-    stopped, cancel_all, cancel : In(1), cancel_number : In(32), cancel_found, cancels_wait,
-    cancels_asked : Out(1)
-        `stopped`, `cancel_all`, `cancel`, `cancel_number`, `found`, `waits`, `asked` of
-        `Canceller`.
+    stopped, cancel_all, pull, cancel : In(1), pull_symbol : In(range(symbols)),
+    cancel_number : In(32), cancel_found, cancels_wait, cancels_asked : Out(1)
+        `stopped`, `cancel_all`, `pull`, `cancel`, `pull_symbol`, `cancel_number`, `found`, `waits`,
+        `asked` of `Canceller`.
     reading : Out(1)
         `busy` of `OrderSession`.
     order_error, account_error, rx, and the others
@@ -98,7 +98,7 @@ class OrderEntry(wiring.Component):
         *("most_unanswered", "patience", "given_up", "most_rejects", "reject_window", "storm"),
         *("overdue_symbol", "violation", "clear", "ready", "watched", "watched_account"),
         *("released_buys", "released_sells", "next_number", "end_number", "spent"),
-        *("load_position", "load_symbol", "start_position", "start_cost", "told"),
+        *("load_position", "load_symbol", "start_position", "start_cost", "told", "executed"),
         *("walked", "walked_position", "walked_cash", "freed", "closed"),
         *("order_error", "account_error"),
     )
@@ -122,7 +122,9 @@ class OrderEntry(wiring.Component):
         self._manager = OrderManager(symbols=symbols, slots=slots)
         packets = {name: sizes[name] for name in ("packet_size", "notice") if name in sizes}
         self._canceller = Canceller(
-            slots=slots, segment_size=packets.get("packet_size", TcpClient.PACKET_SIZE)
+            slots=slots,
+            symbols=symbols,
+            segment_size=packets.get("packet_size", TcpClient.PACKET_SIZE),
         )
         self.cancel_latency = self.cancels_within(width=width, slots=slots, **packets)
         self.position_latency = self._session.report_latency + OrderManager.LATENCY
@@ -147,6 +149,8 @@ class OrderEntry(wiring.Component):
                 "reading": Out(1),
                 "stopped": In(1),
                 "cancel_all": In(1),
+                "pull": In(1),
+                "pull_symbol": In(range(symbols)),
                 "cancel": In(1),
                 "cancel_number": In(32),
                 "cancel_found": Out(1),
@@ -236,6 +240,7 @@ class OrderEntry(wiring.Component):
         m.d.comb += [
             canceller.sent.eq(manager.followed),
             canceller.number.eq(manager.sent.payload.user_ref_num),
+            canceller.symbol.eq(manager.sent.payload.symbol),
             canceller.ends.eq(manager.ended),
             canceller.ended.eq(manager.ended_number),
             canceller.answers.eq(manager.cancels_pending | manager.cancels_refused),
@@ -248,7 +253,7 @@ class OrderEntry(wiring.Component):
             self.cancels_asked.eq(canceller.asked),
             self.cancels.eq(canceller.cancels),
         ]
-        for name in ("stopped", "cancel_all", "cancel", "cancel_number"):
+        for name in ("stopped", "cancel_all", "pull", "pull_symbol", "cancel", "cancel_number"):
             m.d.comb += getattr(canceller, name).eq(getattr(self, name))
 
     def _configure(self, m: Module, encoder, session) -> None:

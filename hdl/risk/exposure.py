@@ -56,6 +56,9 @@ class Exposure(wiring.Component):
     released_buys, released_sells : In(33)
         Of what was reserved for the preview's symbol, what is so no more, in all, in that cycle.
     within_long, within_short, within_locates, covered : Out(1)
+    open_buys, open_sells : Out(1)
+        Some share of the preview's symbol is reserved and not released, in the cycle of the preview
+        (combinational).
     reserve : In(1)
         The preview of two cycles before is approved: its quantity is added to its side.
     clear : In(1)
@@ -82,6 +85,8 @@ class Exposure(wiring.Component):
                 "within_short": Out(1),
                 "within_locates": Out(1),
                 "covered": Out(1),
+                "open_buys": Out(1),
+                "open_sells": Out(1),
                 "reserve": In(1),
                 "clear": In(1),
                 "ready": Out(1),
@@ -104,6 +109,8 @@ class Exposure(wiring.Component):
             memory.write.eq(self.reserve),
             memory.write_address.eq(decided.symbol),
             memory.write_data.eq(memory.data(1)),
+            self.open_buys.eq(memory.data(0).buys != self.released_buys),
+            self.open_sells.eq(memory.data(0).sells != self.released_sells),
         ]
         m.d.sync += [checked.eq(self.preview), decided.eq(checked), was_ready.eq(memory.ready)]
         for side, total, before in (

@@ -13,19 +13,23 @@ from tickgate.hdl.risk.account import HELD_BITS, AccountExposure, Released
 from tickgate.hdl.risk.band import PriceBand
 from tickgate.hdl.risk.collar import PriceCollar
 from tickgate.hdl.risk.counts import DailyTotals, OpenOrders
+from tickgate.hdl.risk.crossing import SelfTrade
 from tickgate.hdl.risk.duplicates import Duplicates
 from tickgate.hdl.risk.exposure import Exposure
+from tickgate.hdl.risk.fills import FillBurst, FillCaps
 from tickgate.hdl.risk.freshness import Freshness
 from tickgate.hdl.risk.integrity import Faults, Integrity
 from tickgate.hdl.risk.limits import AccountLimits, Limits, OrderLimits
+from tickgate.hdl.risk.movement import Movement
+from tickgate.hdl.risk.patrol import Patrol
 from tickgate.hdl.risk.permission import Permission, TickAndLot
 from tickgate.hdl.risk.rate import MessageRate
 from tickgate.hdl.risk.sanity import BookSanity
 from tickgate.hdl.risk.standing import Standing
 from tickgate.hdl.risk.trading_state import SymbolState, TradingState
-from tickgate.hdl.stream import Message, Order, Proposal, Top, Trade
+from tickgate.hdl.stream import Execution, Message, Order, Proposal, Top, Trade
 
-__all__ = ["COUNTING", "STANDING", "Gate", "Refusal", "RiskGate", "Verdict"]
+__all__ = ["COUNTING", "PULLING", "STANDING", "Gate", "Refusal", "RiskGate", "Verdict"]
 
 
 class Gate(enum.IntEnum):
@@ -46,6 +50,7 @@ class Gate(enum.IntEnum):
     ORDER_QUANTITY = 9
     ORDER_NOTIONAL = 10
     PRICE_COLLAR = 11
+    COLLAR_OVER_TIME = 12
     FEED_TRUST = 13
     STALENESS = 14
     BOOK_SANITY = 15
@@ -55,11 +60,13 @@ class Gate(enum.IntEnum):
     OPEN_ORDERS = 19
     TOKEN_ORDER = 20
     DUPLICATE = 21
+    SELF_TRADE = 22
     SHORT_LOCATE = 23
     SHORT_SALE_RESTRICTION = 24
     PERMISSION = 25
     TICK_AND_LOT = 26
     REPEATED_EXECUTION = 27
+    FILL_BURST = 28
     DAILY_TOTALS = 29
     LOSS = 30
     UNACKNOWLEDGED = 31
@@ -69,12 +76,23 @@ class Gate(enum.IntEnum):
     AUDIT_ROOM = 35
 
 
+PULLING = (
+    Gate.COLLAR_OVER_TIME,
+    Gate.FEED_TRUST,
+    Gate.STALENESS,
+    Gate.BOOK_SANITY,
+    Gate.TRADING_STATE,
+    Gate.FILL_BURST,
+)
+"""Gates that do not go by the order, and pull those of the symbol when they fail."""
+
 COUNTING = (
     Gate.GROSS_EXPOSURE,
     Gate.NET_EXPOSURE,
     Gate.MESSAGE_RATE,
     Gate.OPEN_ORDERS,
     Gate.DUPLICATE,
+    Gate.SELF_TRADE,
     Gate.DAILY_TOTALS,
 )
 """Gates that go by orders approved before, and are not asked while one is being entered."""
@@ -113,6 +131,11 @@ class RiskGate(wiring.Component):
     the gates that go by orders before it (`COUNTING`) are then not asked.
     Out of reset no reference, no trading state and no exposure is known, so all is refused.
 
+    The gates that do not go by the order (`PULLING`) look at the symbol of every preview, valid or
+    not. When one of them begins to fail, the orders of the symbol are to be pulled: that is told
+    once, at most `pull_latency(symbols)` cycles later, if what is not valid has the symbol that is
+    wanted for it and not more than every second preview is valid.
+
     Parameters
     ----------
     symbols : int
@@ -120,9 +143,11 @@ class RiskGate(wiring.Component):
     Members
     -------
     preview : In(stream.Signature(Proposal(symbols), always_ready=True))
-        Comes one cycle before the intent.
+        Comes one cycle before the intent. One that is not valid should have the symbol that was
+        `wanted` in the cycle before.
+    wanted : Out(range(symbols))
     intents : In(stream.Signature(Proposal(symbols), always_ready=True))
-        Valid if the preview of the cycle before is meant; the payload is that preview.
+        Valid if the preview of the cycle before is meant; the payload is that preview, always.
     limits_symbol : Out(range(symbols))
         Symbol whose limits and position are wanted in this cycle.
     limits : In(Limits)
@@ -139,6 +164,10 @@ class RiskGate(wiring.Component):
         Of `Exposure`.
     closed : In(stream.Signature(range(symbols)))
         An order of this symbol is open no more.
+    executions : In(stream.Signature(Execution(symbols), always_ready=True)),
+    caps_symbol : Out(range(symbols)), caps : In(FillCaps), release : In(1),
+    release_symbol : In(range(symbols)), bursts : Out(symbols)
+        See :class:`FillBurst`.
     armed, killed : In(1)
     standing : In(Standing)
     exact_now : In(symbols)
@@ -166,6 +195,8 @@ class RiskGate(wiring.Component):
     refused : Out(stream.Signature(Refusal(symbols), always_ready=True))
     verdicts : Out(stream.Signature(Verdict(symbols), always_ready=True))
         Both, for those who watch.
+    pulls : Out(stream.Signature(range(symbols), always_ready=True))
+        All open orders of this symbol should be cancelled.
     next_user_ref_num : Out(32)
     beyond_gross : Out(1)
         Of :class:`AccountExposure`.
@@ -183,6 +214,11 @@ class RiskGate(wiring.Component):
     LATENCY = 1
     ACCOUNTING = AccountExposure.LATENCY_APPROVED - 1
 
+    @classmethod
+    def pull_latency(cls, symbols: int) -> int:
+        """From a gate that begins to fail to `pulls`, at most."""
+        return Patrol.cycles(symbols) + 1 + cls.LATENCY + Patrol.LATENCY
+
     def __init__(self, *, symbols: int) -> None:
         if symbols < 1:
             raise ValueError(f"symbols must be at least 1, not {symbols}")
@@ -195,6 +231,8 @@ class RiskGate(wiring.Component):
             {
                 "preview": In(strobed(Proposal(symbols))),
                 "intents": In(strobed(Proposal(symbols))),
+                "wanted": Out(range(symbols)),
+                "pulls": Out(strobed(range(symbols))),
                 "limits_symbol": Out(range(symbols)),
                 "limits": In(Limits),
                 "position": In(signed(33)),
@@ -207,6 +245,12 @@ class RiskGate(wiring.Component):
                 "closed": In(stream.Signature(range(symbols))),
                 "released_buys": In(33),
                 "released_sells": In(33),
+                "executions": In(strobed(Execution(symbols))),
+                "caps_symbol": Out(range(symbols)),
+                "caps": In(FillCaps),
+                "release": In(1),
+                "release_symbol": In(range(symbols)),
+                "bursts": Out(symbols),
                 "armed": In(1),
                 "killed": In(1),
                 "standing": In(Standing),
@@ -242,6 +286,7 @@ class RiskGate(wiring.Component):
         m.submodules.order_limits = order_limits = OrderLimits(symbols=self._symbols)
         m.submodules.exposure = exposure = Exposure(symbols=self._symbols)
         m.submodules.collar = collar = PriceCollar(symbols=self._symbols)
+        m.submodules.movement = movement = Movement(symbols=self._symbols)
         m.submodules.trading_state = trading_state = TradingState(symbols=self._symbols)
         m.submodules.sanity = sanity = BookSanity(symbols=self._symbols)
         m.submodules.permission = permission = Permission(symbols=self._symbols)
@@ -251,30 +296,34 @@ class RiskGate(wiring.Component):
         m.submodules.rate = rate = MessageRate(symbols=self._symbols)
         m.submodules.open_orders = open_orders = OpenOrders(symbols=self._symbols)
         m.submodules.duplicates = duplicates = Duplicates(symbols=self._symbols)
+        m.submodules.crossing = crossing = SelfTrade(symbols=self._symbols)
+        m.submodules.fills = fills = FillBurst(symbols=self._symbols)
         m.submodules.totals = totals = DailyTotals(symbols=self._symbols)
         m.submodules.account_exposure = account = AccountExposure(symbols=self._symbols)
         m.submodules.integrity = integrity = Integrity()
         counting = (rate, open_orders, duplicates, totals, account)
         by_symbol = (order_limits, exposure, collar, trading_state, sanity, permission, grid)
-        for part in (*by_symbol, freshness, band, rate, open_orders, duplicates):
+        of_time = (movement, freshness, band, rate, duplicates)
+        for part in (*by_symbol, *of_time, open_orders, crossing):
             m.d.comb += [part.preview.eq(self.preview.payload), part.limits.eq(self.limits)]
+        m.d.comb += fills.preview.eq(self.preview.payload)
         for part in (totals, account):
             m.d.comb += [
                 part.preview.eq(self.preview.payload),
                 part.notional_outer.eq(order_limits.notional_outer),
                 part.notional_inner.eq(order_limits.notional_inner),
             ]
-        for part in (order_limits, rate, open_orders, totals, account):
+        for part in (order_limits, movement, rate, open_orders, totals, account, fills):
             m.d.comb += part.account.eq(self.account)
         for part in counting:
             m.d.comb += [
                 part.approved.eq(self.approved.valid),
                 part.clear.eq(self.start_of_day & ~self.armed),
             ]
-        for part in (collar, freshness, band, rate, duplicates):
+        for part in (collar, *of_time, fills):
             m.d.comb += part.time.eq(self.time)
-        swept = (exposure, collar, sanity, freshness, rate, open_orders, duplicates)
-        ready = Cat(part.ready for part in swept).all()
+        swept = (exposure, collar, movement, sanity, freshness, rate, open_orders, duplicates)
+        ready = Cat(part.ready for part in (*swept, crossing, fills)).all()
         accounting = self._accounting(m)
         passes = {
             Gate.BUSY: ~self.transmit_busy & ~accounting,
@@ -287,6 +336,7 @@ class RiskGate(wiring.Component):
             Gate.ORDER_QUANTITY: order_limits.within_quantity,
             Gate.ORDER_NOTIONAL: order_limits.within_notional,
             Gate.PRICE_COLLAR: collar.within_collar,
+            Gate.COLLAR_OVER_TIME: movement.steady,
             Gate.FEED_TRUST: bit_of(self.exact_now, self.intents.payload.symbol),
             Gate.STALENESS: freshness.fresh,
             Gate.BOOK_SANITY: sanity.sane,
@@ -295,12 +345,14 @@ class RiskGate(wiring.Component):
             Gate.MESSAGE_RATE: rate.within_rate,
             Gate.OPEN_ORDERS: open_orders.within_open,
             Gate.DUPLICATE: duplicates.original,
+            Gate.SELF_TRADE: crossing.apart,
             Gate.SHORT_LOCATE: exposure.within_locates,
             Gate.SHORT_SALE_RESTRICTION: (
                 ~trading_state.restricted | exposure.covered | sanity.above_bid
             ),
             Gate.PERMISSION: permission.permitted,
             Gate.TICK_AND_LOT: grid.on_grid,
+            Gate.FILL_BURST: fills.calm,
             Gate.DAILY_TOTALS: totals.within_day,
             Gate.MEMORY_INTEGRITY: integrity.clean,
         }
@@ -309,11 +361,20 @@ class RiskGate(wiring.Component):
         m.d.comb += [
             self.ready.eq(ready),
             self.limits_symbol.eq(self.preview.payload.symbol),
+            fills.clear.eq(self.start_of_day & ~self.armed),
+            fills.release.eq(self.release),
+            fills.release_symbol.eq(self.release_symbol),
+            fills.caps.eq(self.caps),
+            self.caps_symbol.eq(fills.caps_symbol),
+            self.bursts.eq(fills.bursts),
             exposure.position.eq(self.position),
             exposure.released_buys.eq(self.released_buys),
             exposure.released_sells.eq(self.released_sells),
             exposure.clear.eq(self.start_of_day & ~self.armed),
             exposure.reserve.eq(self.approved.valid),
+            crossing.open_buys.eq(exposure.open_buys),
+            crossing.open_sells.eq(exposure.open_sells),
+            crossing.approved.eq(self.approved.valid),
             freshness.messages.payload.eq(self.messages.payload),
             freshness.messages.valid.eq(self.messages.valid),
             account.long_value.eq(self.long_value),
@@ -321,8 +382,8 @@ class RiskGate(wiring.Component):
             account.known.eq(self.values_known),
             account.held.eq(self.held),
             self.beyond_gross.eq(account.beyond_gross),
-            collar.trades.payload.eq(self.trades.payload),
-            collar.trades.valid.eq(self.trades.valid),
+            *(part.trades.payload.eq(self.trades.payload) for part in (collar, movement)),
+            *(part.trades.valid.eq(self.trades.valid) for part in (collar, movement)),
             sanity.tops.payload.eq(self.tops.payload),
             sanity.tops.valid.eq(self.tops.valid),
             permission.time_in_force.eq(self.time_in_force),
@@ -356,7 +417,14 @@ class RiskGate(wiring.Component):
             mine = told.get(name, 0)
             m.d.comb += integrity.faults[name].eq(self.faults[name] | mine)
         wiring.connect(m, wiring.flipped(self.released), account.released)
+        wiring.connect(m, wiring.flipped(self.executions), fills.executions)
         wiring.connect(m, wiring.flipped(self.closed), open_orders.released)
+        m.submodules.patrol = self._patrol = patrol = Patrol(symbols=self._symbols)
+        wiring.connect(m, patrol.pulls, wiring.flipped(self.pulls))
+        m.d.comb += [
+            self.wanted.eq(patrol.wanted),
+            patrol.looked.eq(self.preview.payload.symbol),
+        ]
         self._conclude(m, passes)
         return m
 
@@ -382,7 +450,7 @@ class RiskGate(wiring.Component):
         is_right = self.next_user_ref_num.xor() == self.number_odd
         m.d.comb += number.eq(Mux(is_right, self.next_user_ref_num, ~self.number.copy))
         verdict = self.verdicts.payload
-        order = verdict.order
+        order, patrol = verdict.order, self._patrol
         m.d.sync += [valid.eq(self.intents.valid), proposal.eq(self.intents.payload)]
         m.d.sync += [failed[gate].eq(~passed) for gate, passed in passes.items()]
         m.d.comb += [order[name].eq(proposal[name]) for name, _ in Proposal(self._symbols)]
@@ -397,6 +465,8 @@ class RiskGate(wiring.Component):
             self.refused.payload.reasons.eq(verdict.reasons),
             self.refused.payload.proposal.eq(proposal),
             self.refused.valid.eq(valid & ~verdict.approved),
+            patrol.judged.eq(proposal.symbol),
+            patrol.fails.eq(Cat(failed[gate] for gate in PULLING).any()),
         ]
         with m.If(self.load_user_ref_num & ~self.armed):
             m.d.comb += following.eq(self.user_ref_num_start)

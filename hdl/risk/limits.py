@@ -30,6 +30,8 @@ class Limits(data.Struct):
     in the order of `tickgate.spec.gates.TIMES_IN_FORCE`.
     `feed_max_age_us`, `symbol_max_age_us`: microseconds.
     `band_low`, `band_high`: 1e-4 USD. `band_until`: time in ns. `band_exempt`: there is no band.
+    `allow_self_trade`: own orders may meet.
+    `max_move`: 1e-4 USD.
     `order_interval_ns`, `order_burst_ns`, `duplicate_window_ns`: ns.
     `max_open_orders`, `max_duplicates`: orders.
     """
@@ -60,6 +62,8 @@ class Limits(data.Struct):
     max_open_orders: 32
     max_duplicates: 4
     duplicate_window_ns: 32
+    allow_self_trade: 1
+    max_move: 32
 
 
 class AccountLimits(data.Struct):
@@ -67,7 +71,8 @@ class AccountLimits(data.Struct):
 
     `max_gross`, `max_net`, `max_day_notional`, `max_loss`: 1e-4 USD. `max_day_shares`: shares.
     `max_open_orders`, `max_day_orders`: orders. `session_interval_ns`, `session_burst_ns`,
-    `session_reserve_ns`: ns. `max_executions`: executions.
+    `session_reserve_ns`: ns. `max_executions`: executions. `move_window`, `fill_window`: binary
+    logarithms of ns.
     """
 
     max_gross: 64
@@ -81,6 +86,8 @@ class AccountLimits(data.Struct):
     session_burst_ns: 32
     session_reserve_ns: 32
     max_executions: 32
+    move_window: 6
+    fill_window: 6
 
 
 def nanoseconds(microseconds):

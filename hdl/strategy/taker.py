@@ -78,6 +78,8 @@ class Taker(wiring.Component):
     parameters : In(StrategyParameters)
     time : In(64)
         In ns.
+    idle_symbol : In(range(symbols))
+        The symbol that a preview has in the next cycle, if it is not valid then.
     preview : Out(stream.Signature(Proposal(symbols), always_ready=True))
         What the intent of each top would be.
     intents : Out(stream.Signature(Proposal(symbols), always_ready=True))
@@ -99,6 +101,7 @@ class Taker(wiring.Component):
                 "parameters_symbol": Out(range(symbols)),
                 "parameters": In(StrategyParameters),
                 "time": In(64),
+                "idle_symbol": In(range(symbols)),
                 "preview": Out(stream.Signature(Proposal(symbols), always_ready=True)),
                 "intents": Out(stream.Signature(Proposal(symbols), always_ready=True)),
                 "ready": Out(1),
@@ -139,7 +142,7 @@ class Taker(wiring.Component):
         proposal = candidate.proposal
         m.d.sync += [
             candidate.valid.eq(self.tops.valid),
-            proposal.symbol.eq(top.symbol),
+            proposal.symbol.eq(Mux(self.tops.valid, top.symbol, self.idle_symbol)),
             proposal.side.eq(Mux(buys, Side.BUY, Side.SELL)),
             proposal.price.eq(Mux(buys, top.ask_price, top.bid_price)),
             proposal.quantity.eq(parameters.quantity),

@@ -172,6 +172,12 @@ class OrderManager:
         for number in self.orders:
             self.cancel(number)
 
+    def pull(self, symbol: int) -> None:
+        """A cause to cancel all that is open of a symbol."""
+        for number, order in self.orders.items():
+            if order.symbol == symbol:
+                self.cancel(number)
+
     def cancel(self, number: int) -> bool:
         """A cause to cancel this order; whether it is open."""
         order = self.orders.get(number)

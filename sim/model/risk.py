@@ -16,8 +16,8 @@ __all__ = ["GATES", "STANDING", "Limits", "Order", "RiskModel", "Verdict"]
 
 GATES = (
     *(1, 2, 3, 4, 5, 6, 7, 8, 9),
-    *(10, 11, 13, 14, 15, 16, 17, 18, 19),
-    *(20, 21, 23, 24, 25, 26, 27, 29, 30),
+    *(10, 11, 12, 13, 14, 15, 16, 17, 18, 19),
+    *(20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30),
     *(31, 32, 33, 34, 35),
 )
 """The gates that the card has; gate g is bit g of the reasons. Bit 0: the transmit port is busy."""
@@ -25,12 +25,14 @@ GATES = (
 STANDING = (2, 3, 20, 27, 30, 31, 32, 33, 35)
 """Those of them that hold whatever the order is, by what is known outside of this model."""
 BUSY = 0
-COUNTING = (7, 8, 18, 19, 21, 29)
+COUNTING = (7, 8, 18, 19, 21, 22, 29)
 """Gates that go by the orders approved before; not asked while one is being accounted for."""
 REMEMBERED = 4
 QUANTITY_MAX = 1_000_000
 TIME = (1 << 64) - 1
 WORD = (1 << 32) - 1
+PRINTS = 10_000
+"""Prints that are kept, unless more of them count."""
 RESERVE = 1 << 33
 """What is reserved and released adds up modulo this."""
 
@@ -88,6 +90,10 @@ class Limits:
     max_open_orders: int = 0
     max_duplicates: int = 0
     duplicate_window_ns: int = 0
+    allow_self_trade: bool = False
+    max_move: int = 0
+    max_fills: int = 0
+    max_fill_shares: int = 0
 
     def __post_init__(self) -> None:
         for name, bits in (
@@ -112,6 +118,9 @@ class Limits:
             ("max_open_orders", 32),
             ("max_duplicates", 4),
             ("duplicate_window_ns", 32),
+            ("max_move", 32),
+            ("max_fills", 16),
+            ("max_fill_shares", 32),
         ):
             value = getattr(self, name)
             if not 0 <= value < 1 << bits:
@@ -139,6 +148,7 @@ class Limits:
                 self.max_open_orders,
                 self.max_duplicates,
                 self.duplicate_window_ns,
+                self.max_move,
             )
         )
 
@@ -147,8 +157,8 @@ class Limits:
 class AccountLimits:
     """The limits of all symbols together; one of 0 is not programmed, which gate 4 refuses.
 
-    1e-4 USD, orders, shares, executions, and nanoseconds. `session_burst_ns` and
-    `session_reserve_ns` may be 0.
+    1e-4 USD, orders, shares, executions, and nanoseconds, of which `move_window` and `fill_window`
+    are binary logarithms. `session_burst_ns` and `session_reserve_ns` may be 0.
     """
 
     max_gross: int = 0
@@ -162,6 +172,8 @@ class AccountLimits:
     session_burst_ns: int = 0
     session_reserve_ns: int = 0
     max_executions: int = 0
+    move_window: int = 0
+    fill_window: int = 0
 
     @property
     def present(self) -> bool:
@@ -177,6 +189,8 @@ class AccountLimits:
                 self.max_loss,
                 self.session_interval_ns,
                 self.max_executions,
+                self.move_window,
+                self.fill_window,
             )
         )
 
@@ -209,6 +223,13 @@ class _Account:
     full_at: int = 0
     open_orders: int = 0
     sent: list[_Sent] = field(default_factory=list)
+    highest_buy: int = 0
+    lowest_sell: int = 0
+    prints: list[tuple[int, int]] = field(default_factory=list)
+    """Time in ns and price."""
+    fills: list[tuple[int, int]] = field(default_factory=list)
+    """Time in ns and shares."""
+    burst: bool = False
 
 
 @dataclass
@@ -272,6 +293,8 @@ class RiskModel:
         for account in self._accounts.values():
             account.full_at = account.open_orders = 0
             account.sent.clear()
+            account.fills.clear()
+            account.burst = False
 
     def set_limits(self, symbol: int, limits: Limits) -> None:
         """Puts other limits in force; exposure and reference price stay."""
@@ -330,6 +353,30 @@ class RiskModel:
         account.reference = trade.price
         account.reference_time = time_ns
 
+    def move(self, trade: Trade, time_ns: int) -> None:
+        """A print may be a move of the reference price; to be told beside `trade`."""
+        prints = self._accounts[trade.symbol].prints
+        prints.append((time_ns, trade.price))
+        if len(prints) > PRINTS:
+            del prints[: -len(self._moves(prints, time_ns))]
+
+    def fill(self, symbol: int, shares: int, time_ns: int) -> None:
+        """So many shares of an own order were executed."""
+        account, window = self._accounts[symbol], self.account.fill_window
+        account.fills.append((time_ns, shares))
+        counted, now = [], time_ns >> window
+        for at, each in reversed(account.fills):
+            if now - (at >> window) not in (0, 1):
+                break
+            counted.append(each)
+        limits = account.limits
+        if len(counted) > limits.max_fills or sum(counted) > limits.max_fill_shares:
+            account.burst = True
+
+    def clear_fill_burst(self, symbol: int) -> None:
+        """The host lets a symbol trade again."""
+        self._accounts[symbol].burst = False
+
     def message(self, message: Message, symbol: int | None) -> None:
         """Follows the trading state: H, h, Y of a tracked `symbol`, S and W of the whole market.
 
@@ -366,11 +413,13 @@ class RiskModel:
         proposal: Proposal,
         time_ns: int,
         *,
+        interval_ns: int | None = None,
         transmit_busy: bool = False,
         accounting: bool = False,
     ) -> Verdict:
         """Evaluates every gate; if all pass, reserves the exposure and takes a reference number.
 
+        `interval_ns`: the time that tells the interval of gate 12, if it is another one.
         `accounting`: the order approved before is being accounted for; the port is then busy.
         """
         account = self._accounts[proposal.symbol]
@@ -386,6 +435,8 @@ class RiskModel:
             9: 0 < proposal.quantity <= min(limits.max_order_quantity, QUANTITY_MAX),
             10: proposal.quantity * proposal.price <= limits.max_order_notional,
             11: self._within_collar(account, proposal.price, time_ns),
+            12: self._move(account, time_ns if interval_ns is None else interval_ns)
+            < limits.max_move,
             13: account.exact and not self._recovering,
             7: self.values_known and self._gross(proposal) <= self.account.max_gross,
             8: self.values_known and self._net(proposal) <= self.account.max_net,
@@ -402,6 +453,7 @@ class RiskModel:
             and sum(each.open_orders for each in self._accounts.values())
             < self.account.max_open_orders,
             21: self._is_original(account, proposal, time_ns),
+            22: limits.allow_self_trade or self._is_apart(proposal),
             16: account.trading
             and not account.halted
             and not self.breach
@@ -417,6 +469,7 @@ class RiskModel:
             and proposal.price % limits.order_tick == 0
             and limits.lot_size in LOT_SIZES
             and proposal.quantity % limits.lot_size == 0,
+            28: not account.burst,
             29: self._day_orders < self.account.max_day_orders
             and self._day_shares + proposal.quantity <= self.account.max_day_shares
             and self._day_notional + _notional(proposal) <= self.account.max_day_notional,
@@ -430,6 +483,7 @@ class RiskModel:
             reasons |= 1 << BUSY
         order = Order(*proposal, self.next_user_ref_num)
         if not reasons:
+            self._note_price(proposal)
             account.open_buys = (buys + account.released_buys) % RESERVE
             account.open_sells = (sells + account.released_sells) % RESERVE
             self._account_for(account, proposal, time_ns)
@@ -468,6 +522,22 @@ class RiskModel:
             and self._session_full_at - time_ns <= allowed
         )
 
+    def _is_apart(self, proposal: Proposal) -> bool:
+        account = self._accounts[proposal.symbol]
+        _, buys, sells = self.exposure(proposal.symbol)
+        if proposal.side == BUY:
+            return not sells or proposal.price < account.lowest_sell
+        return not buys or proposal.price > account.highest_buy
+
+    def _note_price(self, proposal: Proposal) -> None:
+        """To be called before what an approved order reserves counts as open."""
+        account, price = self._accounts[proposal.symbol], proposal.price
+        _, buys, sells = self.exposure(proposal.symbol)
+        if proposal.side == BUY:
+            account.highest_buy = max(account.highest_buy, price) if buys else price
+        else:
+            account.lowest_sell = min(account.lowest_sell, price) if sells else price
+
     @staticmethod
     def _is_original(account: _Account, proposal: Proposal, time_ns: int) -> bool:
         most, window = account.limits.max_duplicates, account.limits.duplicate_window_ns
@@ -478,6 +548,19 @@ class RiskModel:
     @staticmethod
     def _is_recent(heard: int | None, max_age_us: int, time_ns: int) -> bool:
         return heard is not None and (time_ns - heard) & TIME <= max_age_us * 1000
+
+    def _move(self, account: _Account, time_ns: int) -> int:
+        """What the reference has moved in this interval and the one before."""
+        seen = self._moves(account.prints, time_ns)
+        return max(seen) - min(seen) if seen else 0
+
+    def _moves(self, prints: list[tuple[int, int]], time_ns: int) -> list[int]:
+        now, seen = time_ns >> self.account.move_window, []
+        for at, price in reversed(prints):
+            seen.append(price)
+            if now - (at >> self.account.move_window) not in (0, 1):
+                break
+        return seen
 
     @staticmethod
     def _is_sane(account: _Account) -> bool:

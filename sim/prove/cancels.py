@@ -10,10 +10,10 @@ from tickgate.sim.prove.engine import Harness, Method, Property
 
 __all__ = ["PROPERTIES"]
 
-SLOTS, TOGETHER = 8, 3
+SLOTS, SYMBOLS, TOGETHER = 8, 2, 3
 
 
-CAUSES = ("sent", "cancel_all", "cancel", "stopped")
+CAUSES = ("sent", "cancel_all", "pull", "cancel", "stopped")
 EVENTS = ("ends", "answers", "clear")
 NUMBERS = ("number", "cancel_number", "ended", "answered")
 
@@ -26,6 +26,7 @@ class CancelHarness(Harness):
             {
                 **dict.fromkeys((*CAUSES, *EVENTS, "open", "closed", "ready"), 1),
                 **dict.fromkeys(NUMBERS, 32),
+                **dict.fromkeys(("symbol", "pull_symbol"), range(SYMBOLS)),
             },
             {"left": 16, "wanted": SLOTS, "stage": Stage, "octet": range(PACKET_SIZE)},
         )
@@ -33,10 +34,10 @@ class CancelHarness(Harness):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.canceller = canceller = Canceller(
-            slots=SLOTS, segment_size=TOGETHER * PACKET_SIZE
+            slots=SLOTS, symbols=SYMBOLS, segment_size=TOGETHER * PACKET_SIZE
         )
         writer, octets = canceller.writer, canceller.octets
-        for name in (*CAUSES, *EVENTS, *NUMBERS, "open", "closed"):
+        for name in (*CAUSES, *EVENTS, *NUMBERS, "symbol", "pull_symbol", "open", "closed"):
             m.d.comb += getattr(canceller, name).eq(getattr(self, name))
         # A cause, or something in the way, leaves as much to do as before, or more.
         stopped, cancelled, calm, was_calm = Signal(), Signal(), Signal(), Signal()
@@ -47,7 +48,7 @@ class CancelHarness(Harness):
             was_calm.eq(calm),
             before.eq(self.left),
         ]
-        caused = self.sent | self.cancel_all | cancelled | (self.stopped & ~stopped)
+        caused = self.sent | self.cancel_all | self.pull | cancelled | (self.stopped & ~stopped)
         m.d.comb += [
             calm.eq(self.open & self.ready & ~caused),
             octets.ready.eq(self.ready),

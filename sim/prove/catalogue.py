@@ -7,6 +7,7 @@ from tickgate.sim.prove import (
     ladder,
     memory,
     order,
+    patrol,
     risk,
     segments,
     standing,
@@ -19,7 +20,7 @@ from tickgate.sim.prove.engine import Property
 __all__ = ["PROPERTIES"]
 
 _PARTS = (
-    *(book, ladder, top, memory, risk, standing, valuation),
+    *(book, ladder, top, memory, risk, standing, valuation, patrol),
     *(order, cancels, segments, tcp, control),
 )
 

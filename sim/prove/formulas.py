@@ -13,6 +13,7 @@ from collections.abc import Callable
 from amaranth.hdl import Cat, Mux, Value
 
 from tickgate.hdl.risk.gate import COUNTING, STANDING, Gate
+from tickgate.hdl.risk.interval import NUMBER_BITS
 from tickgate.hdl.stream import Side
 from tickgate.spec.gates import (
     LOT_SIZES,
@@ -168,6 +169,17 @@ def _collar(h):
     ).all()
 
 
+def _steady(h):
+    moves, interval = h.moves_then, h.interval_then
+    since = (interval - moves.interval)[:NUMBER_BITS]
+    move = Mux(
+        moves.ever & (since == 0),
+        (moves.high_of_both - moves.low_of_both)[:32],
+        Mux(moves.ever & (since == 1), (moves.high - moves.low)[:32], 0),
+    )
+    return move < h.judged.limits.max_move
+
+
 def _heard_lately(h):
     def fresh(heard, heard_at, max_age_us):
         age = (h.judged.time - heard_at)[:64]
@@ -221,6 +233,17 @@ def _original(h):
         for sent in (h.orders_then.sent[n] for n in range(REMEMBERED_ORDERS))
     )
     return (limits.max_duplicates <= REMEMBERED_ORDERS) & (same < limits.max_duplicates)
+
+
+def _apart(h):
+    order, judged, known = h.judged.proposal, h.judged, h.orders_then
+    no_sells = known.sells == judged.released_sells
+    no_buys = known.buys == judged.released_buys
+    return judged.limits.allow_self_trade | Mux(
+        order.side == Side.BUY,
+        no_sells | (order.price < known.lowest_sell),
+        no_buys | (order.price > known.highest_buy),
+    )
 
 
 def _permitted(h):
@@ -331,6 +354,14 @@ _ALONE: dict[Gate, tuple[str, Callable[..., Value]]] = {
         ),
         lambda h: h.ago(_collar(h), 2),
     ),
+    Gate.COLLAR_OVER_TIME: (
+        (
+            "highest - lowest price < `max_move`, of the trades, up to two cycles before the "
+            "preview, of the interval of the cycle before it and of the interval before that, and "
+            "the last one before those; of no trade, 0 < `max_move`; intervals modulo 2^16"
+        ),
+        _steady,
+    ),
     Gate.FEED_TRUST: (
         "the book of the symbol is exact in the cycle of the intent",
         lambda h: h.exact_then,
@@ -377,6 +408,15 @@ _ALONE: dict[Gate, tuple[str, Callable[..., Value]]] = {
         ),
         _original,
     ),
+    Gate.SELF_TRADE: (
+        (
+            "own orders may meet; or, of a buy, no share of a sell is open or the price is below "
+            "the lowest of the sells approved since there was none, of a sell, no share of a buy "
+            "is open or the price is above the highest of the buys approved since; what is open as "
+            "of gate 5"
+        ),
+        _apart,
+    ),
     Gate.SHORT_LOCATE: (
         "a buy, or open sells + quantity - position <= `short_locates`",
         _located,
@@ -398,6 +438,15 @@ _ALONE: dict[Gate, tuple[str, Callable[..., Value]]] = {
             "`lot_size`, of 1, 10, 40 or 100"
         ),
         lambda h: h.ago(_on_grid(h), 2),
+    ),
+    Gate.FILL_BURST: (
+        (
+            "no fill up to four cycles before the preview was one too many, since the symbol was "
+            "last cleared: fills and their shares, of its interval and the one before, itself "
+            "included, were at most `max_fills` and `max_fill_shares`, in force a cycle after it; "
+            "sums stay at their highest number, intervals are modulo 2^16"
+        ),
+        lambda h: ~h.filled_then.burst,
     ),
     Gate.DAILY_TOTALS: (
         (

@@ -7,13 +7,16 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import Component
 
+from tickgate.hdl.bits import bit_of
+from tickgate.hdl.risk.fills import FillCaps
 from tickgate.hdl.risk.gate import RiskGate
 from tickgate.hdl.risk.integrity import Faults
+from tickgate.hdl.risk.interval import NUMBER_BITS
 from tickgate.hdl.stream import MessageKind, Side
 from tickgate.sim.prove.opened import inside, read, read_whole
 from tickgate.spec.gates import REMEMBERED_ORDERS
 
-__all__ = ["Knowledge", "Known", "KnownOfAccount", "KnownOfFeed"]
+__all__ = ["Knowledge", "Known", "KnownOfAccount", "KnownOfFeed", "KnownOfFills", "KnownOfMoves"]
 
 TIME_MAX = (1 << 64) - 1
 TELLS = {
@@ -51,6 +54,22 @@ class KnownOfFeed(data.Struct):
     ask: 32
 
 
+class KnownOfMoves(data.Struct):
+    """What the trades of a symbol but for the last cycle's have made of its price.
+
+    The interval of the last one; lowest and highest price of that interval, and of it and the one
+    before: of all trades and the last one before those.
+    """
+
+    ever: 1
+    last: 32
+    interval: NUMBER_BITS
+    low: 32
+    high: 32
+    low_of_both: 32
+    high_of_both: 32
+
+
 class Sent(data.Struct):
     """An approved order, and the time of its preview."""
 
@@ -62,7 +81,7 @@ class Sent(data.Struct):
 
 
 class Known(data.Struct):
-    """What orders have made of a symbol: shares of all, and of the rate, the number and the last.
+    """What orders have made of a symbol: shares of all, rate, number, the last, highest and lowest.
 
     Orders that are closed are not counted; all shares are, modulo 2**33, as what is released.
     """
@@ -72,6 +91,23 @@ class Known(data.Struct):
     full_at: 64
     open_orders: 32
     sent: data.ArrayLayout(Sent, REMEMBERED_ORDERS)
+    highest_buy: 32
+    lowest_sell: 32
+
+
+class KnownOfFills(data.Struct):
+    """What the fills of a symbol amount to, two cycles after the last one.
+
+    The interval of the last one; number and shares of those of that interval, and of that and the
+    one before; whether one was too many, a cycle later.
+    """
+
+    interval: NUMBER_BITS
+    fills: 16
+    shares: 32
+    fills_of_both: 16
+    shares_of_both: 32
+    burst: 1
 
 
 class KnownOfAccount(data.Struct):
@@ -117,6 +153,8 @@ class Knowledge:
             self._was_notional.eq(harness.notional),
         ]
         self._hear()
+        self._move()
+        self._fill()
         self._suspect()
         self._reserve()
         self._count()
@@ -175,6 +213,64 @@ class Knowledge:
         self.feed_before = Signal(KnownOfFeed)
         m.d.sync += self.feed_before.eq(feed)
 
+    def _move(self) -> None:
+        m, h, moves = self._m, self._harness, Signal(KnownOfMoves)
+        self.moves, self.interval = moves, Signal(NUMBER_BITS)
+        m.d.sync += self.interval.eq((h.time >> h.account.move_window)[:NUMBER_BITS])
+        price, last = self.feed.reference, moves.last
+        same = moves.ever & (self.interval == moves.interval)
+        next_one = moves.ever & (self.interval == (moves.interval + 1)[:NUMBER_BITS])
+
+        def lower(one, other):
+            return Mux(one < other, one, other)
+
+        def higher(one, other):
+            return Mux(one > other, one, other)
+
+        with m.If(h.ago(h.trade_valid & self._is_of_it(h.trade.symbol), 1)):
+            m.d.sync += [moves.ever.eq(1), moves.last.eq(price), moves.interval.eq(self.interval)]
+            for further, now, both in (
+                (lower, moves.low, moves.low_of_both),
+                (higher, moves.high, moves.high_of_both),
+            ):
+                anew = Mux(moves.ever, further(price, last), price)
+                before = Mux(next_one, further(price, now), anew)
+                m.d.sync += [
+                    now.eq(Mux(same, further(price, now), anew)),
+                    both.eq(Mux(same, further(price, both), before)),
+                ]
+
+    def _fill(self) -> None:
+        m, h, filled, interval = self._m, self._harness, Signal(KnownOfFills), Signal(NUMBER_BITS)
+        self.filled, self.fill_interval = filled, interval
+        m.d.sync += interval.eq((h.time >> h.account.fill_window)[:NUMBER_BITS])
+        executed = h.executed_valid & self._is_of_it(h.executed.symbol)
+        then, caps = h.ago(interval, 1), FillCaps(h.ago(Value.cast(h.caps), 2))
+        same, next_one = filled.interval == then, (filled.interval + 1)[:NUMBER_BITS] == then
+
+        def more(before, amount, width):
+            most = (1 << width) - 1
+            return Mux(before + amount > most, most, before + amount)
+
+        shares = h.ago(h.executed.shares, 2)
+        with m.If(h.ago(executed, 2)):
+            m.d.sync += filled.interval.eq(then)
+            for now, both, amount, width in (
+                (filled.fills, filled.fills_of_both, 1, 16),
+                (filled.shares, filled.shares_of_both, shares, 32),
+            ):
+                m.d.sync += [
+                    now.eq(more(Mux(same, now, 0), amount, width)),
+                    both.eq(more(Mux(same, both, Mux(next_one, now, 0)), amount, width)),
+                ]
+        too_many = (filled.fills_of_both > caps.max_fills) | (
+            filled.shares_of_both > caps.max_fill_shares
+        )
+        with m.If(h.ago(executed, 3) & too_many):
+            m.d.sync += filled.burst.eq(1)
+        with m.Elif(h.release & self._is_of_it(h.release_symbol)):
+            m.d.sync += filled.burst.eq(0)
+
     def _suspect(self) -> None:
         """`faults`: all that are seen in this cycle or were before."""
         m, h = self._m, self._harness
@@ -211,11 +307,18 @@ class Knowledge:
 
     def _reserve(self) -> None:
         m, orders, order = self._m, self.orders, self._gate.approved.payload
+        judged, price = self._harness.judged, self._harness.judged.proposal.price
         with m.If(self._approved_of_it()):
             with m.If(order.side == Side.BUY):
                 m.d.sync += orders.buys.eq(orders.buys + order.quantity)
+                others = orders.buys != judged.released_buys
+                keeps = others & (orders.highest_buy >= price)
+                m.d.sync += orders.highest_buy.eq(Mux(keeps, orders.highest_buy, price))
             with m.Else():
                 m.d.sync += orders.sells.eq(orders.sells + order.quantity)
+                others = orders.sells != judged.released_sells
+                keeps = others & (orders.lowest_sell <= price)
+                m.d.sync += orders.lowest_sell.eq(Mux(keeps, orders.lowest_sell, price))
 
     def _count(self) -> None:
         m, h, orders, account = self._m, self._harness, self.orders, self.account
@@ -278,6 +381,8 @@ class Knowledge:
             self.account,
         )
         which, state, before = h.which, gate.state, self.feed_before
+        filled, fills = self.filled, self._memory("fills", which)
+        moves, noted = self.moves, self._memory("movement", which)
         reserved = self._memory("exposure", which)
         reference = self._memory("collar", which)
         heard, seen = self._memory("freshness", which), self._memory("sanity", which)
@@ -287,12 +392,40 @@ class Knowledge:
         spread = feed.ask - feed.bid
         sent = self._memory("duplicates", which)
         pending_of_it = pending & self._was_of_it
+        crossing, same_reserve = inside(self._inside, "crossing"), Signal()
+        m = self._m
+        m.d.comb += same_reserve.eq(
+            (reserved.buys == orders.buys) & (reserved.sells == orders.sells)
+        )
         return {
-            "reserved": Cat(reserved.buys == orders.buys, reserved.sells == orders.sells).all(),
+            "reserved": same_reserve,
+            "extremes": Cat(
+                same_reserve,
+                read(m, crossing, "buys", which) == orders.highest_buy,
+                read(m, crossing, "sells", which) == orders.lowest_sell,
+            ).all(),
             "trade": Cat(
                 reference.valid == feed.has_reference,
                 ~reference.valid | (reference.price == feed.reference),
                 ~reference.valid | (reference.time == feed.reference_time),
+            ).all(),
+            "moves": Cat(
+                noted.ever == moves.ever,
+                noted.last == moves.last,
+                noted.interval == moves.interval,
+                noted.now.low == moves.low,
+                noted.now.high == moves.high,
+                noted.both.low == moves.low_of_both,
+                noted.both.high == moves.high_of_both,
+                self.part("movement").number == self.interval,
+            ).all(),
+            "fills": Cat(
+                fills.interval == filled.interval,
+                fills.now.fills == filled.fills,
+                fills.now.shares == filled.shares,
+                fills.both.fills == filled.fills_of_both,
+                fills.both.shares == filled.shares_of_both,
+                bit_of(self.part("fills").bursts, which) == filled.burst,
             ).all(),
             "state": Cat(
                 state.trading == before.trades,

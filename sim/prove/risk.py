@@ -10,11 +10,13 @@ from amaranth.lib import data
 
 from tickgate.hdl.control.arming import Arming
 from tickgate.hdl.risk.account import HELD_BITS, Released
+from tickgate.hdl.risk.fills import FillBurst, FillCaps
 from tickgate.hdl.risk.gate import COUNTING, Gate, RiskGate
 from tickgate.hdl.risk.integrity import Faults
 from tickgate.hdl.risk.limits import AccountLimits, Limits
+from tickgate.hdl.risk.movement import Movement
 from tickgate.hdl.risk.standing import Standing
-from tickgate.hdl.stream import Message, MessageKind, Proposal, Side, Top, Trade
+from tickgate.hdl.stream import Execution, Message, MessageKind, Proposal, Side, Top, Trade
 from tickgate.sim.prove.engine import Harness, Method, Property
 from tickgate.sim.prove.formulas import (
     FORMULAS,
@@ -73,6 +75,11 @@ INPUTS = {
     "top": Top(SYMBOLS),
     "trade_valid": 1,
     "trade": Trade(SYMBOLS),
+    "executed_valid": 1,
+    "executed": Execution(SYMBOLS),
+    "caps": FillCaps,
+    "release": 1,
+    "release_symbol": range(SYMBOLS),
     "time_in_force": 8,
     "time": 64,
     "busy": 1,
@@ -97,6 +104,7 @@ def drive(m: Module, harness: Harness, gate: RiskGate) -> Signal:
         (gate.messages, "message"),
         (gate.tops, "top"),
         (gate.trades, "trade"),
+        (gate.executions, "executed"),
     ):
         m.d.comb += [
             port.valid.eq(getattr(harness, f"{name}_valid")),
@@ -110,6 +118,9 @@ def drive(m: Module, harness: Harness, gate: RiskGate) -> Signal:
         gate.time_in_force.eq(harness.time_in_force),
         gate.released_buys.eq(harness.released_buys),
         gate.released_sells.eq(harness.released_sells),
+        gate.caps.eq(harness.caps),
+        gate.release.eq(harness.release),
+        gate.release_symbol.eq(harness.release_symbol),
         gate.transmit_busy.eq(harness.busy),
         gate.load_user_ref_num.eq(harness.load),
         gate.user_ref_num_start.eq(harness.start),
@@ -146,6 +157,8 @@ def easy_day(harness: Harness, *, orders: int) -> Value:
         "top": {"bid_present": 1, "bid_price": 1, "ask_present": 1, "ask_price": 2},
         "trade_valid": 1,
         "trade": {"price": 1},
+        "executed": {},
+        "caps": {},
         "time_in_force": ord("3"),
     }
     of_host = ("meant", "load", "start")
@@ -200,6 +213,8 @@ class RiskHarness(Harness):
         apart = ~gate.approved.valid | (gate.verdicts.valid & ~self.accounting_then)
         for name, agrees in agreements.items():
             assumed = contract & apart if name in OF_ORDERS else contract
+            if name == "fills":
+                assumed &= ~self.executed_valid | ~self.ago(self.executed_valid, 1)
             self._claim(name, assumed, agrees, gate.approved.valid)
         for name, (claim, cover, needs) in CLAIMS.items():
             knows = Cat(Const(1, 1), *(agreements[group] for group in needs)).all()
@@ -247,11 +262,12 @@ class RiskHarness(Harness):
         self.restricted_then = self.ago(feed.restricted, 1)
         approved = [self.ago(gate.approved.valid, n) for n in range(1, RiskGate.ACCOUNTING + 1)]
         self.accounting_then = Cat(approved).any()
-        for name in ("orders", "feed", "account"):
+        for name in ("orders", "feed", "moves", "filled", "account"):
             known = getattr(knowledge, name)
             then = Signal(known.shape())
             self._module.d.comb += then.as_value().eq(self.ago(known.as_value(), 2))
             setattr(self, f"{name}_then", then)
+        self.interval_then = self.ago(knowledge.interval, 2)
         self.damaged_then = self.ago(knowledge.faults.as_value().any(), 1)
         self.odd_then = self.ago(knowledge.odd(self.preview.symbol), 2)
         self.market_heard_then = self.ago(knowledge.market_heard, 2)
@@ -293,12 +309,15 @@ NEEDS: dict[Gate, tuple[str, ...]] = {
     Gate.GROSS_EXPOSURE: ("notional",),
     Gate.NET_EXPOSURE: ("notional",),
     Gate.PRICE_COLLAR: ("trade",),
+    Gate.COLLAR_OVER_TIME: ("moves",),
+    Gate.FILL_BURST: ("fills",),
     Gate.STALENESS: ("heard",),
     Gate.BOOK_SANITY: ("top",),
     Gate.TRADING_STATE: ("state",),
     Gate.MESSAGE_RATE: ("rate",),
     Gate.OPEN_ORDERS: ("open",),
     Gate.DUPLICATE: ("sent",),
+    Gate.SELF_TRADE: ("reserved", "extremes"),
     Gate.SHORT_LOCATE: ("reserved",),
     Gate.SHORT_SALE_RESTRICTION: ("reserved", "state", "top"),
     Gate.DAILY_TOTALS: ("day",),
@@ -312,20 +331,29 @@ OF_LIMITS = (Gate.BUSY, Gate.WORST_CASE_LONG, Gate.WORST_CASE_SHORT, Gate.GROSS_
 """Gates by which what is approved is within limits."""
 GROUPS = {
     "trade": "price and time of its last trade",
+    "moves": "how far its trades have moved in this interval and the one before",
+    "fills": "number and shares of its fills in this interval and the one before; whether one was "
+    "too many",
     "state": "its trading state, session and breach of the market",
     "heard": "time of its last message, and of the last one of any symbol",
     "top": "its last top",
     "reserved": "shares of all approved orders on either side",
     "rate": "time at which its bucket is full, and that of the session",
     "sent": "its last 4 approved orders",
+    "extremes": "highest price of buys and lowest of sells approved since none of the side was "
+    "open; and their shares, as of `risk-known-reserved`",
     "open": "number of its open orders, and of all symbols together",
     "notional": "notional of open orders on either side, of all symbols together",
     "day": "orders, shares and notional of the day, of all symbols together",
     "faults": "where flipped bits were seen since the host, with the card disarmed, forgave them",
 }
-OF_ORDERS = {"rate": 3, "sent": 3, "open": 4, "notional": 4, "day": 3}
+OF_ORDERS = {"rate": 3, "sent": 3, "extremes": 4, "open": 4, "notional": 4, "day": 3}
 """Groups that orders make, none of which comes while the gate is busy with another one; and after
 how many cycles a run from anywhere has all of an order that was on its way."""
+
+
+OF_FILLS = {"fills": 4}
+"""Likewise, of a fill."""
 
 
 class PassageHarness(Harness):
@@ -435,6 +463,9 @@ DEPTH_ENTERED = RiskGate.ACCOUNTING
 REACHED = {
     # An order has to be open before it.
     Gate.OPEN_ORDERS: 3 + RiskGate.ACCOUNTING + 1,
+    # Two trades, or a fill.
+    Gate.COLLAR_OVER_TIME: 3 + Movement.LATENCY_TRADE,
+    Gate.FILL_BURST: 2 + FillBurst.LATENCY_EXECUTION,
 }
 OF_INTENT = "the intent is the preview of the cycle before; no start of day meanwhile"
 LAWS_OF: dict[Gate, str] = {
@@ -468,7 +499,7 @@ KNOWN = tuple(
         size="2 symbols, all numbers in full width",
         cover="an order is approved",
         method=Method.INDUCTION,
-        depth=OF_ORDERS.get(group, 3),
+        depth=(OF_ORDERS | OF_FILLS).get(group, 3),
         reached=3,
         make=RiskHarness,
         of_many=group,

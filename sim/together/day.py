@@ -140,7 +140,10 @@ def configuration(mac: str, *, rest: bool = False) -> Config:
     made["live"] |= {"order_kill_timeout_ms": 30_000}
     for symbol in made["symbols"]:
         symbol["strategy"] |= {"min_interval_ns": 20_000_000}
-        symbol["limits"] |= {"allow_time_in_force": [made["session"]["time_in_force"]]}
+        symbol["limits"] |= {
+            "allow_time_in_force": [made["session"]["time_in_force"]],
+            "allow_self_trade": False,
+        }
     return Config.from_dict(made)
 
 

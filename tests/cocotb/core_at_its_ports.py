@@ -66,6 +66,8 @@ max_loss_usd = 10000000000
 session_interval_ns = 1
 session_burst_ns = 1000000
 max_executions = 1000000
+move_window_us = 1000000
+fill_window_us = 1000
 [[symbols]]
 name = "ZVZZT"
 stock_locate = {LOCATE}
@@ -98,6 +100,8 @@ order_burst_ns = 1000000
 max_open_orders = 65535
 max_duplicates = 4
 duplicate_window_ns = 1
+max_move_usd = 400000
+allow_self_trade = true
 """
 
 

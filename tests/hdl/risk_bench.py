@@ -1,21 +1,23 @@
 """The risk gate, Verilated: cycles as tests tell them go in, verdicts come out."""
 
 import functools
+from collections.abc import Iterator
 
-from amaranth.hdl import Module, Value
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from verilated import Packed, Verilated
 
 from tickgate.hdl.risk.account import HELD_BITS, Released
+from tickgate.hdl.risk.fills import FillCaps
 from tickgate.hdl.risk.gate import STANDING, Refusal, RiskGate, Verdict
 from tickgate.hdl.risk.integrity import Faults
 from tickgate.hdl.risk.limits import AccountLimits, Limits
 from tickgate.hdl.risk.standing import Standing
-from tickgate.hdl.stream import Message, MessageKind, Order, Proposal, Top, Trade
+from tickgate.hdl.stream import Execution, Message, MessageKind, Order, Proposal, Top, Trade
 from tickgate.sim.model import risk as model
 
-__all__ = ["BUY", "KINDS", "SELL", "SYMBOLS", "simulate", "top"]
+__all__ = ["BUY", "KINDS", "SELL", "SYMBOLS", "pulled", "simulate", "top"]
 
 SYMBOLS = 3
 BUY, SELL = 0, 1
@@ -32,6 +34,7 @@ STROBED = {
     "messages": Message(SYMBOLS),
     "tops": Top(SYMBOLS),
     "trades": Trade(SYMBOLS),
+    "executions": Execution(SYMBOLS),
 }
 OFFERED = {"released": Released, "closed": range(SYMBOLS)}
 TOLD = {
@@ -44,6 +47,9 @@ TOLD = {
     "held": HELD_BITS,
     "released_buys": 33,
     "released_sells": 33,
+    "caps": FillCaps,
+    "release": 1,
+    "release_symbol": range(SYMBOLS),
     "armed": 1,
     "killed": 1,
     "standing": Standing,
@@ -61,6 +67,7 @@ VERDICTS = {
     "verdicts": Verdict(SYMBOLS),
     "approved": Order(SYMBOLS),
     "refused": Refusal(SYMBOLS),
+    "pulls": range(SYMBOLS),
 }
 SHOWN = {"ready": 1, "limits_symbol": range(SYMBOLS)}
 CLEARING = [{"values_known": 1}] * (2 * SYMBOLS + 2)
@@ -70,7 +77,9 @@ CLEARING = [{"values_known": 1}] * (2 * SYMBOLS + 2)
 class GateAtHand(wiring.Component):
     """The gate, all that goes in as one payload, all that comes out as another.
 
-    What is offered and would have to wait has not come: `..._taken` tells.
+    What is offered and would have to wait has not come: `..._taken` tells. As a strategy does, it
+    gives a preview that is not valid the symbol that was wanted, and an intent that is not valid
+    the preview before.
     """
 
     GIVEN = data.StructLayout(
@@ -100,6 +109,12 @@ class GateAtHand(wiring.Component):
             port = getattr(gate, name)
             copy(port.payload, given[name])
             copy(port.valid, given[f"{name}_valid"] & (name in STROBED or port.ready))
+        wanted, before = Signal(range(SYMBOLS)), Signal(Proposal(SYMBOLS))
+        m.d.sync += [wanted.eq(gate.wanted), before.eq(gate.preview.payload)]
+        with m.If(~given.preview_valid):
+            m.d.comb += gate.preview.payload.symbol.eq(wanted)
+        with m.If(~given.intents_valid):
+            copy(gate.intents.payload, before)
         for name in TOLD:
             copy(getattr(gate, name), given[name])
         for name in VERDICTS:
@@ -124,19 +139,13 @@ def simulate(cycles: list[dict]) -> list[tuple]:
 
     What could not be taken when it was offered is taken out of `cycles`.
     """
-    gate, given, gives = bench()
     idle = {**cycles[0], **dict.fromkeys(("preview", "released", "closed", "message", "top"))}
-    idle |= {"trade": None, "load": None, "start_of_day": 0}
+    idle |= {"trade": None, "fill": None, "let_go": None, "load": None, "start_of_day": 0}
     told = [*cycles, *[idle] * (1 + RiskGate.LATENCY)]
-    intents = [None, *(now["preview"] if now["meant"] else None for now in told)]
-    words = [given.pack(ports(now, intent)) for now, intent in zip(told, intents, strict=False)]
-    shown = gate.run([*map(given.pack, CLEARING), *words])
-    assert not gives.unpack(shown[0])["ready"]
-    assert gives.unpack(shown[len(CLEARING) - 1])["ready"]
+    intents, shown = play(told)
     due = [None] * RiskGate.LATENCY + intents
     verdicts = []
-    for now, intent, word in zip(told, due, shown[len(CLEARING) :], strict=False):
-        was = gives.unpack(word)
+    for now, intent, was in zip(told, due, shown, strict=False):
         for name in OFFERED:
             if now[name] is not None and not was[f"{name}_taken"]:
                 now[name] = None
@@ -147,6 +156,23 @@ def simulate(cycles: list[dict]) -> list[tuple]:
         if intent is not None:
             verdicts.append(read(was, intent))
     return verdicts
+
+
+def play(told: list[dict]) -> tuple[list, Iterator[dict]]:
+    """The intent of each cycle, and what comes out in each."""
+    gate, given, gives = bench()
+    intents = [None, *(now["preview"] if now["meant"] else None for now in told)]
+    words = [given.pack(ports(now, intent)) for now, intent in zip(told, intents, strict=False)]
+    shown = gate.run([*map(given.pack, CLEARING), *words])
+    assert not gives.unpack(shown[0])["ready"]
+    assert gives.unpack(shown[len(CLEARING) - 1])["ready"]
+    return intents, map(gives.unpack, shown[len(CLEARING) :])
+
+
+def pulled(cycles: list[dict]) -> list[tuple[int, int]]:
+    """Cycle and symbol of all pulls."""
+    _, shown = play(cycles)
+    return [(at, was["pulls"]) for at, was in enumerate(shown) if was["pulls_valid"]]
 
 
 def ports(now: dict, intent: dict | None) -> dict:
@@ -160,6 +186,10 @@ def ports(now: dict, intent: dict | None) -> dict:
         **{name: now[name] for name in ("values_known", "held")},
         "released_buys": buys,
         "released_sells": sells,
+        "caps": now["caps"],
+        "release": int(now["let_go"] is not None),
+        "release_symbol": now["let_go"],
+        "executions": now["fill"] and dict(zip(("symbol", "shares"), now["fill"], strict=True)),
         "exact_now": now["exact"],
         "transmit_busy": now["busy"],
         "load_user_ref_num": int(now["load"] is not None),

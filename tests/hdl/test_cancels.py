@@ -10,15 +10,17 @@ from tickgate.sim.model.orders import OrderManager
 from tickgate.sim.model.soupbin import Report
 from tickgate.spec import ouch50, soupbintcp
 
-SLOTS, TOGETHER = 8, 3
+SLOTS, SYMBOLS, TOGETHER = 8, 3, 3
 SETTLING = 4
 """Cycles without anything after which there is nothing to come."""
-NUMBERS = ("number", "ended", "answered", "cancel_number")
+NUMBERS = ("number", "symbol", "ended", "answered", "cancel_number", "pull_symbol")
 
 
 @pytest.fixture(scope="module")
 def simulated():
-    return Simulated(Canceller(slots=SLOTS, segment_size=(TOGETHER + 1) * PACKET_SIZE - 1))
+    return Simulated(
+        Canceller(slots=SLOTS, symbols=SYMBOLS, segment_size=(TOGETHER + 1) * PACKET_SIZE - 1)
+    )
 
 
 class Bench:
@@ -70,8 +72,9 @@ class Bench:
     async def send(self, step: int = 1) -> None:
         if self.model.room:
             self.last += step if not self.alive else 1
-            self.model.send(self.last, symbol=0, buys=True, quantity=5)
-            await self.cycle(sent=1, number=self.last)
+            symbol = self._random.randrange(SYMBOLS)
+            self.model.send(self.last, symbol=symbol, buys=True, quantity=5)
+            await self.cycle(sent=1, number=self.last, symbol=symbol)
 
     async def report(self, kind: str, number: int) -> None:
         values = {"user_ref_num": number, "quantity": 5}
@@ -88,6 +91,10 @@ class Bench:
     async def cancel_all(self) -> None:
         self.model.cancel_all()
         await self.cycle(cancel_all=1)
+
+    async def pull(self, symbol: int) -> None:
+        self.model.pull(symbol)
+        await self.cycle(pull=1, pull_symbol=symbol)
 
     async def cancel(self, number: int) -> bool:
         found = self.model.cancel(number)
@@ -131,7 +138,7 @@ class Bench:
         """An event."""
         pick, model = self._random.choice, self.model
         numbers = self.alive or [1]
-        match pick("ssssseeaaoOcccCdx"):
+        match pick("ssssseeaaoOcccCppdx"):
             case "s":
                 await self.send(pick((1, 1, 3, 2 * SLOTS)))
             case "e" if self.alive:
@@ -148,6 +155,8 @@ class Bench:
                 await self.cancel(pick((*numbers, pick(wrong))))
             case "C":
                 await self.cancel_all()
+            case "p":
+                await self.pull(self._random.randrange(SYMBOLS))
             case "d":
                 await self.disconnect()
             case "x" if not model.stopped and self._random.random() < 0.2:
@@ -295,4 +304,4 @@ def test_the_last_cancel_is_written_in_the_time_that_is_promised(simulated, gene
 
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="at least 12"):
-        Canceller(slots=8, segment_size=11)
+        Canceller(slots=8, symbols=1, segment_size=11)

@@ -8,7 +8,7 @@ from amaranth.hdl import Module, ResetInserter, Signal, Value
 from amaranth.lib import data
 from amaranth.sim import Simulator
 from amaranth.utils import ceil_log2
-from risk_bench import BUY, KINDS, SELL, SYMBOLS, simulate, top
+from risk_bench import BUY, KINDS, SELL, SYMBOLS, pulled, simulate, top
 from simulated import Simulated
 
 from tickgate.hdl.risk.collar import PriceCollar
@@ -24,9 +24,11 @@ from tickgate.sim.prove.opened import inside, opened
 
 WORD = 0xFFFF_FFFF
 REFERENCE = 100_0000
-VALUES_KNOWN, RELEASE_KNOWN, ENTERED = 3, 4, 2
+VALUES_KNOWN, RELEASE_KNOWN, ENTERED, FILL_KNOWN = 3, 4, 2, 4
 """Cycles from values of positions, and from a release, to the first verdict that goes by them; from
-a verdict to the cycle in which its order is added to the sums."""
+a verdict to the cycle in which its order is added to the sums; from a fill to the first preview
+that it counts for."""
+CAPS = {"max_fills": 0xFFFF, "max_fill_shares": WORD}
 BID, ASK = REFERENCE - 100, REFERENCE + 100
 LIMITS = {
     "max_long": 1000,
@@ -55,6 +57,8 @@ LIMITS = {
     "max_open_orders": 100,
     "max_duplicates": 4,
     "duplicate_window_ns": 1,
+    "allow_self_trade": 1,
+    "max_move": WORD,
 }
 ACCOUNT = {
     "max_gross": 2**64 - 1,
@@ -68,10 +72,12 @@ ACCOUNT = {
     "session_burst_ns": WORD,
     "session_reserve_ns": 0,
     "max_executions": 1,
+    "move_window": 10,
+    "fill_window": 10,
 }
 OPTIONAL = {
     *("extended_hours", "allow_buy", "allow_sell", "short_locates", "order_burst_ns"),
-    *("band_low", "band_high", "band_until", "band_exempt"),
+    *("band_low", "band_high", "band_until", "band_exempt", "allow_self_trade"),
 }
 OF_SELLS = {Gate.WORST_CASE_SHORT, Gate.SHORT_LOCATE, Gate.SHORT_SALE_RESTRICTION}
 PROPOSAL = {
@@ -103,6 +109,9 @@ CYCLE = {
     "message": None,
     "top": None,
     "trade": None,
+    "fill": None,
+    "let_go": None,
+    "caps": CAPS,
     "time_in_force": "3",
     "time": 1_000_000,
     "busy": 0,
@@ -153,7 +162,7 @@ def bits(*gates) -> int:
 
 
 def of_model(limits) -> model.Limits:
-    flags = ("extended_hours", "allow_buy", "allow_sell")
+    flags = ("extended_hours", "allow_buy", "allow_sell", "allow_self_trade")
     allowed = limits["allow_time_in_force"]
     codes = {code for bit, code in enumerate("035E") if allowed >> bit & 1}
     converted = {name: bool(limits[name]) for name in flags}
@@ -196,8 +205,8 @@ def judge(cycles) -> list[tuple]:
     """The same by the model. A trade counts from the next cycle's previews on."""
     risk = model.RiskModel({symbol: model.Limits() for symbol in range(SYMBOLS)})
     risk.config_valid = True
-    verdicts, before, entered, last = [], IDLE, None, None
-    sums, taken, faults = Entered(), [], False
+    verdicts, earlier, before, entered, last = [], {**IDLE, "time": 0}, IDLE, None, None
+    sums, taken, new_day, faults = Entered(), [], -1, False
     for at, now in enumerate([*cycles, IDLE]):
         risk.armed, risk.killed = bool(now["armed"]), bool(now["killed"])
         risk.standing = frozenset(gate.value for gate in now["standing"])
@@ -227,6 +236,7 @@ def judge(cycles) -> list[tuple]:
             verdict = risk.judge(
                 Proposal(**proposal),
                 before["time"],
+                interval_ns=earlier["time"],
                 transmit_busy=bool(now["busy"]),
                 accounting=entered is not None and at - entered <= RiskGate.ACCOUNTING,
             )
@@ -235,6 +245,7 @@ def judge(cycles) -> list[tuple]:
             verdicts.append(tuple(verdict))
         if now["start_of_day"] and not now["armed"]:
             risk.start_of_day()
+            new_day = at
             sums.clear()
             last = None
         if at and taken[at - 1][2] is not None:
@@ -243,12 +254,21 @@ def judge(cycles) -> list[tuple]:
             risk.top(Top(**top(*before["top"])))
         if before["trade"]:
             risk.trade(Trade(*before["trade"]), before["time"])
+        if earlier["trade"]:
+            risk.move(Trade(*earlier["trade"]), earlier["time"])
+        if before["let_go"] is not None:
+            risk.clear_fill_burst(before["let_go"])
+        filled_at = at - FILL_KNOWN
+        if filled_at > new_day and cycles[filled_at]["fill"]:
+            symbol, shares = cycles[filled_at]["fill"]
+            risk.set_limits(symbol, model.Limits(**cycles[filled_at + 1]["caps"]))
+            risk.fill(symbol, shares, cycles[filled_at]["time"])
         if before["message"]:
             risk.heard(before["message"][1], before["time"])
         if now["message"]:
             kind, symbol, code = now["message"]
             risk.message(Message(type=kind, locate=0, timestamp=0, code=code), symbol)
-        before = now
+        earlier, before = (before if at else earlier), now
     return verdicts
 
 
@@ -289,6 +309,8 @@ def some_limits(generator) -> dict:
         "max_open_orders": WORD,
         "max_duplicates": 4,
         "duplicate_window_ns": 1,
+        "allow_self_trade": 1,
+        "max_move": WORD,
     }
     tight = {
         "max_long": [1000, 3000],
@@ -317,6 +339,8 @@ def some_limits(generator) -> dict:
         "max_open_orders": [1, 1, 2],
         "max_duplicates": [1, 2, 5],
         "duplicate_window_ns": [3000, 100_000],
+        "allow_self_trade": [0],
+        "max_move": [1, 2],
     }
     limits = {
         name: generator.choice(tight[name]) if generator.random() < 0.12 else value
@@ -359,7 +383,9 @@ def some_account_limits(generator) -> dict:
         "max_executions": [1, WORD],
     }
     return {
-        name: generator.choice(tight[name]) if generator.random() < 0.15 else value
+        name: generator.choice(tight[name])
+        if name in tight and generator.random() < 0.15
+        else value
         for name, value in ACCOUNT.items()
     }
 
@@ -416,6 +442,9 @@ def a_random_cycle(generator, limits, account, references, time) -> dict:
         "message": rarely(generator.choice(messages), None, 0.1),
         "top": rarely(top, rarely((symbol, BID, ASK), None, 0.2), 0.05),
         "trade": trade,
+        "fill": rarely((symbol, generator.choice([1, 400, WORD])), None, 0.1),
+        "let_go": rarely(symbol, None),
+        "caps": {"max_fills": 20, "max_fill_shares": WORD - 1},
         "time_in_force": rarely("0", "3", 0.05),
         "time": time,
         "busy": rarely(1, 0, 0.1),
@@ -436,6 +465,8 @@ def test_it_judges_as_the_model_judges(generator):
         if n % 50 == 0:
             account = some_account_limits(generator)
         cycles.append(a_random_cycle(generator, limits, account, references, time))
+        if n % 2:
+            cycles[-1]["fill"] = None
     for start in 1000, 2650:
         cycles[start]["faults"] = {"limits": 1}
         cycles[start + 40] |= {"forgive": 1, "armed": 0}
@@ -469,11 +500,12 @@ DAY = {
         "session_burst_ns": 900,
         "session_reserve_ns": 300,
     },
+    "caps": {"max_fills": 8, "max_fill_shares": 700},
 }
 """Limits that a day of about 30 orders meets, each of them."""
 
 
-EVENTS = ("preview", "released", "closed", "trade", "top", "message", "load")
+EVENTS = ("preview", "released", "closed", "trade", "top", "message", "load", "fill", "let_go")
 """What may come in a cycle; beside it, what is told changes, such as limits and a position."""
 
 
@@ -486,10 +518,11 @@ def a_life(generator, length: int) -> tuple[list[dict], int]:
     cycles, time, events = [], CYCLE["time"], 0
     account = {**ACCOUNT, **DAY["account"]}
     limits = [{**LIMITS, **DAY["limits"]} for _ in range(SYMBOLS)]
-    positions, value, down = [0] * SYMBOLS, 0, 0
+    positions, value, down, filled = [0] * SYMBOLS, 0, 0, False
     while len(cycles) < length:
         facts = {"account": account, "time": time}
         if generator.random() < 0.002:
+            filled = False
             cycles.append({**IDLE, **facts, "armed": 0, "start_of_day": 1})
             cycles += [{**IDLE, **facts}] * (SYMBOLS + len(PAUSE))
             positions, events = [0] * SYMBOLS, events + 1
@@ -500,7 +533,8 @@ def a_life(generator, length: int) -> tuple[list[dict], int]:
             value, events = generator.choice([0, 5 * NOTIONAL, 10 * NOTIONAL]), events + 2
         if generator.random() < 0.01:
             # A commit.
-            at, narrow = generator.randrange(SYMBOLS), generator.choice([{}, {"max_long": 400}])
+            at = generator.randrange(SYMBOLS)
+            narrow = generator.choice([{}, {"max_long": 400}, {"allow_self_trade": 0}])
             limits[at], events = {**LIMITS, **DAY["limits"], **narrow}, events + 1
         if generator.random() < 0.005:
             down, events = generator.randrange(20), events + 1
@@ -526,7 +560,11 @@ def a_life(generator, length: int) -> tuple[list[dict], int]:
             "top": maybe(0.7, (other, BID, generator.choice([ASK, ASK + 1]))),
             "message": maybe(0.7, ("Y", other, generator.choice("00000001"))),
             "load": maybe(0.002, 5),
+            "fill": None if filled else maybe(0.05, (other, 100)),
+            "let_go": maybe(0.02, other),
+            "caps": DAY["caps"],
         }
+        filled = now["fill"] is not None
         down = max(0, down - 1)
         events += sum(now[name] is not None for name in EVENTS)
         cycles.append(now)
@@ -553,7 +591,10 @@ def test_out_of_reset_every_fact_is_against_an_order():
     cold = {**IDLE, "armed": 0, "exact": 0, "standing": frozenset()}
     zero = {"limits": dict.fromkeys(LIMITS, 0), "account": dict.fromkeys(ACCOUNT, 0)}
     order = cycle(armed=0, exact=0, **zero)
-    harmless = {Gate.BUSY, Gate.MEMORY_INTEGRITY, *OF_SELLS}
+    harmless = {
+        *(Gate.BUSY, Gate.SELF_TRADE, Gate.FILL_BURST, Gate.MEMORY_INTEGRITY),
+        *OF_SELLS,
+    }
     assert outcome(order, cold, opening=[]) == [bits(*(set(Gate) - harmless))]
     unknown = bits(Gate.PRICE_COLLAR, Gate.STALENESS, Gate.BOOK_SANITY, Gate.TRADING_STATE)
     assert outcome(cycle(), opening=[]) == [unknown]
@@ -700,6 +741,63 @@ def test_a_trade_moves_the_reference_of_its_symbol_for_later_previews():
     assert reasons == [0, bits(Gate.BUSY, Gate.PRICE_COLLAR), 0]
 
 
+BEGIN = 1 << 30
+"""Of an interval."""
+
+
+def look(time: int, price: int = REFERENCE, symbol: int = 1) -> list[dict]:
+    """An order, in a cycle after one of this time."""
+    limits = {**LIMITS, "max_move": 40, "reference_max_age_us": WORD}
+    order = {"symbol": symbol, "price": price}
+    return [now | {"time": BEGIN + time} for now in (IDLE, cycle(order, limits=limits), *PAUSE)]
+
+
+def prints(*moves: tuple[int, int]) -> list[dict]:
+    """Trades at these times, so far from the reference."""
+    trades = [
+        {**CYCLE, "trade": (1, REFERENCE + price), "time": BEGIN + time} for time, price in moves
+    ]
+    return [now for trade in trades for now in (trade, {**trade, "trade": None})]
+
+
+@pytest.mark.parametrize(("move", "passes"), [(39, True), (40, False), (41, False)])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_reference_has_moved_less_than_its_cap_within_the_window(sign, move, passes):
+    far, away = bits(Gate.COLLAR_OVER_TIME), sign * move
+    expected = 0 if passes else far
+    # In one interval; in two; at once after a long time; and back again.
+    for trades in (
+        [(1, 0), (2, away)],
+        [(0, 0), (1023, away)],
+        [(0, sign), (0, away), (0, 0)],
+        [(-1, 0), (0, away)],
+        [(-1024, 0), (0, away)],
+        [(-1025, away), (1023, 0)],
+        [(-500_000, away), (5, 0)],
+    ):
+        assert outcome(*prints(*trades), *look(1023)) == [expected], trades
+        assert outcome(*prints(*trades), *look(1023, symbol=2)) == [0]
+    # What has moved in an interval, by all that came in it and the last one before, counts
+    # through the next one.
+    late = prints((1023, away))
+    assert outcome(*late, *look(1024), *look(2047), *look(2048)) == [expected, expected, 0]
+    steps = prints((0, sign * 20), (1024, away))
+    assert outcome(*steps, *look(1024), *look(2048)) == [expected, 0]
+    back = prints((0, away), (1024, sign * 20))
+    rest = [*prints((2048, sign * 20)), *look(2048), *look(3072)]
+    assert outcome(*back, *look(1024), *rest) == [expected, 0, 0]
+
+
+def test_a_trade_moves_the_reference_from_the_second_preview_on():
+    limits = {**LIMITS, "max_move": 1}
+    order = cycle(limits=limits)
+    moved = bits(Gate.COLLAR_OVER_TIME)
+    trade = order | {"trade": (1, REFERENCE + 1)}
+    killed = {**order, "killed": 1}
+    reasons = outcome(killed | trade, killed, killed, {**IDLE, "killed": 1})
+    assert reasons == [each | bits(Gate.ARMED) for each in (0, 0, moved)]
+
+
 def test_the_book_is_exact_in_the_cycle_of_the_decision():
     assert outcome(cycle(exact=0), {**IDLE, "exact": 0b010}) == [0]
     assert outcome(cycle(), {**IDLE, "exact": 0b101}) == [bits(Gate.FEED_TRUST)]
@@ -779,7 +877,12 @@ def test_a_refusal_names_every_gate_that_failed():
     order = {"price": REFERENCE + 1, "quantity": 1_000_001}
     facts = {"armed": 0, "busy": 1, "exact": 0, "standing": frozenset(), "faults": {"rate": 1}}
     late = {"time": CYCLE["time"] + 1, "account": dict.fromkeys(ACCOUNT, 0)}
+    # More was released than reserved, so that something is open.
+    late["released_shares"] = (1, 1)
+    caps = {"max_fills": 0, "max_fill_shares": 0}
     news = [
+        {**CYCLE, **facts, "fill": (1, 1), "caps": caps},
+        *[{**CYCLE, **facts, "caps": caps}] * FILL_KNOWN,
         {**CYCLE, **facts, "message": ("W", None, "3"), "top": (1, WORD, WORD)},
         {**CYCLE, **facts, "message": ("Y", 1, "1")},
     ]
@@ -787,7 +890,8 @@ def test_a_refusal_names_every_gate_that_failed():
     assert reasons == [bits(*(set(Gate) - OF_SELLS))]
     sell = {**order, "side": SELL}
     reasons = outcome(*news, cycle(sell, limits=zero, **late), {**IDLE, **facts})
-    assert reasons == [bits(*(set(Gate) - {Gate.WORST_CASE_LONG}))]
+    # No price of a sell is at most that of no buy.
+    assert reasons == [bits(*(set(Gate) - {Gate.WORST_CASE_LONG, Gate.SELF_TRADE}))]
 
 
 def test_the_user_reference_number_moves_with_approvals_only_and_is_loaded_only_disarmed():
@@ -826,7 +930,8 @@ def test_no_order_passes_while_exposure_is_being_cleared():
     start = {**IDLE, "start_of_day": 1, "armed": 0}
     worst = {Gate.WORST_CASE_LONG, Gate.WORST_CASE_SHORT, Gate.SHORT_LOCATE}
     swept = worst | {Gate.MESSAGE_RATE, Gate.OPEN_ORDERS, Gate.DUPLICATE}
-    expected = [{Gate.ARMED} | worst, *[{Gate.ARMED} | swept] * (SWEEP - 1), swept, set()]
+    early = {Gate.ARMED, Gate.FILL_BURST} | swept
+    expected = [{Gate.ARMED} | worst, *[early] * SYMBOLS, *[swept] * (SWEEP - SYMBOLS), set()]
     outcomes = [simulate([*OPENING, {**start, "preview": PROPOSAL}])]
     outcomes += [simulate([*OPENING, start, *[IDLE] * n, cycle()]) for n in range(SWEEP + 1)]
     assert [verdict[1] for (verdict,) in outcomes] == [bits(*gates) for gates in expected]
@@ -1253,6 +1358,190 @@ def test_another_order_is_no_duplicate(change):
     assert reasons == [0, 0, again, again, 0]
 
 
+OWN = {**LIMITS, "allow_self_trade": 0}
+
+
+def own(side: int, price: int, *over: int, **changes) -> list[dict]:
+    """An order of the symbol while so many shares of buys and sells were released in all."""
+    facts = {"limits": OWN, "released_shares": over or (0, 0)}
+    return orders({"side": side, "price": REFERENCE + price, **changes}, **facts)
+
+
+@pytest.mark.parametrize("away", [-1, 0, 1])
+@pytest.mark.parametrize(("side", "other", "sign"), [(BUY, SELL, 1), (SELL, BUY, -1)])
+def test_no_own_order_meets_one_that_may_be_open(side, other, sign, away):
+    meets = bits(Gate.SELF_TRADE)
+    expected = 0 if away > 0 else meets
+    # The highest buy and the lowest sell count, whichever came last.
+    for prices in ((0,), (-3, 0), (0, -3), (-1, 0, 0, -2)):
+        before = [now for price in prices for now in own(side, sign * price)]
+        against = own(other, sign * away)
+        assert outcome(*before, *against) == [*[0] * len(prices), expected]
+        assert outcome(*before, *own(other, -sign * 5, symbol=2)) == [0] * (len(prices) + 1)
+    free = orders({"side": other, "price": REFERENCE + sign * away})
+    assert outcome(*own(side, 0), *free) == [0, 0]
+
+
+@pytest.mark.parametrize(("side", "other", "sign"), [(BUY, SELL, 1), (SELL, BUY, -1)])
+def test_own_orders_that_are_over_are_in_the_way_until_none_of_their_side_is_open(
+    side, other, sign
+):
+    meets = bits(Gate.SELF_TRADE)
+
+    def after(over: int) -> tuple[int, int]:
+        return (over, 0) if side == BUY else (0, over)
+
+    two = [*own(side, sign * 2), *own(side, 0)]
+    # A share of the second one is open, and the price of the first one counts.
+    assert outcome(*two, *own(other, sign * 2, *after(199))) == [0, 0, meets]
+    assert outcome(*two, *own(other, sign * 3, *after(199))) == [0, 0, 0]
+    assert outcome(*two, *own(other, -sign, *after(200))) == [0, 0, 0]
+    # The next one begins anew.
+    again = [*two, *own(side, -sign, *after(200))]
+    assert outcome(*again, *own(other, -sign, *after(200))) == [0, 0, 0, meets]
+    assert outcome(*again, *own(other, 0, *after(200))) == [0, 0, 0, 0]
+
+
+def test_an_order_that_is_being_accounted_for_is_in_the_way_of_the_next():
+    sell = cycle({"side": SELL}, limits=OWN)
+    late = [*PAUSE, sell]
+    assert outcome(cycle(limits=OWN), *late) == [0, bits(Gate.SELF_TRADE)]
+    assert outcome(cycle(limits=OWN), *late[1:]) == [0, bits(Gate.BUSY)]
+
+
+def filled(*fills: tuple[int, int], **facts) -> list[dict]:
+    """Fills of the symbol: at these times, so many shares; and until they count."""
+    cycles = [{"time": BEGIN + time, "fill": (1, shares)} for time, shares in fills]
+    pauses = [{"time": now["time"]} for now in cycles]
+    between = [now for pair in zip(cycles, pauses, strict=True) for now in pair]
+    last = [between[-1] | {"fill": None}] * FILL_KNOWN
+    caps = {"max_fills": 3, "max_fill_shares": 400}
+    return [{**CYCLE, "caps": caps, **facts, **now} for now in (*between, *last)]
+
+
+@pytest.mark.parametrize(
+    ("fills", "passes"),
+    [
+        ([(0, 1)] * 2, True),
+        ([(0, 1)] * 3, True),
+        ([(0, 1)] * 4, False),
+        ([(0, 399)], True),
+        ([(0, 200), (1, 200)], True),
+        ([(0, 200), (1, 201)], False),
+        ([(0, WORD), (2048, 1)], False),
+        ([(0, 200), (1023, 100), (1024, 101)], False),
+        ([(0, 200), (1023, 200), (2048, 200)], True),
+        ([(0, 200), (1024, 200), (2048, 201)], False),
+        ([(0, 200), (1024, 100), (2048, 300)], True),
+        ([(0, 1), (0, 1), (1024, 1), (2047, 1)], False),
+        ([(0, 1), (0, 1), (1024, 1), (2048, 1), (2048, 1)], True),
+        ([(0, WORD), (1, WORD)], False),
+    ],
+)
+def test_more_fills_or_shares_than_the_caps_within_the_window_stop_a_symbol(fills, passes):
+    facts = {"limits": {**LIMITS, "reference_max_age_us": WORD}}
+    later = {"time": BEGIN + 1_000_000}
+    order, other = ({**now, **later} for now in (cycle(**facts), cycle({"symbol": 2}, **facts)))
+    expected = [0 if passes else bits(Gate.FILL_BURST), 0]
+    assert outcome(*filled(*fills), order, *PAUSE, other) == expected
+
+
+def test_a_symbol_that_was_filled_too_fast_is_stopped_until_the_host_clears_it():
+    burst = bits(Gate.FILL_BURST)
+    limits = {**LIMITS, "reference_max_age_us": WORD}
+
+    def after(time: int, **facts) -> list[dict]:
+        now = {**CYCLE, "time": BEGIN + time, **facts}
+        return [now, *orders({}, limits=limits, time=BEGIN + time)]
+
+    too_many = filled(*[(0, 1)] * 4)
+    assert outcome(*too_many, *after(0), *after(5000), *after(5000, let_go=0)) == [burst] * 3
+    # What was filled counts on while its interval does.
+    again = filled((1024, 1))
+    assert outcome(*too_many, *after(9, let_go=1), *again, *after(1024)) == [0, burst]
+    again = filled((2048, 1))
+    assert outcome(*too_many, *after(9, let_go=1), *again, *after(2048)) == [0, 0]
+    wide = {"caps": CAPS}
+    assert outcome(*filled(*[(0, 1)] * 4, **wide), *after(0)) == [0]
+    start = [{**IDLE, "start_of_day": 1, "armed": 0}, *[IDLE] * SYMBOLS]
+    begun = [*start, *filled((0, 1)), *after(0)]
+    assert outcome(*too_many, *after(0), *begun) == [burst, 0]
+
+
+def test_the_fill_that_is_one_too_many_counts_from_the_fourth_preview_on():
+    facts = {"caps": {"max_fills": 0, "max_fill_shares": WORD}, "killed": 1}
+    looks = [cycle(**facts) for _ in range(FILL_KNOWN + 1)]
+    looks[0]["fill"] = (1, 5)
+    reasons = outcome(*looks, {**IDLE, **facts})
+    expected = [0] * FILL_KNOWN + [bits(Gate.FILL_BURST)]
+    assert reasons == [each | bits(Gate.ARMED) for each in expected]
+
+
+SETTLED = RiskGate.pull_latency(SYMBOLS)
+AGED = {**LIMITS, "feed_max_age_us": 1, "symbol_max_age_us": 1, "reference_max_age_us": WORD}
+
+
+def lasting(**facts) -> list[dict]:
+    """A cause, and so many cycles that all is told of it."""
+    strobes = dict.fromkeys(("trade", "fill", "message", "top", "let_go"))
+    return [{**CYCLE, **facts}, *[{**CYCLE, **facts, **strobes}] * (SETTLED + FILL_KNOWN)]
+
+
+@pytest.mark.parametrize(
+    ("fails", "recovers"),
+    [
+        ({"trade": (1, REFERENCE + 5), "limits": {**LIMITS, "max_move": 5}}, {"limits": LIMITS}),
+        ({"exact": 0b101}, {}),
+        ({"limits": AGED, "time": CYCLE["time"] + 1001}, {}),
+        ({"top": (1, None, ASK)}, {"top": (1, BID, ASK)}),
+        ({"message": ("H", 1, "H")}, {"message": ("H", 1, "T")}),
+        ({"fill": (1, 5), "caps": {"max_fills": 0, "max_fill_shares": WORD}}, {"let_go": 1}),
+    ],
+    ids=["moves", "trust", "stale", "book", "state", "fills"],
+)
+def test_what_stops_a_symbol_pulls_its_orders_once_each_time(fails, recovers):
+    before = [*OPENING, *lasting(), *lasting()]
+    if "time" in fails:
+        before.append({**CYCLE, "message": ("Y", 2, "0"), "time": fails["time"]})
+    after = [*lasting(**fails), *lasting(**{**fails, "trade": None, "fill": None, "top": None})]
+    again = [*lasting(**recovers), *after]
+    pulls = pulled([*before, *after, *again])
+    causes = [at - len(before) for at, symbol in pulls if at >= len(before)]
+    others = {symbol for at, symbol in pulls if at >= len(before)}
+    if "time" in fails:
+        # Symbol 2 was heard of, and 0 is as old as 1.
+        stale = [symbol for at, symbol in pulls if 0 <= at - len(before) < len(after)]
+        assert sorted(stale) == [0, 1]
+        return
+    assert others == {1} and len(causes) == 2
+    late = FILL_KNOWN if "fill" in fails else 0
+    assert 0 < causes[0] <= SETTLED + late
+    assert len(after) < causes[1]
+
+
+def test_orders_are_pulled_in_time_at_whatever_moment_and_load(generator):
+    def loaded(cycles: int, at: int) -> list[dict]:
+        """Previews of one symbol in every second cycle, or in some."""
+        busy = generator.choice([lambda n: n % 2 == at % 2, lambda _: generator.random() < 0.3])
+        return [
+            cycle({"symbol": symbol}, killed=1) if busy(n) else {**IDLE, "killed": 1}
+            for n in range(cycles)
+        ]
+
+    opening, latest = [*OPENING, *lasting(), *lasting()], 0
+    for at in range(2, 40):
+        symbol = generator.randrange(SYMBOLS)
+        told = generator.randrange(SYMBOLS)
+        cycles = [*opening, *loaded(at, at), *loaded(2 * SETTLED, at)]
+        # A book is not trusted: known in the very cycle.
+        for now in cycles[len(opening) + at :]:
+            now["exact"] &= ~(1 << told)
+        first = [when for when, _ in pulled(cycles) if when >= len(opening)]
+        assert len(first) == 1
+        latest = max(latest, first[0] - len(opening) - at)
+    assert SYMBOLS < latest <= SETTLED
+
+
 @pytest.mark.parametrize(
     ("name", "limit"),
     [("max_day_orders", 2), ("max_day_shares", 200), ("max_day_notional", 2 * NOTIONAL)],
@@ -1275,7 +1564,7 @@ def test_a_new_day_clears_counts_totals_and_buckets():
     order = orders({}, limits=limits, account=account)
     start = [{**IDLE, "start_of_day": 1, "armed": 0}, *[IDLE] * SWEEP, *PAUSE]
     verdicts = simulate([*OPENING, *order, *order, *start, *order])
-    again = bits(Gate.WORST_CASE_LONG, *COUNTING)
+    again = bits(Gate.WORST_CASE_LONG, *(set(COUNTING) - {Gate.SELF_TRADE}))
     assert [verdict[1] for verdict in verdicts] == [0, again, 0]
 
 

@@ -48,6 +48,8 @@ max_loss_usd = 10000000000
 session_interval_ns = 1
 session_burst_ns = 1000000
 max_executions = 1000000
+move_window_us = 1000000
+fill_window_us = 1000
 [[symbols]]
 name = "AAPL"
 stock_locate = 13
@@ -84,6 +86,10 @@ order_burst_ns = 1000000
 max_open_orders = 65535
 max_duplicates = 4
 duplicate_window_ns = 1
+max_move_usd = 400000
+max_fills = 60000
+max_fill_shares = 1000000000
+allow_self_trade = true
 
 [[symbols]]
 name = "MSFT"
@@ -139,6 +145,7 @@ class FakeCard:
         self.stuck = {}
         self.locates = {}
         self.whole = {}
+        self.cleared: list[int] = []
         self.snapshot = []
         self.outcome = lambda sequence: {"phase": 4}
         self.unplaced = {"phase": 7}
@@ -306,6 +313,8 @@ class FakeCard:
                 self.answers.append(word)
             case "renew_strategy":
                 self.set("strategy_executions", 0)
+            case "clear_fill_burst":
+                self.cleared.append(word)
             case "commit":
                 self._commit(word)
             case "whole":

@@ -198,6 +198,8 @@ def test_a_day_from_reset_to_kill(card, tickgate, file, config):
     assert not card.state["armed"]
     assert tickgate("kill") == (0, "killed\n", "")
     assert card.state["killed"]
+    assert tickgate("clear-fill-burst", "MSFT") == (0, "may be traded: MSFT\n", "")
+    assert card.cleared == [1]
     assert tickgate("clear-kill") == (0, "kill cleared; disarmed\n", "")
     assert not card.state["killed"]
     code, _, err = tickgate("arm")

@@ -56,8 +56,11 @@ def test_every_configuration_register_but_the_time_has_its_value(config):
         "account_max_executions": 1_000_000,
         "account_unaudited": 0,
         "host_heartbeat": 1 << 31,
+        "account_move_window": 30,
+        "account_fill_window": 20,
         "session_live": 0,
         "session_cancel_on_disarm": 0,
+        "session_keep_orders": 0,
         "session_tick_us": 0,
         **{f"session_times_{n}": 0 for n in range(5)},
         "session_limits": 0,
@@ -95,7 +98,7 @@ def test_every_configuration_register_but_the_time_has_its_value(config):
 def test_a_live_session_has_its_times_in_ticks(text):
     registers = Config.from_text(f"{text}\n[live]\nrto_min_ms = 300\n", source="x").registers()
     assert registers["session_live"] == 1 and registers["session_tick_us"] == 1000
-    assert registers["session_cancel_on_disarm"] == 0
+    assert registers["session_cancel_on_disarm"] == registers["session_keep_orders"] == 0
     assert registers["session_times_0"] == 300 << 16 | 1000
     assert registers["session_times_4"] == 15_000 << 16 | 1_000
     assert registers["session_limits"] == 1_000 << 16 | 5 << 8 | 6
@@ -199,7 +202,7 @@ def test_a_symbol_becomes_the_words_of_its_page(config):
         25_000,
         500_000,
         5_000,
-        100 | 1 << 8 | 0b11 << 16 | 0b0010 << 20 | 1 << 24,
+        100 | 1 << 8 | 0b11 << 16 | 0b0010 << 20 | 0b11 << 24,
         4_000,
         60_000_000,
         60_000_000,
@@ -208,8 +211,9 @@ def test_a_symbol_becomes_the_words_of_its_page(config):
         1_000_000,
         65_535,
         1,
-        4,
-        *[0] * 2,
+        4 | 60_000 << 16,
+        4_000_000_000,
+        1_000_000_000,
     ]
 
 

@@ -1,10 +1,13 @@
 """The whole card on a live session: login, orders of a market, fills, and what the card holds."""
 
+from collections import Counter
 from contextlib import contextmanager
 
 import pytest
 
 from tickgate.hdl.core import TickToTrade
+from tickgate.hdl.order.entry import OrderEntry
+from tickgate.hdl.risk.gate import RiskGate
 from tickgate.host import session
 from tickgate.host.errors import CardRefused, UserError
 from tickgate.host.fills import REPORTS, Fills
@@ -14,6 +17,7 @@ from tickgate.sim.model.net import Station
 from tickgate.sim.replay import Options, open_card, plan
 from tickgate.spec import ethernet, ouch50, soupbintcp
 from tickgate.spec.events import EventKind
+from tickgate.spec.registers import BY_NAME
 
 MESSAGES = 2_000
 SOME = 250
@@ -78,12 +82,12 @@ def market_file(tmp_path_factory, request):
 @pytest.fixture
 def opened(market_file):
     @contextmanager
-    def at(width: int, **session):
+    def at(width: int, *, limits: dict | None = None, **session):
         planned = plan(
             market_file, Options(width=width, pack=1, strategy={"min_interval_ns": 1_000})
         )
         with open_card(planned, quiet=True) as card:
-            yield Compared(card, planned, session=session)
+            yield Compared(card, planned, limits, session=session)
             assert card.tx_faults == 0
 
     return at
@@ -181,7 +185,7 @@ def test_whatever_stops_the_card_cancels_its_orders_and_the_host_may_cancel_one(
 
         def trade(count: int) -> list[int]:
             """Has the venue hold so many orders; returns their numbers."""
-            driver.arm()
+            driver.arm(desk.config)
             before = len(venue.orders)
             assert desk.play(lambda: len(venue.orders) == before + count)
             return [order["user_ref_num"] for order in venue.orders[before:]]
@@ -275,3 +279,85 @@ def test_a_card_asks_for_the_address_of_its_next_hop_and_trades_by_way_of_it(ope
         assert desk.play(lambda: len(venue.orders) == 3)
         assert desk.latencies == {TickToTrade.LATENCY: 3} and desk.holds_what_the_venue_says()
         assert venue.macs == {ethernet.parse_mac(GATEWAY_MAC)}
+
+
+def test_a_gate_that_stops_a_symbol_has_its_orders_cancelled_in_time(opened):
+    with opened(8, limits={"max_fills": 2}) as desk:
+        venue, driver = desk.venue, desk.driver
+        venue.rests = True
+        index = {each.name: each.index for each in desk.planned.tracked}
+        symbols = max(desk.planned.options.capacity, len(index))
+
+        def trade(count: int) -> list[tuple[str, list[int]]]:
+            """Has the venue hold orders of so many symbols; returns their numbers, by symbol."""
+            driver.arm(desk.config)
+            assert desk.play(lambda: len(own()) >= count)
+            venue.cancels.clear()
+            return list(own().items())
+
+        def own() -> dict[str, list[int]]:
+            held: dict[str, list[int]] = {}
+            for order in venue.orders:
+                if order["user_ref_num"] in venue.open:
+                    held.setdefault(order["symbol"], []).append(order["user_ref_num"])
+            return held
+
+        def cancelled() -> list[int]:
+            """Those that the venue was asked to cancel since."""
+            desk.card.run(OrderEntry.cancels_within(width=8))
+            venue.turn()
+            numbers, venue.cancels = venue.cancels, []
+            return sorted(numbers)
+
+        def stops(name: str) -> int:
+            desk.registers.write("show_symbol", BY_NAME["show_symbol"].pack(symbol=index[name]))
+            return desk.registers.read_fields("symbol_state")["fill_burst"]
+
+        def whole(name: str, is_so: bool) -> None:
+            driver.set_whole(index[name], is_so)
+
+        desk.login(range(1, 1_000))
+        (first, firsts), (second, seconds) = trade(2)
+        # Its book is not to be trusted; that of the other one is. Once, however long it lasts.
+        whole(first, False)
+        assert cancelled() == firsts
+        assert not cancelled() and list(own()) == [second]
+        # What the venue refuses is asked for again with the next cause.
+        venue.refuses = True
+        whole(second, False)
+        assert cancelled() == seconds
+        assert not cancelled()
+        venue.refuses = False
+        whole(second, True)
+        assert not cancelled()
+        whole(second, False)
+        assert cancelled() == seconds and not venue.open
+        # The host may say that they stay.
+        driver.disarm()
+        desk.registers.write("session_keep_orders", 1)
+        whole(first, True)
+        whole(second, True)
+        ((third, thirds),) = trade(1)
+        whole(third, False)
+        assert not cancelled() and own() == {third: thirds}
+        # All of them, once some of the feed is missing.
+        driver.disarm()
+        desk.registers.write("session_keep_orders", 0)
+        whole(third, True)
+        numbers = sorted(number for _, each in trade(2) for number in each)
+        late = desk.lose(3)
+        assert sorted(venue.cancels) == numbers and not venue.open
+        assert 0 < late <= 1 + RiskGate.pull_latency(symbols) + OrderEntry.cancels_within(width=8)
+        # Every order has two fills, so that the second one of a symbol stops it.
+        for name in index:
+            whole(name, True)
+        venue.rests, before = False, len(venue.orders)
+        assert desk.play(lambda: desk.registers.read("refused_gate_28"))
+        filled = Counter(order["symbol"] for order in venue.orders[before:])
+        stopped = {name for name in index if stops(name)}
+        assert stopped and stopped == {name for name, count in filled.items() if count > 1}
+        for name in stopped:
+            driver.clear_fill_burst(name)
+        assert not any(map(stops, index))
+        assert not driver.status().killed
+        assert desk.holds_what_the_venue_says()

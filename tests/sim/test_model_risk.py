@@ -35,6 +35,8 @@ LIMITS = Limits(
     max_open_orders=0xFFFF_FFFF,
     max_duplicates=4,
     duplicate_window_ns=1,
+    allow_self_trade=True,
+    max_move=0xFFFF_FFFF,
 )
 ACCOUNT = AccountLimits(
     max_gross=1 << 64,
@@ -47,12 +49,14 @@ ACCOUNT = AccountLimits(
     session_interval_ns=1,
     session_burst_ns=0xFFFF_FFFF,
     max_executions=1,
+    move_window=10,
+    fill_window=10,
 )
 NUMBERS = [
     *("max_long", "max_short", "max_order_quantity", "max_order_notional", "collar_bps"),
     *("collar_absolute", "reference_max_age_us", "max_book_spread", "order_tick", "lot_size"),
     *("feed_max_age_us", "symbol_max_age_us", "order_interval_ns", "max_open_orders"),
-    *("max_duplicates", "duplicate_window_ns"),
+    *("max_duplicates", "duplicate_window_ns", "max_move"),
 ]
 PRICE = 100_0000
 NOW = 50_000_000
@@ -110,7 +114,7 @@ def test_as_made_every_gate_that_depends_on_state_refuses():
         *(1, 11, 13, 14, 15, 16),
         *STANDING,
     }
-    assert reasons(RiskModel({0: Limits()}), buy()) == set(GATES) - {6, 23, 24, 34}
+    assert reasons(RiskModel({0: Limits()}), buy()) == set(GATES) - {6, 22, 23, 24, 28, 34}
 
 
 def test_reasons_name_the_gates_of_the_table():
@@ -431,6 +435,21 @@ def test_gate_21_refuses_the_same_order_again_within_its_window():
     assert reasons(risk, buy(), NOW + 51) == set()
 
 
+def test_gate_22_refuses_what_could_meet_an_own_order_that_may_be_open():
+    risk = ready(replace(LIMITS, allow_self_trade=False))
+    for price in (PRICE, PRICE - 2):
+        assert reasons(risk, buy(10, price)) == set()
+    assert reasons(risk, sell(10, PRICE)) == {22}
+    assert reasons(risk, sell(10, PRICE + 1)) == set()
+    assert reasons(risk, buy(10, PRICE + 1)) == {22}
+    # The price of one that is over counts while another one of its side is open.
+    risk.set_released(0, buys=19, sells=10)
+    assert reasons(risk, buy(10, PRICE + 1)) == set()
+    assert reasons(risk, sell(10, PRICE + 1)) == {22}
+    risk.set_released(0, buys=30, sells=10)
+    assert reasons(risk, sell(10, PRICE - 5)) == set()
+
+
 @pytest.mark.parametrize(
     "limit", [{"max_day_orders": 1}, {"max_day_shares": 101}, {"max_day_notional": 101 * PRICE}]
 )
@@ -445,14 +464,53 @@ def test_gate_29_refuses_what_the_day_has_no_room_for(limit):
     assert reasons(risk, buy(2)) == set()
 
 
+def test_gate_28_stops_a_symbol_after_a_burst_of_fills_until_the_host_clears_it():
+    risk = ready(replace(LIMITS, max_fills=3, max_fill_shares=100))
+    begin = 1 << 40
+    for at, shares in ((0, 60), (1023, 20), (1024, 20)):
+        risk.fill(0, shares, begin + at)
+        assert reasons(risk, buy(1)) == set()
+    risk.fill(0, 1, begin + 2047)
+    assert reasons(risk, buy(2)) == {28}
+    risk.clear_fill_burst(0)
+    assert reasons(risk, buy(3)) == set()
+    for shares in (79, 1):
+        risk.fill(0, shares, begin + 2048)
+    assert reasons(risk, buy(4)) == {28}
+    risk.armed = False
+    risk.start_of_day()
+    risk.armed = True
+    risk.fill(0, 100, begin + 2048)
+    assert reasons(risk, buy(5)) == set()
+    risk.fill(0, 1, begin + 2048)
+    assert reasons(risk, buy(6)) == {28}
+
+
+@pytest.mark.parametrize(("move", "passes"), [(-41, False), (-40, False), (-39, True), (40, False)])
+def test_gate_12_refuses_while_the_reference_has_moved_in_this_interval_or_the_one_before(
+    move, passes
+):
+    risk = ready(replace(LIMITS, max_move=40))
+    begin = (NOW // 1024 + 1) * 1024
+    risk.move(Trade(0, PRICE), begin - 10_000)
+    risk.move(Trade(0, PRICE + move), begin + 1023)
+    risk.trade(Trade(0, PRICE), begin)
+    expected = set() if passes else {12}
+    assert [reasons(risk, buy(1), begin + at) for at in (1023, 2047, 2048)] == [
+        expected, expected, set()
+    ]  # fmt: skip
+    risk.move(Trade(0, PRICE + move // 2), begin + 2048)
+    assert reasons(risk, buy(1), begin + 2048) == set()
+
+
 def test_a_busy_port_refuses_with_bit_0():
     assert reasons(ready(), buy(), transmit_busy=True) == {0}
 
 
 def test_a_refusal_carries_every_reason():
     risk = RiskModel({0: Limits(max_long=1, max_order_quantity=1)}, damaged=True)
-    assert reasons(risk, buy(2), transmit_busy=True) == {0, *GATES} - {6, 23, 24}
-    assert reasons(risk, sell(2)) == set(GATES) - {5, 24}
+    assert reasons(risk, buy(2), transmit_busy=True) == {0, *GATES} - {6, 22, 23, 24, 28}
+    assert reasons(risk, sell(2)) == set(GATES) - {5, 22, 24, 28}
 
 
 def test_gate_34_refuses_while_a_flipped_bit_was_seen():

@@ -70,5 +70,5 @@ def test_what_is_obligatory_is_a_limit_and_a_configuration_that_trades_must_have
     keys = {re.sub("_(shares|usd)$", "", name) for name in LimitsConfig().missing()}
     assert keys - {"allow_buy", "band_exempt"} == set(gates.OBLIGATORY)
     assert set(gates.OBLIGATORY_OF_ACCOUNT) <= {name for name, _ in data.Layout.cast(AccountLimits)}
-    keys = {name.removesuffix("_usd") for name in AccountConfig().missing()}
+    keys = {re.sub("_(us|usd)$", "", name) for name in AccountConfig().missing()}
     assert keys == set(gates.OBLIGATORY_OF_ACCOUNT)

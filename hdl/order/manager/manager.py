@@ -18,6 +18,7 @@ from tickgate.hdl.order.manager.watch import Watch
 from tickgate.hdl.stream import (
     CASH_BITS,
     POSITION_BITS,
+    Execution,
     Freed,
     Order,
     Report,
@@ -85,6 +86,8 @@ class OrderManager(wiring.Component):
     freed : Out(stream of Freed), closed : Out(stream of range(symbols))
         A report has freed shares of an order, or ended an order of this symbol: a strobe, a cycle
         after the report. Shares that a venue adds are not told: that is a violation.
+    executed : Out(stream of Execution)
+        Each report of an execution that counts.
     followed : Out(1)
         The order of `sent` is followed.
     ended : Out(1), ended_number : Out(32)
@@ -174,6 +177,7 @@ class OrderManager(wiring.Component):
                 "released_buys": Out(RESERVE_BITS),
                 "released_sells": Out(RESERVE_BITS),
                 "told": Out(stream.Signature(Told(symbols), always_ready=True)),
+                "executed": Out(stream.Signature(Execution(symbols), always_ready=True)),
                 "followed": Out(1),
                 "ended": Out(1),
                 "ended_number": Out(32),
@@ -230,6 +234,9 @@ class OrderManager(wiring.Component):
             self.watched_account.eq(accounts.watched_account),
             self.released_buys.eq(accounts.released_buys),
             self.released_sells.eq(accounts.released_sells),
+            self.executed.valid.eq(self.executions),
+            self.executed.payload.symbol.eq(orders.step.symbol),
+            self.executed.payload.shares.eq(orders.step.fills),
             self.followed.eq(sends),
             self.ended.eq(orders.steps & orders.step.ends),
             self.ended_number.eq(orders.step.user_ref_num),
