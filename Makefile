@@ -34,9 +34,10 @@ test: $(WORK)  ## everything CI checks: lint, and the tests, those of generated 
 check: $(WORK)  ## the tests alone; make check PYTEST_FLAGS='-k book' for some of them
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
-campaign: $(RUN)  ## ten million messages that aim at hazards, every top compared; mutated frames at width 4
+campaign: $(RUN)  ## ten million messages that aim at hazards, every top compared; mutated frames; flipped bits
 	@$(BIN)/tickgate campaign --messages 10000000 --seed $(SEED)
 	@$(BIN)/python -c 'from tickgate.sim.faults import run; run(seed=$(SEED), frames=100_000, width=4)'
+	@$(BIN)/tickgate bench inject --flips 10000 --seed $(SEED)
 
 line-rate: $(RUN)  ## ten million messages at 100 % of the line rate and beyond it
 	@$(BIN)/tickgate bench line-rate --width 8 --messages 1440000

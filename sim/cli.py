@@ -417,6 +417,29 @@ def scale(
         raise typer.Exit(1)
 
 
+@bench.command()
+def inject(
+    flips: Annotated[int, typer.Option(min=1, help="Bits to flip, one at a time.")] = 500,
+    seed: Annotated[int, typer.Option(min=0, help="Of the market and of the flips.")] = 1,
+    json_file: Json = None,
+) -> None:
+    """Flips bits of risk and order state while the card trades, and tells what came of each."""
+    from tickgate.sim import inject as injection
+    from tickgate.sim.summary import injection_table
+
+    with _progress() as progress:
+        injected = injection.measure(
+            flips=flips, seed=seed, progress=lambda done: progress("flipping bits", done, flips)
+        )
+    console = Console(stderr=json_file == Path("-"))
+    console.print(injection_table(injected))
+    for line in injected.wrong:
+        console.print(line, markup=False, highlight=False)
+    _write_json(json_file, injected.as_dict())
+    if not injected.right:
+        raise typer.Exit(1)
+
+
 @app.command()
 def sim(
     link: Annotated[

@@ -16,7 +16,7 @@ from tickgate.host.driver import Driver
 from tickgate.sim.model.net import Station
 from tickgate.sim.model.segments import Ends, Segment, pack_frame, unpack_frame
 from tickgate.sim.replay import DRAIN, Plan
-from tickgate.sim.virtual import Card
+from tickgate.sim.virtual import Card, Log
 from tickgate.spec import ethernet, ouch50, soupbintcp
 from tickgate.spec.ethernet import TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN
 
@@ -219,7 +219,8 @@ class Desk:
 
     @staticmethod
     def _split(frames) -> Iterator[np.ndarray]:
-        assert len(frames.lengths) == len(frames.messages)
+        if len(frames.lengths) != len(frames.messages):
+            raise ValueError("a frame of the market must hold one message: plan with pack=1")
         at = 0
         for length in frames.lengths.tolist():
             yield frames.octets[at : at + length]
@@ -236,13 +237,23 @@ class Desk:
             **asked,
         )
 
-    def play(self, until: Callable[[], bool], *, messages: int | None = None) -> bool:
-        """Feeds some of the market, a message a frame, until it holds; returns whether it did."""
+    def play(
+        self,
+        until: Callable[[], bool],
+        *,
+        messages: int | None = None,
+        seen: Callable[[Log], None] = lambda _log: None,
+    ) -> bool:
+        """Feeds some of the market, a message a frame, until it holds; returns whether it did.
+
+        `seen` gets each log of the card.
+        """
         width = self.card.width
         drain = 60 + 200 // width
         for octets in itertools.islice(self._frames, messages):
             self.card.send(octets, np.array([len(octets)]), gap=20, drain=drain)
             log = self.card.take()
+            seen(log)
             last_octet = int(log.starts[-1]) + (len(octets) - ethernet.FCS_SIZE - 1) // width
             for sent in log.tx_frames:
                 if unpack_frame(sent.octets).payload[2:3] == b"U":

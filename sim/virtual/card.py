@@ -4,6 +4,7 @@ Ref: docs/architecture.md, "The virtual card".
 """
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -112,6 +113,8 @@ class Card:
         Not 0: the memories start with random content, as a warm FPGA's do.
     trace : path or None
         Writes a VCD file of everything, one time unit a clock edge. For debugging: slow.
+    probes : sequence of str
+        Of `build`; for :class:`tickgate.sim.virtual.probed.ProbedCard`.
     quiet : bool
         Show no progress while building.
 
@@ -149,6 +152,7 @@ class Card:
         tx_gap: int = 20,
         memory_seed: int = 0,
         trace: str | Path | None = None,
+        probes: Sequence[str] = (),
         quiet: bool = False,
     ) -> None:
         self._handle = None
@@ -167,6 +171,7 @@ class Card:
             lambda: VirtualTop(core or make_core(**parameters), uart_divisor=divisor),
             recipe=repr((parameters, divisor)) if core is None else None,
             trace=trace is not None,
+            probes=probes,
             quiet=quiet,
         )
         self.width = artefact.ports.width

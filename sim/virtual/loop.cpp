@@ -14,6 +14,11 @@
 #include "Vcard.h"
 #include "ports.h"
 #include "verilated.h"
+#ifdef PROBES
+#include "Vcard___024root.h"
+// What settles everything that follows from registers; Verilator calls it once, after reset values.
+void Vcard___024root___eval_settle(Vcard___024root* root);
+#endif
 #if VM_TRACE_VCD
 #include "verilated_vcd_c.h"
 #endif
@@ -136,6 +141,31 @@ private:
     unsigned wait_ = 0;
 };
 
+#ifdef PROBES
+// A register, or a memory of several words, that can be looked at and changed.
+struct Probe {
+    const char* name;
+    std::uint64_t width;
+    std::uint64_t depth;
+    std::uint64_t word_octets;
+    std::size_t at;
+};
+#define PROBE(name, member, width, depth)                                 \
+    Probe{name, width, depth, sizeof(Vcard___024root::member) / (depth), \
+          offsetof(Vcard___024root, member)},
+const std::vector<Probe>& probes() {
+    static const std::vector<Probe> all{PROBES(PROBE)};
+    return all;
+}
+#undef PROBE
+
+// What is on rx in a cycle.
+struct Input {
+    std::uint64_t data;
+    std::uint8_t valid, count, first, last;
+};
+#endif
+
 enum Kind : unsigned { STARTS, GAPS, TOPS, VERDICTS, FRAMES, OCTETS, KINDS };
 
 class Card {
@@ -254,6 +284,61 @@ public:
             default: return 0;
         }
     }
+#ifdef PROBES
+    // Keeps what is on rx from now on, so that it can be played again.
+    void record() {
+        recording_ = true;
+        recorded_from_ = cycle_;
+        inputs_.clear();
+        snapshots_.clear();
+    }
+    // Keeps the state of everything; returns the number to come back to it by.
+    std::uint64_t keep() {
+        const auto* root = reinterpret_cast<const std::uint8_t*>(dut_->rootp);
+        snapshots_.push_back({{root, root + sizeof(*dut_->rootp)},
+                              cycle_,
+                              tx_hold_,
+                              first_cycle_,
+                              in_frame_,
+                              frame_});
+        return snapshots_.size() - 1;
+    }
+    void back_to(std::uint64_t number) {
+        recording_ = false;
+        const auto& kept = snapshots_.at(number);
+        std::memcpy(static_cast<void*>(dut_->rootp), kept.root.data(), kept.root.size());
+        cycle_ = kept.cycle;
+        tx_hold_ = kept.tx_hold;
+        first_cycle_ = kept.first_cycle;
+        in_frame_ = kept.in_frame;
+        frame_ = kept.frame;
+        forget();
+    }
+    // Runs with what was on rx in these cycles, then with nothing there.
+    void play(std::uint64_t cycles) {
+        while (cycles--) {
+            const std::uint64_t at = cycle_ - recorded_from_;
+            const Input input = at < inputs_.size() ? inputs_[at] : Input{};
+            dut_->rx_valid = input.valid;
+            dut_->rx_data = input.data;
+            dut_->rx_count = input.count;
+            dut_->rx_first = input.first;
+            dut_->rx_last = input.last;
+            step();
+        }
+        idle_rx();
+    }
+    // Takes effect at the beginning of the cycle to come, as if it were just after the clock edge.
+    void flip(const Probe& probe, std::uint64_t word, std::uint64_t bit) {
+        at(probe, word)[bit / 8] ^= static_cast<std::uint8_t>(1U << bit % 8);
+        Vcard___024root___eval_settle(dut_->rootp);
+    }
+    std::uint64_t look(const Probe& probe, std::uint64_t word) {
+        std::uint64_t value = 0;
+        std::memcpy(&value, at(probe, word), std::min<std::size_t>(8, probe.word_octets));
+        return value;
+    }
+#endif
     void forget() {
         starts_.clear();
         gaps_.clear();
@@ -276,7 +361,18 @@ private:
         dut_->rx_last = 0;
     }
 
+#ifdef PROBES
+    std::uint8_t* at(const Probe& probe, std::uint64_t word) {
+        return reinterpret_cast<std::uint8_t*>(dut_->rootp) + probe.at + word * probe.word_octets;
+    }
+#endif
+
     void step() {
+#ifdef PROBES
+        if (recording_)
+            inputs_.push_back({dut_->rx_data, dut_->rx_valid, dut_->rx_count, dut_->rx_first,
+                               dut_->rx_last});
+#endif
         uart_in_.offer(*dut_);
         dut_->tx_ready = tx_hold_ == 0;
         dut_->eval();
@@ -363,6 +459,19 @@ private:
     bool in_frame_ = false;
     std::vector<std::uint8_t> frame_;
 
+#ifdef PROBES
+    struct Snapshot {
+        std::vector<std::uint8_t> root;
+        std::uint64_t cycle, tx_hold, first_cycle;
+        bool in_frame;
+        std::vector<std::uint8_t> frame;
+    };
+    bool recording_ = false;
+    std::uint64_t recorded_from_ = 0;
+    std::vector<Input> inputs_;
+    std::vector<Snapshot> snapshots_;
+#endif
+
     std::vector<std::uint64_t> starts_, gaps_;
     std::vector<TopRecord> tops_;
     std::vector<VerdictRecord> verdicts_;
@@ -416,3 +525,22 @@ EXPORT void card_serial_discard_pending(Card* card) { card->serial_discard_pendi
 EXPORT std::uint64_t card_serial_framing_errors(const Card* card) {
     return card->serial_framing_errors();
 }
+#ifdef PROBES
+EXPORT std::uint64_t card_probes() { return probes().size(); }
+EXPORT const char* card_probe(std::uint64_t number, std::uint64_t* width, std::uint64_t* depth) {
+    const Probe& probe = probes().at(number);
+    *width = probe.width;
+    *depth = probe.depth;
+    return probe.name;
+}
+EXPORT void card_record(Card* card) { card->record(); }
+EXPORT std::uint64_t card_keep(Card* card) { return card->keep(); }
+EXPORT void card_back_to(Card* card, std::uint64_t number) { card->back_to(number); }
+EXPORT void card_play(Card* card, std::uint64_t cycles) { card->play(cycles); }
+EXPORT void card_flip(Card* card, std::uint64_t number, std::uint64_t word, std::uint64_t bit) {
+    card->flip(probes().at(number), word, bit);
+}
+EXPORT std::uint64_t card_look(Card* card, std::uint64_t number, std::uint64_t word) {
+    return card->look(probes().at(number), word);
+}
+#endif

@@ -4,7 +4,7 @@
 Ref: docs/risk.md, "Accounting"; OUCH 5.0, section 3; SoupBinTCP 3.00, section 2.2 (sequence).
 """
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -76,7 +76,7 @@ class OrderManager(wiring.Component):
         Something is not as it should be, and position or open shares may not be those that the
         venue has: a strobe, a cycle after any of the counters from `unknown_orders` on.
     order_error, account_error : Out(1)
-        `error` of `OrderTable` and `Watch`, or a bit has flipped of the numbers that are due;
+        `error` of `OrderTable`, `Watch`, `Numbers`, `Rejects`, or of the number that is due;
         `error` of `Accounts`.
     ready : Out(1), clear : In(1)
         Memories are clear. Forgets orders and accounts, but neither the sequence nor the last
@@ -330,7 +330,8 @@ class OrderManager(wiring.Component):
         differs = Signal()
         m.d.sync += differs.eq(self._due.differs)
         m.d.comb += self.order_error.eq(
-            orders.error | self._watch.error | self._numbers.error | differs
+            Cat(part.error for part in (orders, self._watch, self._numbers, self._rejects)).any()
+            | differs
         )
         violated = [getattr(self, name) for name in self.VIOLATIONS]
         any_of_them = violated[0]

@@ -31,6 +31,8 @@ class Rejects(wiring.Component):
     clear : In(1)
         Forgets them, in `SLOTS` cycles.
     ready : Out(1)
+    error : Out(1)
+        A bit has flipped in what was read in the cycle before.
     """
 
     LATENCY = 1
@@ -44,6 +46,7 @@ class Rejects(wiring.Component):
     storm: Out(1)
     clear: In(1)
     ready: Out(1)
+    error: Out(1)
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,11 +56,12 @@ class Rejects(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.times = times = ResetInserter(self.clear)(
-            TableMemory(depth=self.SLOTS, shape=32)
+            TableMemory(depth=self.SLOTS, shape=32, checked=(0,))
         )
         at, known, age = self.at, self.known, Signal(32)
         m.d.comb += [
             self.ready.eq(times.ready),
+            self.error.eq(times.error),
             times.address().eq(at - self.most),
             times.write.eq(self.rejects),
             times.write_address.eq(at),
