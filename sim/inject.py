@@ -48,6 +48,11 @@ CODES = re.compile(r"control\.arming\.\w+_code|control\.account__\w+|risk\.integ
 COPY = "_inverted"
 LEFT_OUT = ("control.parameters.in_force.words.", "control.parameters.shadow.")
 """Memories that no order is judged by: for the host to read, and what a commit checks itself."""
+BARE = (
+    *("risk.crossing.", "risk.movement.", "risk.fills.", "risk.patrol."),
+    "control.parameters.in_force.caps_",
+)
+"""Memories of gates 12, 22 and 28, which have no parity bit."""
 
 SYMBOLS, TICKS, ORDERS = 8, 256, 1 << 12
 MESSAGES, WARM_UP = 500, 3_000
