@@ -48,7 +48,7 @@ PORTS = ("rx", "tx", "control_rx", "control_tx", "kill_pin")
 """The others are for those who watch; no board connects them."""
 PARTS = (
     *("receive", "hold", "feed", "book", "strategy", "risk", "order"),
-    *("services", "arbiter", "control"),
+    *("valuation", "releases", "executions", "hop", "services", "arbiter", "control"),
 )
 """What a core consists of, each by the name that it has there."""
 LUT_INPUTS = 4

@@ -108,6 +108,7 @@ class TickToTrade(wiring.Component):
         self._risk = RiskGate(symbols=symbols)
         self._valuation = Valuation(symbols=symbols)
         self._releases = Releases(symbols=symbols)
+        self._executions = Executions()
         self._order = OrderEntry(width=width, symbols=symbols, sessions=sessions)
         self._hop = NextHop()
         self._services = Services(width=width, verdict_latency=Receive.VERDICT_LATENCY)
@@ -146,7 +147,7 @@ class TickToTrade(wiring.Component):
         book = self._book
         m.submodules.strategy = strategy = self._strategy
         m.submodules.risk = risk = self._risk
-        m.submodules.executions = Executions()
+        m.submodules.executions = self._executions
         m.submodules.valuation = self._valuation
         m.submodules.releases = self._releases
         m.submodules.order = order = self._order
@@ -244,7 +245,7 @@ class TickToTrade(wiring.Component):
         ]
 
     def _tell_risk(self, m, feed, book, risk, order, control) -> None:
-        executions = m.submodules.executions
+        executions = self._executions
         m.d.comb += [
             executions.executed.eq(order.executions),
             executions.renew.eq(control.command.renew_strategy.valid),
