@@ -378,6 +378,9 @@ def test_a_command_is_given_for_one_cycle_with_its_word_and_reads_as_0():
                 assert await host.write("commit", ZERO_CHECKSUM) is Status.OK
                 await host.settle()
                 host.ctx.set(host.dut.tables_ready, 1)
+                # What it is to know of the card is then written.
+                assert await host.arm() is Status.OK
+                assert await host.command("disarm") is Status.OK
                 given.clear()
             assert await host.write(register.name, good_word(register)) is Status.OK
             assert given == [(register.name, good_word(register))]
