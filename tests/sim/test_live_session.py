@@ -84,7 +84,8 @@ def opened(market_file):
     @contextmanager
     def at(width: int, *, limits: dict | None = None, **session):
         planned = plan(
-            market_file, Options(width=width, pack=1, strategy={"min_interval_ns": 1_000})
+            market_file,
+            Options(width=width, pack=1, direct=True, strategy={"min_interval_ns": 1_000}),
         )
         with open_card(planned, quiet=True) as card:
             yield Compared(card, planned, limits, session=session)
@@ -192,6 +193,7 @@ def test_whatever_stops_the_card_cancels_its_orders_and_the_host_may_cancel_one(
 
         def cancelled() -> list[int]:
             """Those that the venue was asked to cancel since; all open ones are then over."""
+            desk.card.run(OrderEntry.cancels_within(width=8))
             venue.turn()
             numbers, venue.cancels = venue.cancels, []
             status = session.session_status(registers)
