@@ -178,7 +178,7 @@ def day(tmp_path_factory, request):
     def of(*wire):
         place = tmp_path_factory.mktemp("day")
         file, capture = place / "day.json", place / "wire.pcap"
-        arguments = ["trade", "--orders", "40", "--json", str(file), "--pcap", str(capture), *wire]
+        arguments = ["trade", "--orders", "24", "--json", str(file), "--pcap", str(capture), *wire]
         seed = str(request.config.getoption("seed"))
         result = CliRunner().invoke(app, [*arguments, "--seed", seed])
         if isinstance(result.exception, InputError):
@@ -193,7 +193,7 @@ def agree(held) -> None:
     """Whether venue, card and host agree on every order, fill and cent."""
     rows = {row["what"]: row for row in held["rows"]}
     assert not held["differences"] and not held["events_lost"]
-    assert rows["orders"]["venue"] >= 40 and rows["executions"]["venue"] > 5
+    assert rows["orders"]["venue"] >= 24 and rows["executions"]["venue"] > 5
     assert rows["open shares"]["card"] == 0 and rows["cash"]["venue"]
     # The kernel has told the card by ARP where the venue is.
     assert held["counters"]["order_hop_answers"] == 1
