@@ -633,7 +633,7 @@ MUTANTS: dict[str, Mutant] = {
             module="risk.gate",
             before='            "exposure": exposure,\n',
             after="",
-            catcher="gate-34-memory-integrity",
+            catcher="risk-known-faults",
         ),
         Mutant(
             name="copy-of-a-sum",
